@@ -1,0 +1,100 @@
+"""How a server is reached: address, key and limits, all from the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from lecdsr.base.errors import UserError
+
+KEY = "OPENAI_API_KEY"
+BASE_URL = "OPENAI_BASE_URL"
+CONCURRENCY = "LECDSR_LLM_CONCURRENCY"
+MAX_REQUESTS = "LECDSR_LLM_MAX_REQUESTS"
+TIMEOUT = "LECDSR_LLM_TIMEOUT_S"
+
+DEFAULT_URL = "https://api.openai.com/v1"
+# Servers on the same machine ask for no key; the client wants one all the same.
+_NO_KEY = "none"
+# Placeholders such as "none" or "EMPTY" are no secrets, and are words of ordinary replies.
+_SHORTEST_SECRET = 8
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where questions are sent and how hard the server is worked."""
+
+    base_url: str = field(repr=False)  # may carry a password
+    key: str = field(repr=False)
+    concurrency: int = 8
+    max_requests: int | None = None
+    timeout_s: float = 120.0
+
+    @property
+    def host(self) -> str:
+        """The server's name and port, for messages."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+    def redact(self, text: str) -> str:
+        """Take the key out of what a server said."""
+        return text.replace(self.key, "[key]") if len(self.key) >= _SHORTEST_SECRET else text
+
+
+def read_access(environment: Mapping[str, str]) -> Access:
+    """Read the environment; an empty variable counts as one that is not set.
+
+    Raises:
+        UserError: the key is missing, or a variable cannot be read.
+    """
+    base_url = environment.get(BASE_URL, "").strip() or DEFAULT_URL
+    if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
+        raise UserError("not the address of a server", where=BASE_URL, do=f"set it to one like {DEFAULT_URL}")
+    return Access(
+        base_url=base_url,
+        key=_read_key(environment, base_url),
+        concurrency=_number(environment, CONCURRENCY, int, 8, least=1),
+        max_requests=_number(environment, MAX_REQUESTS, int, -1, least=0) if environment.get(MAX_REQUESTS) else None,
+        timeout_s=_number(environment, TIMEOUT, float, 120.0, least=0.01),
+    )
+
+
+def _read_key(environment: Mapping[str, str], base_url: str) -> str:
+    key = environment.get(KEY, "").strip()
+    if not key and not _on_loopback(base_url):
+        raise UserError(
+            f"no key for {urlsplit(base_url).hostname}",
+            where=KEY,
+            do=f"set the variable {KEY}, or set `ask.provider: offline`, which needs none",
+        )
+    # An HTTP header cannot hold anything else, and the library's complaint would quote the key.
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("the key holds characters that no key has", where=KEY, do="copy it anew")
+    return key or _NO_KEY
+
+
+def _on_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _number(environment: Mapping[str, str], name: str, kind: type[N], default: N, least: float) -> N:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(-1)
+    if not (math.isfinite(value) and value >= least):
+        raise UserError(f"expected a number from {least} up, not {text!r}", where=name)
+    return value

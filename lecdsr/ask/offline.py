@@ -1,0 +1,115 @@
+"""The offline rule-based writer: composes texts from facts, without a language model.
+
+It stands in where no server can be asked. A sentence encoder embeds what it writes, so every text
+carries the useful words: special categories, words that return in titles, the latest titles.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from lecdsr.ask.seam import Answer, Outcome, Question
+
+WORDS = 60
+_FADE = 0.9  # weight of an interaction against the one after it: recent ones count more
+
+_WORD = re.compile(r"[^\W\d_][\w'’-]*[^\W_]")
+# Words that say nothing of a product: grammar, packaging, and praise.
+_COMMON = frozenset(
+    _WORD.findall(
+        """about all also an and any are as at be best by can case count ct each every extra fl for free from
+        great has have high in inch inches is it its kg large lb lbs made medium ml more new no not of off on
+        one only or ounce ounces our oz pack packs packaging pc pcs per perfect piece pieces premium product
+        products quality set size small so style than that the their them these this three to two untitled up
+        use used very was we which will with you your"""
+    )
+)
+
+
+class OfflineWriter:
+    """Provider that writes by rule; the same facts always give the same text."""
+
+    name = "offline"
+    title = "offline rule-based writer"
+
+    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Outcome]]:
+        """Yield every question with a text of at most about sixty words."""
+        for question in questions:
+            facts = json.loads(question.facts)
+            text = describe_customer(facts) if question.kind == "user" else describe_item(facts)
+            yield question, Answer(text)
+
+
+def describe_customer(history: Sequence[dict[str, Any]]) -> str:
+    """A profile from purchases in time order; one sentence for each shop, the latest shop first."""
+    shops: dict[str, list[dict[str, Any]]] = {}
+    for item in reversed(history):
+        shops.setdefault(item["domain"], []).append(item)
+    room = WORDS // max(1, len(shops))
+    return " ".join(_shop_sentence(shop, latest_first, room) for shop, latest_first in shops.items())
+
+
+def describe_item(facts: dict[str, Any]) -> str:
+    """A description from a catalogue entry: what it is, whose, which kind, and how it is advertised."""
+    title, brand = facts["title"] or "Untitled product", facts["brand"]
+    head = f"{title} by {brand}" if brand and brand.lower() not in title.lower() else title
+    parts = [head]
+    if facts["categories"]:
+        parts.append("Kind: " + ", ".join(reversed(facts["categories"])))
+    if facts["description"]:
+        parts.append(facts["description"])
+    return _limit(". ".join(part.rstrip(" .…") for part in parts), WORDS) + "."
+
+
+def _shop_sentence(shop: str, latest_first: Sequence[dict[str, Any]], room: int) -> str:
+    kinds = _ranked((_special_first(item["categories"]) for item in latest_first), 3)
+    brands = _ranked(([item["brand"]] for item in latest_first if item["brand"]), 2)
+    latest = _limit(" ".join(_title_words(latest_first[0], ())), 7)
+    seen = _words_of([*kinds, *brands, latest])
+    themes = _ranked((_title_words(item, seen) for item in latest_first), 12)
+    clauses = [
+        f"buys {_listed(kinds)}" if kinds else "buys products of many kinds",
+        f"latest {latest}" if latest else "",
+        f"by {_listed(brands)}" if brands else "",
+        f"themes {' '.join(themes)}" if themes else "",
+    ]
+    return _limit(f"In {shop}: " + "; ".join(clause for clause in clauses if clause), room) + "."
+
+
+def _special_first(categories: Sequence[str]) -> Sequence[str]:
+    """Categories from special to general, without the one that a whole shop shares."""
+    return categories[:0:-1] or categories
+
+
+def _ranked(groups: Iterable[Iterable[str]], most: int) -> list[str]:
+    """The strings of greatest weight, case ignored; earlier groups and earlier strings win ties."""
+    weight: dict[str, float] = defaultdict(float)
+    spelling: dict[str, str] = {}
+    for age, group in enumerate(groups):
+        for text in group:
+            weight[text.lower()] += _FADE**age
+            spelling.setdefault(text.lower(), text)
+    order = sorted(weight, key=lambda text: -weight[text])
+    return [spelling[text] for text in order[:most]]
+
+
+def _title_words(item: dict[str, Any], without: Iterable[str]) -> list[str]:
+    """Telling words of a title, each once, in its order."""
+    words = dict.fromkeys(word.lower() for word in _WORD.findall(item["title"]))
+    return [word for word in words if word not in _COMMON and word not in without]
+
+
+def _words_of(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _limit(text: str, most: int) -> str:
+    return " ".join(text.split()[:most]).rstrip(" ,;:.…")

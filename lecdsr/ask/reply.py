@@ -1,0 +1,75 @@
+"""A server's raw reply read as an answer; kept apart, so that a fault here never costs a reply."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from lecdsr.ask.seam import Answer, Failure, Outcome, Usage
+
+# Reasoning models of open servers put their thoughts in front of the answer.
+_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+def read_reply(raw: str) -> Outcome:
+    """Read the JSON of a chat completion.
+
+    A reply that is empty, refused, or cut off (``finish_reason`` other than ``stop``) is a failure.
+    """
+    try:
+        reply = json.loads(raw)
+    except ValueError:
+        return Failure("reply is not JSON", plain(raw, 80), raw)
+    choice = _first_choice(reply)
+    if choice is None:
+        return Failure("reply has no choice", plain(_error_message(reply), 200), raw)
+    message, usage = choice["message"], _usage(reply)
+    finish = choice.get("finish_reason")
+    if message.get("refusal"):
+        return Failure("refused", plain(str(message["refusal"]), 200), raw, usage)
+    if finish == "content_filter":
+        return Failure("content filter", "", raw, usage)
+    if finish != "stop":
+        return Failure("cut off", f"finish_reason {plain(str(finish), 40)}", raw, usage)
+    content = message.get("content")
+    text = _readable(content) if isinstance(content, str) else ""
+    if not text:
+        return Failure("empty", "", raw, usage)
+    return Answer(text, raw, plain(str(reply.get("model") or ""), 100), finish, usage)
+
+
+def plain(text: str, length: int) -> str:
+    """One printable line of at most ``length`` characters, safe to show on a terminal."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _first_choice(reply: Any) -> dict[str, Any] | None:
+    try:
+        choice = reply["choices"][0]
+        return choice if isinstance(choice["message"], dict) else None
+    except (TypeError, KeyError, IndexError):
+        return None
+
+
+def _error_message(reply: Any) -> str:
+    """Some servers report an error with status 200."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return error if isinstance(error, str) else ""
+
+
+def _usage(reply: dict[str, Any]) -> Usage:
+    counts = reply.get("usage")
+    if not isinstance(counts, dict):
+        return Usage()
+    prompt, completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    return Usage(prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0)
+
+
+def _readable(content: str) -> str:
+    # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
+    whole = content.encode("utf-8", "replace").decode("utf-8")
+    return _THOUGHT.sub("", whole).replace("\0", "").strip()

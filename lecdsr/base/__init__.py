@@ -1,0 +1,1 @@
+"""What every room needs: errors, settings, artefact paths, tables, files, console."""

@@ -1,0 +1,25 @@
+"""The one exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake that the person at the keyboard can mend; shown without a traceback.
+
+    Args:
+        what: what happened, one sentence.
+        where: the file, line or parameter concerned.
+        do: what to do about it.
+    """
+
+    def __init__(self, what: str, where: str | None = None, do: str | None = None) -> None:
+        self.what, self.where, self.do = what, where, do
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.do:
+            lines.append(f"  do:    {self.do}")
+        return "\n".join(lines)

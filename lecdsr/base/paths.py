@@ -1,0 +1,77 @@
+"""Where every artefact lies, in one place; relative to the repository's root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lecdsr.base.errors import UserError
+
+
+class Artefacts:
+    """Paths of one pair's artefacts."""
+
+    def __init__(self, pair: str) -> None:
+        self.pair = pair
+        self.root = Path("data") / pair
+        self.metrics = Path("metrics") / pair
+        self.raw = self.root / "raw"
+        # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
+        # would delete them when the stage fails.
+        self.aside = self.root / "aside"
+        self.items = self.root / "sequences" / "items.parquet"
+        self.users = self.root / "sequences" / "users.parquet"
+        self.interactions = self.root / "sequences" / "interactions.parquet"
+        self.windows = self.root / "sequences" / "windows.parquet"
+        self.candidates = self.root / "candidates.parquet"
+        self.questions = self.root / "questions.parquet"
+        self.answers = self.root / "answers.parquet"
+        self.item_vectors = self.root / "vectors" / "items.parquet"
+        self.user_vectors = self.root / "vectors" / "users.parquet"
+        self.report = self.root / "report.html"
+
+    def model(self, model: str) -> Path:
+        """Folder with ``model.safetensors`` and ``config.json``."""
+        return self.root / "models" / model
+
+    def ranks(self, model: str) -> Path:
+        """Ranks of every target."""
+        return self.root / "ranks" / f"{model}.parquet"
+
+    def stage_metrics(self, stage: str) -> Path:
+        """Small facts of a stage, in Git."""
+        return self.metrics / "stages" / f"{stage}.json"
+
+    def model_metrics(self, model: str) -> Path:
+        """Metrics of a model, in Git."""
+        return self.metrics / f"{model}.json"
+
+    def training_log(self, model: str) -> Path:
+        """One row per epoch, in Git."""
+        return self.metrics / "training" / f"{model}.csv"
+
+
+def enter_repository() -> Path:
+    """Change to the nearest folder at or above this one that holds ``dvc.yaml``, and return it.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+            os.chdir(folder)
+            return folder
+    raise UserError(
+        "no lecdsr repository here",
+        where=str(Path.cwd()),
+        do="change to the folder that holds dvc.yaml and params.yaml",
+    )
+
+
+def store_root() -> Path:
+    """Folder for what was paid for and must survive every rebuild: the repository's root.
+
+    Inside ``dvc exp run --temp`` the working copy is a throw-away clone; ``DVC_ROOT`` still names
+    the repository that people keep.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())

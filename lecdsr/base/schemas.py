@@ -1,0 +1,128 @@
+"""Columns of every table that one stage hands to another; the only place that names them.
+
+Ids are dense: items of domain X are 0 … N_X-1, of Y N_X … N-1; users 0 … U-1. Domains are
+0 for X and 1 for Y. Splits are 0 training, 1 validation, 2 test. Times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+DOMAINS = ("x", "y")
+SPLITS = ("train", "valid", "test")
+TRAIN, VALID, TEST = 0, 1, 2
+SECONDS_PER_DAY = 86_400
+
+#: One row per item, sorted by ``item``. ``train_count``: interactions in the training part.
+ITEMS = pa.schema(
+    [
+        ("item", pa.int32()),
+        ("domain", pa.int8()),
+        ("asin", pa.string()),
+        ("title", pa.string()),
+        ("brand", pa.string()),
+        ("categories", pa.list_(pa.string())),
+        ("description", pa.string()),
+        ("train_count", pa.int32()),
+    ]
+)
+
+#: One row per user, sorted by ``user``. ``n_x``, ``n_y``: interactions kept in each domain.
+USERS = pa.schema(
+    [
+        ("user", pa.int32()),
+        ("reviewer", pa.string()),
+        ("n_x", pa.int32()),
+        ("n_y", pa.int32()),
+    ]
+)
+
+#: One row per interaction, sorted by ``user`` and then time order; the row number is what
+#: ``WINDOWS`` points at.
+INTERACTIONS = pa.schema(
+    [
+        ("user", pa.int32()),
+        ("item", pa.int32()),
+        ("domain", pa.int8()),
+        ("time", pa.int64()),
+        ("rating", pa.float32()),
+        ("split", pa.int8()),
+    ]
+)
+
+#: One row per window: rows ``start`` … ``end``-1 of the interactions, all of one user. The rows from
+#: ``first_target`` on are targets, each with the rows of the window before it as its history; in
+#: validation and test that is the last row alone. ``tied``: the target falls on the same day as the
+#: interaction before it (validation and test; false in training).
+WINDOWS = pa.schema(
+    [
+        ("split", pa.int8()),
+        ("user", pa.int32()),
+        ("start", pa.int64()),
+        ("first_target", pa.int64()),
+        ("end", pa.int64()),
+        ("tied", pa.bool_()),
+    ]
+)
+
+#: One row per validation or test window, in the order of the windows. ``row``: its target's row in
+#: the interactions. ``negatives``: items of the target's domain it is ranked against.
+CANDIDATES = pa.schema(
+    [
+        ("split", pa.int8()),
+        ("row", pa.int64()),
+        ("negatives", pa.list_(pa.int32())),
+    ]
+)
+
+#: One row per question, sorted by ``kind`` and ``id``. ``kind``: ``item`` or ``user``. ``key``:
+#: SHA-256 of ``body``, the canonical JSON of the request. ``facts``: the same content as structured
+#: JSON, for the rule-based writer.
+QUESTIONS = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("id", pa.int32()),
+        ("key", pa.string()),
+        ("body", pa.string()),
+        ("facts", pa.string()),
+    ]
+)
+
+#: One row per question, in the order of the questions. ``text`` is null where the question failed
+#: for good; ``reason`` then says why.
+ANSWERS = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("id", pa.int32()),
+        ("key", pa.string()),
+        ("text", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+#: One row per target: its rank (1 is best, ties count half) in each protocol; ``day_tied`` as
+#: ``tied`` in the windows, ``train_count`` of the target item, ``history`` items before the target.
+RANKS = pa.schema(
+    [
+        ("split", pa.int8()),
+        ("user", pa.int32()),
+        ("domain", pa.int8()),
+        ("target", pa.int32()),
+        ("day_tied", pa.bool_()),
+        ("train_count", pa.int32()),
+        ("history", pa.int32()),
+        ("rank_sampled", pa.float32()),
+        ("rank_full", pa.float32()),
+    ]
+)
+
+
+def vectors(width: int) -> pa.Schema:
+    """One row per item or user, sorted and dense; zeros where there is no text (``known`` false)."""
+    return pa.schema(
+        [
+            ("id", pa.int32()),
+            ("known", pa.bool_()),
+            ("vector", pa.list_(pa.float32(), width)),
+        ]
+    )

@@ -1,0 +1,90 @@
+"""The command line: look at settings and at recommendations. The pipeline itself is run by ``dvc repro``."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import Annotated
+
+import typer
+
+from lecdsr.base.console import console, stderr
+from lecdsr.base.errors import UserError
+from lecdsr.base.paths import Artefacts, enter_repository
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""
+Cross-domain sequential recommendation with LLM profiles.
+
+The pipeline is run by DVC; this command looks at what it made.
+
+* `dvc repro` builds every pair in `active` (params.yaml), from raw data to report
+* `dvc metrics show`, `dvc metrics diff`, `dvc exp run -S 'train.sasrec.width=128'` compare settings
+* `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
+* `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
+
+Run any command with `--help` for its options. Every parameter is explained in params.yaml.
+""",
+)
+
+
+class Domain(enum.StrEnum):
+    """Domains of a pair."""
+
+    x = "x"
+    y = "y"
+
+
+@app.command()
+def pairs() -> None:
+    """List the domain pairs, where their data comes from and whether they are switched on."""
+    from lecdsr.cli.settings import pairs_table
+
+    console.print(pairs_table())
+
+
+@app.command()
+def check() -> None:
+    """Check every key of params.yaml and of all pairs; name the first one that is wrong."""
+    from lecdsr.cli.settings import check_all
+
+    check_all()
+
+
+@app.command()
+def recommend(
+    pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
+    user: Annotated[str | None, typer.Option(help="Reviewer id of a user; without it, a few ids are listed.")] = None,
+    domain: Annotated[Domain | None, typer.Option(help="Recommend from this domain only; default both.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations in a domain.")] = 10,
+    model: Annotated[
+        str | None, typer.Option(help="Trained model to ask; default the best of the pair on validation.")
+    ] = None,
+    history: Annotated[int, typer.Option(min=0, help="Latest interactions shown.")] = 15,
+) -> None:
+    """Show a user's history and profile, and the items that a model recommends next.
+
+    Items that the user had already are left out. Example: lecdsr recommend --pair demo --user A1B2C3 -k 5
+    """
+    from lecdsr.cli.recommend import show
+
+    show(Artefacts(pair), user, None if domain is None else domain.value, k, model, history)
+
+
+def run() -> None:
+    """Entry point: a user's mistake is one clear message and exit code 1."""
+    try:
+        if not {"--help", "-h"} & set(sys.argv[1:]) and len(sys.argv) > 1:
+            enter_repository()
+        app()
+    except UserError as error:
+        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

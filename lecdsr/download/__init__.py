@@ -1,0 +1,1 @@
+"""Bring the raw files of both domains to a pair's folder."""

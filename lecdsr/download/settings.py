@@ -1,0 +1,16 @@
+"""Block ``download``; every key is explained in params.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lecdsr.base.settings import Block
+from lecdsr.download import synthetic
+
+
+class Settings(Block):
+    """How files are brought, and the sizes of the synthetic pair."""
+
+    timeout_s: float = Field(gt=0)
+    attempts: int = Field(ge=1)
+    synthetic: synthetic.Settings

@@ -1,0 +1,1 @@
+"""Texts of items and profiles of users as vectors."""

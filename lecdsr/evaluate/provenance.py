@@ -1,0 +1,25 @@
+"""What a number rests on: seeds, texts, encoder, negatives; written beside the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lecdsr.base.files import read_json
+from lecdsr.base.paths import Artefacts
+
+
+def provenance(artefacts: Artefacts, config: dict[str, Any]) -> dict[str, Any]:
+    """Facts from the stages before, and from the config of the trained model."""
+    ask, embed, candidates, prompts = (
+        read_json(artefacts.stage_metrics(stage)) for stage in ("ask", "embed", "candidates", "prompts")
+    )
+    return {
+        "seed": config["seed"],
+        "best_epoch": config["best_epoch"],
+        "parameters": config["parameters"],
+        "text_provider": ask["provider"],
+        "text_model": ask["model"],
+        "profiles_saw_targets": prompts["profiles_saw_targets"],
+        "encoder": embed["encoder"],
+        "candidates_sha256": candidates["sha256"],
+    }

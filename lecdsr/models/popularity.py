@@ -1,0 +1,38 @@
+"""Items ranked by their number of training interactions: the least that a model must beat."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from lecdsr.models.settings import ModelSettings
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+
+
+class Settings(ModelSettings):
+    """Block ``train.popularity``: nothing to set, since the history is not read."""
+
+    history_length: Literal[1] = 1
+    domains: Literal["both"] = "both"
+
+
+class Popularity(Recommender):
+    """Score of an item = its training interactions, the same for every user."""
+
+    objective = "counts"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        self.register_buffer("counts", catalogue.train_counts.float())
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, 1]`` ones."""
+        return torch.ones(len(histories.user), 1, device=histories.user.device)
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, 1]`` counts and no bias."""
+        counts = cast(Tensor, self.counts)
+        return counts.unsqueeze(1), torch.zeros_like(counts)

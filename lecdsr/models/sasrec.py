@@ -1,0 +1,147 @@
+"""SASRec (Kang and McAuley, ICDM 2018): causal self-attention over the sequence.
+
+Differences from the paper: both domains mixed in one sequence, a softmax over all items of the
+target's domain in place of one negative, tied input and output embeddings, and optionally the
+item's text vector added to its id on both sides of the score.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lecdsr.models.losses import softmax_by_domain
+from lecdsr.models.settings import TrainedSettings
+from lecdsr.models.text import TextMode, control
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.ranking.histories import SequenceBatch
+
+
+class Settings(TrainedSettings):
+    """Block ``train.sasrec``; every key is explained in params.yaml."""
+
+    width: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    item_text: TextMode
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Settings:
+        if self.width % self.heads:
+            raise ValueError(f"a number of heads that divides the width {self.width}, got {self.heads}")
+        return self
+
+
+class SASRec(Recommender):
+    """Causal transformer; the query is the state at the last item."""
+
+    objective = "sequence"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        d = settings.width
+        text = control(catalogue.item_vectors, settings.item_text, seed)
+        self.register_buffer("item_text", None if text is None else standardise(text), persistent=False)
+        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.text_projection = None if text is None else nn.Linear(text.shape[1], d, bias=False)
+        self.position_embeddings = nn.Embedding(settings.history_length, d)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(Layer(d, settings.heads, settings.dropout) for _ in range(settings.layers))
+        self.norm = nn.LayerNorm(d)
+        nn.init.normal_(self.item_embeddings.weight, std=0.02)
+        nn.init.normal_(self.position_embeddings.weight, std=0.02)
+        if self.text_projection is not None:
+            # Standardised vectors have length √D, so this gives texts the size of ids.
+            nn.init.normal_(self.text_projection.weight, std=0.02 / self.text_projection.in_features**0.5)
+        with torch.no_grad():
+            self.item_embeddings.weight[catalogue.padding] = 0
+
+    def table(self) -> Tensor:
+        """``[N+1, d]`` id plus projected text of every item."""
+        ids = self.item_embeddings.weight
+        if self.text_projection is None:
+            return ids
+        return ids + cast(Tensor, self.text_projection(self.item_text))
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]`` state at the last position."""
+        return self._states(histories.sequence, self.table())[:, -1]
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` item table, no bias."""
+        table = self.table()[: self.catalogue.n_items]
+        return table, table.new_zeros(len(table))
+
+    def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Softmax over all items of the target's domain, at every position with a target."""
+        samples = cast(SequenceBatch, batch)
+        table = self.table()
+        wanted = samples.targets != self.catalogue.padding  # [B, L]
+        queries = self._states(samples.histories.sequence, table)[wanted]  # [M, d]
+        keys = table[: self.catalogue.n_items]
+        bias = keys.new_zeros(len(keys))
+        loss = softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)
+        return loss, {"softmax": loss.item()}
+
+    def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
+        """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
+        length = sequence.shape[1]
+        real = sequence != self.catalogue.padding  # [B, L]
+        # √d brings item embeddings to the scale of the positions after training, as in the paper's code base.
+        x = F.embedding(sequence, table) * self.settings.width**0.5
+        x = x + self.position_embeddings.weight[-length:]
+        x = self.dropout(x) * real.unsqueeze(-1)
+        causal = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=sequence.device)
+        # A padding position may attend to itself, so that no row of the softmax is empty.
+        allowed = ((causal & real.unsqueeze(1)) | itself).unsqueeze(1)  # [B, 1, L, L]
+        for block in self.blocks:
+            x = block(x, allowed)
+        return cast(Tensor, self.norm(x))
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and feed-forward layer, ``[B, L, d]`` -> ``[B, L, d]``."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
+        """Attend where ``allowed [B, 1, L, L]`` is true."""
+        batch, length, width = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, L, d / heads]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        x = x + self.dropout(self.output(attended.transpose(1, 2).reshape(batch, length, width)))
+        return cast(Tensor, x + self.dropout(self.feed_forward(x)))
+
+
+def standardise(vectors: Tensor) -> Tensor:
+    """Centre and scale each dimension over the known (non-zero) rows; unknown rows stay zero.
+
+    Sentence vectors share a large common component that would otherwise drown their differences.
+    """
+    known = vectors.norm(dim=1) > 0
+    if known.sum() < 2:
+        return vectors
+    rows = vectors[known]
+    scaled = torch.zeros_like(vectors)
+    scaled[known] = (rows - rows.mean(dim=0)) / rows.std(dim=0).clamp(min=1e-6)
+    return scaled

@@ -1,0 +1,56 @@
+"""A model on disk: ``model.safetensors``, with what built it in ``config.json`` beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import REBUILD, atomic_path, read_json, require, write_json
+from lecdsr.models.registry import entry
+from lecdsr.ranking.frame import Catalogue, Recommender
+
+
+def build(name: str, settings: Any, catalogue: Catalogue, seed: int) -> Recommender:
+    """A fresh model of the registry, its weights drawn from ``seed``."""
+    torch.manual_seed(seed)
+    model: Recommender = entry(name).model(settings, catalogue, seed)
+    return model
+
+
+def save(folder: Path, model: Recommender, config: dict[str, Any]) -> None:
+    """Write weights and config; ``config`` names the model, its settings and its seed."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file(weights, temporary)
+    write_json(folder / "config.json", config)
+
+
+def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
+    """The config of a saved model, and its settings as the model reads them.
+
+    Raises:
+        UserError: the file is missing or broken, or names a model that does not exist.
+    """
+    config = read_json(folder / "config.json")
+    return config, entry(config["model"]).settings.model_validate(config["settings"])
+
+
+def load(folder: Path, catalogue: Catalogue) -> Recommender:
+    """The saved model, ready to rank.
+
+    Raises:
+        UserError: a file is missing or broken, or the catalogue is not that of the training.
+    """
+    config, settings = read_config(folder)
+    model = build(config["model"], settings, catalogue, config["seed"])
+    path = require(folder / "model.safetensors")
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"does not fit its config: {str(error)[:200]}", where=str(path), do=REBUILD) from error
+    return model.eval()

@@ -1,0 +1,85 @@
+"""Text vectors as models see them: real, absent, or a control; and their projections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TextMode = Literal["vectors", "none", "random", "shuffled"]
+
+
+def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
+    """Text vectors for a mode.
+
+    ``random`` replaces every known (non-zero) row by Gaussian noise of the same length, ``shuffled``
+    permutes the known rows among themselves; both leave unknown rows zero. If a model does as well
+    with either as with ``vectors``, the text did nothing.
+
+    Raises:
+        ValueError: the mode needs vectors and there are none.
+    """
+    if mode == "none":
+        return None
+    if vectors is None:
+        raise ValueError(f"text mode {mode!r} needs vectors")
+    if mode == "vectors":
+        return vectors
+    generator = torch.Generator().manual_seed(seed)
+    known = vectors.norm(dim=1) > 0
+    rows = vectors[known]
+    replaced = vectors.clone()
+    if mode == "random":
+        noise = torch.randn(rows.shape, generator=generator)
+        replaced[known] = F.normalize(noise, dim=1) * rows.norm(dim=1, keepdim=True)
+    else:
+        replaced[known] = rows[torch.randperm(len(rows), generator=generator)]
+    return replaced
+
+
+def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
+    """The published projection: linear, layer norm, GELU, linear."""
+    return nn.Sequential(
+        nn.Linear(width_in, hidden),
+        nn.LayerNorm(hidden),
+        nn.GELU(),
+        nn.Linear(hidden, width_out),
+    )
+
+
+class MixtureOfExperts(nn.Module):
+    """Projection by E experts ``W_e (dropout(x) - bias_e)`` under a softmax gate.
+
+    In training the gate's logits carry Gaussian noise of a learned scale, so that experts near the
+    top are tried too. ``[..., width_in] -> [..., width_out]``.
+    """
+
+    def __init__(self, width_in: int, width_out: int, experts: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.bias = nn.Parameter(torch.zeros(experts, width_in))
+        self.weight = nn.Parameter(torch.empty(experts, width_in, width_out))
+        self.gate = nn.Linear(width_in, experts, bias=False)
+        self.noise = nn.Linear(width_in, experts, bias=False)
+        nn.init.normal_(self.weight, std=0.02)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.noise.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project the last dimension."""
+        logits = self.gate(x)  # [..., E]
+        if self.training:
+            logits = logits + torch.randn_like(logits) * F.softplus(self.noise(x))
+        shifted = self.dropout(x).unsqueeze(-2) - self.bias  # [..., E, width_in]
+        outputs = torch.einsum("...ei,eio->...eo", shifted, self.weight)  # [..., E, width_out]
+        weights = logits.softmax(dim=-1)
+        mixed: Tensor = (weights.unsqueeze(-1) * outputs).sum(dim=-2)
+        return mixed
+
+
+def project_distinct(projection: nn.Module, vectors: Tensor, ids: Tensor) -> Tensor:
+    """``projection(vectors[ids])``, computing each distinct id once. ``ids [...]`` -> ``[..., d]``."""
+    distinct, inverse = torch.unique(ids, return_inverse=True)
+    return F.embedding(inverse, projection(vectors[distinct]))

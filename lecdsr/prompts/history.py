@@ -1,0 +1,69 @@
+"""Which interactions of a user a profile may show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lecdsr.base.schemas import TRAIN
+from lecdsr.prompts.settings import ProfileFrom
+
+Rows = npt.NDArray[np.int64]
+
+#: Stands for "this user has no training target": later than every row.
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Rows of the interactions that profiles show: ``rows[offsets[u]:offsets[u + 1]]`` of user ``u``.
+
+    ``sees_targets``: whether any of them is a training target or follows one.
+    """
+
+    rows: Rows
+    offsets: Rows
+    sees_targets: bool
+
+    def of(self, user: int) -> Rows:
+        """Rows shown of one user, in time order."""
+        return self.rows[self.offsets[user] : self.offsets[user + 1]]
+
+
+def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: ProfileFrom, length: int) -> Shown:
+    """The latest ``length`` rows that every user's profile may be written from.
+
+    No row of validation or test is ever shown. ``before_first_target`` leaves out, besides, every
+    row from the user's earliest training target on; a user without a training window has none.
+
+    Raises:
+        ValueError: the interactions are not sorted by user.
+    """
+    user = interactions["user"].to_numpy()
+    if np.any(np.diff(user) < 0):
+        raise ValueError("interactions are not sorted by user")
+    from_target_on = np.arange(len(user)) >= _first_targets(windows, n_users)[user]
+    allowed = interactions["split"].to_numpy() == TRAIN
+    if source == "before_first_target":
+        allowed &= ~from_target_on
+    rows, offsets = _latest(np.flatnonzero(allowed), user, n_users, length)
+    return Shown(rows, offsets, bool(from_target_on[rows].any()))
+
+
+def _first_targets(windows: pa.Table, n_users: int) -> Rows:
+    """``[U]``: row of each user's earliest training target."""
+    training = windows["split"].to_numpy() == TRAIN
+    first = np.full(n_users, _NEVER, dtype=np.int64)
+    np.minimum.at(first, windows["user"].to_numpy()[training], windows["first_target"].to_numpy()[training])
+    return first
+
+
+def _latest(rows: Rows, user: npt.NDArray[np.int32], n_users: int, length: int) -> tuple[Rows, Rows]:
+    """The last ``length`` of every user's rows, and where each user's begin."""
+    counts = np.bincount(user[rows], minlength=n_users)
+    to_end = np.cumsum(counts)[user[rows]] - np.arange(len(rows))  # 1 for a user's latest row
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, length))]).astype(np.int64)
+    return rows[to_end <= length], offsets

@@ -1,0 +1,155 @@
+"""Tables in, the table of questions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+from string import Template
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.base.requests import request_body, request_key
+from lecdsr.base.schemas import QUESTIONS
+from lecdsr.prompts.catalogue import UNTITLED, Item, read_catalogue, shop_name
+from lecdsr.prompts.history import Shown, shown_rows
+from lecdsr.prompts.settings import Settings
+from lecdsr.prompts.templates import load_template
+
+Row = tuple[str, int, str, str, str]
+
+# Rows turned into Arrow at a time: the prompts of a large pair are not held twice as Python text.
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The table ``QUESTIONS`` and what is worth knowing about it."""
+
+    table: pa.Table
+    profiles: int
+    descriptions: int
+    users_without_profile: int
+    items_without_description: int
+    profiles_saw_targets: bool
+    median_characters: int
+
+    def metrics(self) -> dict[str, int | bool]:
+        """Facts for Git, in the order in which they are read."""
+        return {
+            "questions": self.table.num_rows,
+            "profiles": self.profiles,
+            "descriptions": self.descriptions,
+            "profiles_saw_targets": self.profiles_saw_targets,
+            "users_without_profile": self.users_without_profile,
+        }
+
+
+def write_questions(
+    items: pa.Table,
+    users: pa.Table,
+    interactions: pa.Table,
+    windows: pa.Table,
+    domains: Sequence[str],
+    settings: Settings,
+) -> Questions:
+    """One question for every user and item wanted that there is something to tell of.
+
+    Args:
+        items: table ``ITEMS``.
+        users: table ``USERS``.
+        interactions: table ``INTERACTIONS``.
+        windows: table ``WINDOWS``.
+        domains: names of the domains X and Y.
+        settings: what is asked.
+
+    Raises:
+        ValueError: the interactions are not sorted by user.
+    """
+    catalogue = read_catalogue(items, domains)
+    shown = shown_rows(interactions, windows, users.num_rows, settings.profile_from, settings.history_length)
+    about_items = _item_rows(catalogue, settings) if settings.descriptions else iter(())
+    shown_items = interactions["item"].to_numpy()[shown.rows].tolist()
+    about_users = _user_rows(catalogue, shown, shown_items, domains, settings) if settings.profiles else iter(())
+    table = _to_table(chain(about_items, about_users))  # "item" sorts before "user"
+    descriptions = pc.sum(pc.equal(table["kind"], "item")).as_py() or 0
+    profiles = table.num_rows - descriptions
+    return Questions(
+        table=table,
+        profiles=profiles,
+        descriptions=descriptions,
+        users_without_profile=users.num_rows - profiles,
+        items_without_description=items.num_rows - descriptions,
+        profiles_saw_targets=settings.profiles and shown.sees_targets,
+        median_characters=_median_length(table),
+    )
+
+
+def _user_rows(
+    catalogue: Sequence[Item], shown: Shown, items: Sequence[int], domains: Sequence[str], settings: Settings
+) -> Iterator[Row]:
+    system = load_template("profile_system").substitute()
+    frame = load_template("profile_user")
+    lines = [item.line() for item in catalogue]
+    facts = [item.profile_facts() for item in catalogue]
+    common = {
+        "domain_x": shop_name(domains[0]),
+        "domain_y": shop_name(domains[1]),
+        "instruction": settings.profile_instruction,
+    }
+    offsets = shown.offsets.tolist()
+    for user, (start, end) in enumerate(pairwise(offsets)):
+        if start == end:
+            continue
+        history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items[start:end], 1))
+        told = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
+        yield _row("user", user, system, frame.substitute(common, history=history), told, settings)
+
+
+def _item_rows(catalogue: Sequence[Item], settings: Settings) -> Iterator[Row]:
+    system = load_template("item_system").substitute()
+    frame = load_template("item_user")
+    for number, item in enumerate(catalogue):
+        if item.known():
+            user = _fill_item(frame, item, settings.description_instruction)
+            yield _row("item", number, system, user, item.description_facts(), settings)
+
+
+def _fill_item(frame: Template, item: Item, instruction: str) -> str:
+    fields = {
+        "shop": item.domain,
+        "title": item.title or UNTITLED,
+        "brand": item.brand,
+        "categories": ", ".join(item.categories),
+        "description": item.description,
+    }
+    product = "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
+    return frame.substitute(product=product, instruction=instruction)
+
+
+def _row(kind: str, number: int, system: str, user: str, facts: str, settings: Settings) -> Row:
+    body = request_body(
+        system,
+        user,
+        model=settings.model,
+        temperature=settings.temperature,
+        max_tokens=settings.max_tokens,
+        resample=settings.resample,
+    )
+    return kind, number, request_key(body), body, facts
+
+
+def _to_table(rows: Iterator[Row]) -> pa.Table:
+    batches = []
+    while chunk := list(islice(rows, _BATCH)):
+        columns = zip(*chunk, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, QUESTIONS, strict=True)]
+        batches.append(pa.record_batch(arrays, schema=QUESTIONS))
+    return pa.Table.from_batches(batches, schema=QUESTIONS)
+
+
+def _median_length(table: pa.Table) -> int:
+    if not table.num_rows:
+        return 0
+    return int(pc.quantile(pc.utf8_length(table["body"]), 0.5)[0].as_py())

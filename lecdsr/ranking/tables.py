@@ -1,0 +1,67 @@
+"""The tables of a pair as what models are built from and fed with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import REBUILD, read_table, require
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import Sequences, from_tables, own_domain
+
+
+class PairData(NamedTuple):
+    """All that training and evaluation read of a pair."""
+
+    catalogue: Catalogue
+    sequences: Sequences
+
+
+def load_pair_data(artefacts: Artefacts, domains: str) -> PairData:
+    """Load sequences and vectors; ``domains`` is ``both`` or ``own`` (one-domain control).
+
+    Raises:
+        UserError: a file is missing, or the vectors are not those of the sequences.
+    """
+    catalogue = load_catalogue(artefacts)
+    sequences = from_tables(read_table(artefacts.interactions, INTERACTIONS), read_table(artefacts.windows, WINDOWS))
+    return PairData(catalogue, own_domain(sequences, catalogue.n_x) if domains == "own" else sequences)
+
+
+def load_catalogue(artefacts: Artefacts) -> Catalogue:
+    """Load sizes, vectors and training counts of a pair.
+
+    Raises:
+        UserError: a file is missing, or the vectors are not those of the sequences.
+    """
+    items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
+    n_users = len(read_table(artefacts.users, USERS, ["user"]))
+    domain = items["domain"].to_numpy()
+    return Catalogue(
+        n_x=int((domain == 0).sum()),
+        n_y=int((domain == 1).sum()),
+        n_users=n_users,
+        item_vectors=_vectors(artefacts.item_vectors, len(items), padding=True),
+        user_vectors=_vectors(artefacts.user_vectors, n_users, padding=False),
+        train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
+    )
+
+
+def _vectors(path: Path, count: int, padding: bool) -> Tensor:
+    """``[count (+1), D]``; ids are checked to be 0 … count-1 in order."""
+    where = str(path)
+    table: pa.Table = pq.read_table(require(path)).combine_chunks()
+    if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
+        raise UserError(f"holds {len(table):,} vectors, expected {count:,} in order", where=where, do=REBUILD)
+    column = table["vector"].chunk(0) if count else table["vector"]
+    rows = column.values.to_numpy().reshape(count, -1)
+    return torch.from_numpy(np.vstack([rows, np.zeros_like(rows[:1])]) if padding else rows.copy())

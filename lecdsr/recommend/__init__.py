@@ -1,0 +1,1 @@
+"""Recommendations for one user, with the texts a person reads."""

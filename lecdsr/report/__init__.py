@@ -1,0 +1,1 @@
+"""One page per pair: metrics, curves, facts of the stages, examples."""

@@ -1,0 +1,14 @@
+"""Block ``report``; every key is explained in params.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lecdsr.base.settings import Block
+
+
+class Settings(Block):
+    """What the page shows."""
+
+    example_users: int = Field(ge=0)
+    top_k: int = Field(ge=1)

@@ -1,0 +1,1 @@
+"""From raw interactions to numbered users and items, ordered histories and splits."""

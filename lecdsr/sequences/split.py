@@ -1,0 +1,144 @@
+"""Splits and windows over users' ordered interactions, as array arithmetic.
+
+Every function takes ``user`` and ``time`` of the interactions, sorted by user and then in time
+order, and returns the split of every row and the windows (see ``WINDOWS``). Rules: docs/evaluation.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lecdsr.base.arrays import IntArray as Array
+from lecdsr.base.arrays import expand
+from lecdsr.base.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID, WINDOWS
+from lecdsr.sequences.settings import Settings
+
+
+class Split(NamedTuple):
+    """Split of every interaction ``[R]``, and the table of windows."""
+
+    part: NDArray[np.int8]
+    windows: pa.Table
+
+
+def split_interactions(user: Array, time: Array, settings: Settings) -> Split:
+    """Split by the rule that the settings name."""
+    if settings.split == "leave_one_out":
+        return leave_one_out(user, time, settings.min_history)
+    if settings.split == "ratio_windows":
+        return ratio_windows(user, time, settings.ratios, settings.window, settings.min_window, settings.min_history)
+    return temporal(user, time, settings.cuts, settings.min_history)
+
+
+def leave_one_out(user: Array, time: Array, min_history: int) -> Split:
+    """A user's last interaction is test, the last but one validation, the rest training.
+
+    Histories of validation and test are all that precedes the target. A user of two interactions
+    has no validation target, a user of one no target at all.
+    """
+    start, end = _runs(user)
+    size = end - start
+    part = np.full(len(user), TRAIN, np.int8)
+    part[(end - 1)[size >= 2]] = TEST
+    part[(end - 2)[size >= 3]] = VALID
+    held_out = np.select([size >= 3, size == 2], [2, 1], 0)
+    windows = [
+        _training(start, end - held_out, min_history),
+        _held_out(VALID, start[size >= 3], end[size >= 3] - 1),
+        _held_out(TEST, start[size >= 2], end[size >= 2]),
+    ]
+    return Split(part, _table(windows, user, time))
+
+
+def ratio_windows(
+    user: Array, time: Array, ratios: tuple[float, float], window: int, min_window: int, min_history: int
+) -> Split:
+    """The published Toy–Game preparation: each sequence cut by count, each part into windows.
+
+    Parts end at floor(ratio × length); windows of fewer than ``min_window`` are dropped. The last
+    row of a validation or test window is its target, the other rows of that window its history.
+    """
+    start, end = _runs(user)
+    # Rounded before the floor, since 0.8 + 0.1 is a little less than 0.9 in binary.
+    bounds = [start]
+    for share in (ratios[0], ratios[0] + ratios[1]):
+        bounds.append(start + np.floor(np.round((end - start) * share, 9)).astype(np.int64))
+    bounds.append(end)
+    part = np.full(len(user), TRAIN, np.int8)
+    windows = []
+    for code in (TRAIN, VALID, TEST):
+        first, last = bounds[code], bounds[code + 1]
+        part[expand(first, last)[1]] = code
+        begin, stop = _cut(first, last, window)
+        kept = stop - begin >= min_window
+        begin, stop = begin[kept], stop[kept]
+        windows.append(_training(begin, stop, min_history) if code == TRAIN else _held_out(code, begin, stop))
+    return Split(part, _table(windows, user, time))
+
+
+def temporal(user: Array, time: Array, cuts: tuple[float, float], min_history: int) -> Split:
+    """One moment for validation and one for test, the same for every user.
+
+    The moments are those at which the given shares of all interactions lie before. A user's target
+    in a period is his last interaction in it, if he has at least ``min_history`` before; his
+    history is all of that, later than the cut or not, since it is known when the target comes.
+    """
+    ordered = np.sort(time)
+    valid_from, test_from = (ordered[int(len(ordered) * cut)] for cut in cuts)
+    part = np.select([time >= test_from, time >= valid_from], [TEST, VALID], TRAIN).astype(np.int8)
+    start, end = _runs(user)
+    # Rows are in time order, so a user's parts follow one another.
+    train_end = start + np.add.reduceat(part == TRAIN, start)
+    valid_end = train_end + np.add.reduceat(part == VALID, start)
+    windows = [_training(start, train_end, min_history)]
+    for code, first, last in ((VALID, train_end, valid_end), (TEST, valid_end, end)):
+        kept = (last > first) & (last - 1 - start >= min_history)
+        windows.append(_held_out(code, start[kept], last[kept]))
+    return Split(part, _table(windows, user, time))
+
+
+Windows = tuple[NDArray[np.int8], Array, Array, Array]
+
+
+def _training(start: Array, end: Array, min_history: int) -> Windows:
+    """Training windows with at least one target."""
+    kept = end - start > min_history
+    start, end = start[kept], end[kept]
+    return np.full(len(start), TRAIN, np.int8), start, start + min_history, end
+
+
+def _held_out(code: int, start: Array, end: Array) -> Windows:
+    return np.full(len(start), code, np.int8), start, end - 1, end
+
+
+def _table(windows: list[Windows], user: Array, time: Array) -> pa.Table:
+    split, start, first_target, end = (np.concatenate(column) for column in zip(*windows, strict=True))
+    day = time // SECONDS_PER_DAY
+    tied = (split != TRAIN) & (end - start > 1) & (day[end - 1] == day[np.maximum(end - 2, 0)])
+    columns = {
+        "split": split,
+        "user": user[start],
+        "start": start,
+        "first_target": first_target,
+        "end": end,
+        "tied": tied,
+    }
+    return pa.table(columns).cast(WINDOWS)
+
+
+def _runs(user: Array) -> tuple[Array, Array]:
+    """First row and row after the last of every user; ``user`` is sorted."""
+    start = np.flatnonzero(np.diff(user, prepend=user[0] - 1)).astype(np.int64)
+    return start, np.append(start[1:], len(user)).astype(np.int64)
+
+
+def _cut(start: Array, end: Array, window: int) -> tuple[Array, Array]:
+    """Cut intervals into consecutive pieces of ``window`` rows; the last piece may be shorter."""
+    count = -(-(end - start) // window)
+    whole, piece = expand(np.zeros_like(count), count)
+    begin = start[whole] + piece * window
+    return begin, np.minimum(begin + window, end[whole])

@@ -1,0 +1,1 @@
+"""Training: catalogue and samples from the tables, the loop, the saved model."""

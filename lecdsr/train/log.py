@@ -1,0 +1,19 @@
+"""The training log as CSV, one row per epoch."""
+
+from __future__ import annotations
+
+# Seconds differ from run to run; they are shown on the terminal and kept out of what Git compares.
+UNREPEATABLE = ("seconds",)
+
+
+def to_csv(log: list[dict[str, float]]) -> str:
+    """CSV with the columns of the fullest row; empty where a row lacks one."""
+    columns = [name for name in max(log, key=len) if name not in UNREPEATABLE]
+    lines = [",".join(columns)]
+    for row in log:
+        lines.append(",".join(_format(row[name]) if name in row else "" for name in columns))
+    return "\n".join(lines) + "\n"
+
+
+def _format(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,0 +1,37 @@
+"""Answer the questions, from the answer store or through a provider."""
+
+from __future__ import annotations
+
+from lecdsr.ask import Settings, answer_metrics, answer_questions, answer_table, check_failures
+from lecdsr.base.console import summary
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import read_table, write_json, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import ANSWERS, QUESTIONS
+from lecdsr.base.settings import load_block
+
+
+def main(pair: str) -> None:
+    """Read the questions of ``pair``, write their answers."""
+    artefacts = Artefacts(pair)
+    settings = load_block("ask", Settings, pair)
+    questions = read_table(artefacts.questions, QUESTIONS)
+    asked = answer_questions(questions, settings)
+    answers = answer_table(questions, asked)
+    check_failures(answers, asked, settings.max_failed_share)
+    metrics = answer_metrics(answers, questions, asked)
+    write_table(artefacts.answers, answers, ANSWERS)
+    write_json(artefacts.stage_metrics("ask"), metrics)
+    summary(
+        f"ask: {pair}",
+        {
+            **metrics,
+            "answers from the store": asked.from_store,
+            "prompt tokens of this run": asked.usage_now.prompt_tokens,
+            "completion tokens of this run": asked.usage_now.completion_tokens,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")

@@ -1,0 +1,40 @@
+"""Draw and store the negatives of the sampled protocol.
+
+Reads data/PAIR/sequences; writes data/PAIR/candidates.parquet, and its hash to
+metrics/PAIR/stages/candidates.json, so that two results can be seen to rest on the same negatives.
+"""
+
+import pyarrow.compute as pc
+
+from lecdsr.base.console import summary
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import read_table, sha256_file, write_json, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import CANDIDATES, INTERACTIONS, ITEMS, WINDOWS
+from lecdsr.base.settings import load_block
+from lecdsr.candidates.draw import Settings, draw_candidates
+
+
+def main(pair: str) -> None:
+    """Run the stage for one pair."""
+    artefacts = Artefacts(pair)
+    table = draw_candidates(
+        read_table(artefacts.interactions, INTERACTIONS),
+        read_table(artefacts.windows, WINDOWS),
+        read_table(artefacts.items, ITEMS),
+        load_block("candidates", Settings, pair),
+    )
+    write_table(artefacts.candidates, table, CANDIDATES)
+    lengths = pc.list_value_length(table["negatives"])
+    facts = {
+        "targets": len(table),
+        "negatives_mean": pc.mean(lengths).as_py(),
+        "negatives_min": pc.min(lengths).as_py(),
+        "sha256": sha256_file(artefacts.candidates),
+    }
+    write_json(artefacts.stage_metrics("candidates"), facts)
+    summary(f"Candidates of {pair}", facts)
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")

@@ -1,0 +1,54 @@
+"""Encode texts of items and profiles of users into vectors.
+
+Reads data/PAIR/sequences and data/PAIR/answers.parquet; writes data/PAIR/vectors/items.parquet and
+users.parquet. Vectors computed once are kept in .vector-store and reused.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from lecdsr.base.console import summary
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import read_table, write_json, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import ANSWERS, ITEMS, USERS, vectors
+from lecdsr.base.settings import load_block
+from lecdsr.embed.encoder import Encoder, Vectors
+from lecdsr.embed.settings import Settings
+from lecdsr.embed.store import VectorStore, store_path
+from lecdsr.embed.texts import item_texts, user_texts
+
+
+def to_table(rows: Vectors) -> pa.Table:
+    """Vectors as a table, one row per id."""
+    schema = vectors(rows.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+    return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)
+
+
+def main(pair: str) -> None:
+    """Run the stage for one pair."""
+    artefacts = Artefacts(pair)
+    settings = load_block("embed", Settings, pair)
+    answers = read_table(artefacts.answers, ANSWERS)
+    encoder = Encoder(settings.encoder, settings.batch_size)
+    with VectorStore(store_path()) as store:
+        items = encoder.encode(item_texts(read_table(artefacts.items, ITEMS), answers, settings), store)
+        users = encoder.encode(user_texts(read_table(artefacts.users, USERS), answers, settings), store)
+    for path, rows in ((artefacts.item_vectors, items), (artefacts.user_vectors, users)):
+        table = to_table(rows)
+        write_table(path, table, table.schema)
+    facts = {
+        "encoder": settings.encoder,
+        "width": items.shape[1],
+        "items": len(items),
+        "items_without_text": int((~items.any(axis=1)).sum()),
+        "users": len(users),
+        "users_without_profile": int((~users.any(axis=1)).sum()),
+    }
+    write_json(artefacts.stage_metrics("embed"), facts)
+    summary(f"Vectors of {pair}", {**facts, "encoded now": encoder.encoded})
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")

@@ -1,0 +1,39 @@
+"""Rank the validation and test targets of one model, in the sampled and the full protocol.
+
+Reads the sequences, vectors, candidates and the trained model of a pair; writes one row per target
+to data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
+"""
+
+from lecdsr.base.console import console
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import read_table, write_json, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import CANDIDATES, RANKS
+from lecdsr.base.settings import load_block
+from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.provenance import provenance
+from lecdsr.evaluate.show import metrics_table
+from lecdsr.models.saved import load, read_config
+from lecdsr.ranking.device import choose_device
+from lecdsr.ranking.tables import load_pair_data
+
+
+def main(pair: str, model: str) -> None:
+    """Run the stage for one pair and model."""
+    artefacts = Artefacts(pair)
+    settings = load_block("evaluate", Settings, pair)
+    config, trained = read_config(artefacts.model(model))
+    data = load_pair_data(artefacts, trained.domains)
+    device = choose_device()
+    network = load(artefacts.model(model), data.catalogue).to(device)
+    candidates = read_table(artefacts.candidates, CANDIDATES)
+    length = trained.history_length
+    table = rank_held_out(network, data.sequences, data.catalogue, candidates, length, settings, device)
+    metrics = metrics_of(table)
+    write_table(artefacts.ranks(model), table, RANKS)
+    write_json(artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config)})
+    console.print(metrics_table(f"Test metrics on {pair}", {model: metrics}))
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair", "model")

@@ -1,0 +1,42 @@
+"""Write one question for every user profile and item description wanted."""
+
+from __future__ import annotations
+
+from lecdsr.base.console import summary
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import read_table, write_json, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, QUESTIONS, USERS, WINDOWS
+from lecdsr.base.settings import load_block, load_pair
+from lecdsr.prompts import Settings, write_questions
+
+
+def main(pair: str) -> None:
+    """Read the sequences of ``pair``, write its questions."""
+    artefacts = Artefacts(pair)
+    settings = load_block("prompts", Settings, pair)
+    questions = write_questions(
+        read_table(artefacts.items, ITEMS),
+        read_table(artefacts.users, USERS),
+        read_table(artefacts.interactions, INTERACTIONS),
+        read_table(artefacts.windows, WINDOWS),
+        load_pair(pair).domains,
+        settings,
+    )
+    write_table(artefacts.questions, questions.table, QUESTIONS)
+    write_json(artefacts.stage_metrics("prompts"), questions.metrics())
+    summary(
+        f"prompts: {pair}",
+        {
+            "profiles asked for": questions.profiles,
+            "users without a question": questions.users_without_profile,
+            "descriptions asked for": questions.descriptions,
+            "median characters of a request": questions.median_characters,
+            "model": settings.model,
+            "profiles see training targets": questions.profiles_saw_targets,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from lecdsr.ask.offline import OfflineWriter, describe_customer, describe_item
+from lecdsr.ask.seam import Answer, Question
+
+
+def bought(domain, title, brand="", *categories):
+    return {"domain": domain, "title": title, "brand": brand, "categories": list(categories)}
+
+
+HISTORY = [
+    bought("Pantry", "Acme Organic Green Tea, 20 Count", "Acme", "Grocery", "Beverages", "Tea"),
+    bought("Pantry", "Smoky Chipotle Salsa", "Fiesta", "Grocery", "Sauces"),
+    bought("Kitchen", "Cast Iron Skillet 12 Inch", "Lodge", "Home", "Cookware"),
+    bought("Pantry", "Acme Earl Grey Tea with Bergamot", "Acme", "Grocery", "Beverages", "Tea"),
+]
+
+
+def test_a_profile_names_kinds_brands_and_the_latest_titles_of_each_shop():
+    assert describe_customer(HISTORY) == (
+        "In Pantry: buys Tea, Beverages and Sauces; latest acme earl grey tea bergamot; by Acme and Fiesta; "
+        "themes smoky chipotle salsa organic green. "
+        "In Kitchen: buys Cookware; latest cast iron skillet; by Lodge."
+    )
+
+
+def test_profiles_are_short_repeatable_and_differ_between_customers():
+    texts = {describe_customer(HISTORY[start:end]) for start in range(4) for end in range(start + 1, 5)}
+    assert len(texts) == 10
+    assert all(len(text.split()) <= 60 for text in texts)
+    assert describe_customer(HISTORY) == describe_customer(json.loads(json.dumps(HISTORY)))
+
+
+def test_a_long_history_stays_short():
+    def title(number):
+        return " ".join(f"word{chr(97 + (number * place) % 26)}x{place}" for place in range(20))
+
+    history = [bought(f"Shop {n % 2}", title(n), f"Brand {n}", "A", f"B{n}") for n in range(50)]
+    assert len(describe_customer(history).split()) <= 60
+
+
+def test_frequent_and_recent_kinds_come_first():
+    history = [bought("S", "", "", "Root", kind) for kind in ("Old", "Often", "Often", "New")]
+    assert describe_customer(history) == "In S: buys Often, New and Old."
+
+
+@pytest.mark.parametrize("title", ["", "12 x 24", "!!!"])
+def test_a_history_without_words(title):
+    assert describe_customer([bought("S", title)]) == "In S: buys products of many kinds."
+
+
+def test_a_description():
+    facts = {
+        "title": "Earl Grey",
+        "brand": "Acme",
+        "categories": ["Grocery", "Tea"],
+        "description": "Black tea scented with bergamot. " + "More words. " * 60,
+    }
+    text = describe_item(facts)
+    assert text.startswith("Earl Grey by Acme. Kind: Tea, Grocery. Black tea scented with bergamot.")
+    assert len(text.split()) <= 60
+
+
+def test_a_description_of_little():
+    facts = {"title": "", "brand": "Acme", "categories": [], "description": ""}
+    assert describe_item(facts) == "Untitled product by Acme."
+
+
+def test_the_provider_keeps_order_and_tells_kinds_apart():
+    item = {"title": "Pot", "brand": "", "categories": [], "description": ""}
+    questions = [
+        Question("item", "i", "{}", json.dumps(item)),
+        Question("user", "u", "{}", json.dumps([bought("S", "Pot")])),
+    ]
+    assert [(q.key, outcome) for q, outcome in OfflineWriter().answer(questions)] == [
+        ("i", Answer("Pot.")),
+        ("u", Answer("In S: buys products of many kinds; latest pot.")),
+    ]
+    assert "rule-based" in OfflineWriter.title

@@ -1,0 +1,142 @@
+"""Real processes, killed, interrupted and orphaned; the server's log says what was asked."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from loopback import KEY, Reply, chat, question_table
+
+from lecdsr.ask import parent
+from lecdsr.ask.asking import ask
+from lecdsr.ask.store import Store
+from lecdsr.base.files import write_table
+from lecdsr.base.schemas import QUESTIONS
+
+ROOT = Path(__file__).parents[2]
+ASK = """
+import sys
+from pathlib import Path
+from lecdsr.ask import Settings, answer_questions
+from lecdsr.base.files import read_table
+from lecdsr.base.schemas import QUESTIONS
+answer_questions(read_table(Path(sys.argv[1]), QUESTIONS), Settings(provider="openai", max_failed_share=0.0))
+"""
+PARENT = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
+
+
+@pytest.fixture
+def questions(tmp_path):
+    table = question_table([f"p{number}" for number in range(200)])
+    write_table(tmp_path / "questions.parquet", table, QUESTIONS)
+    return table
+
+
+@pytest.fixture
+def command(tmp_path, questions):
+    return [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]
+
+
+def start(command, server, tmp_path):
+    environment = {**os.environ, **server.environment(LECDSR_LLM_CONCURRENCY="4")}
+    log = open(tmp_path / "log", "wb")  # noqa: SIM115 - the process outlives this function
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def wait_for(condition, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def kept(tmp_path, questions):
+    with Store(tmp_path / "store") as store:
+        return [key for key, _ in store.answers(questions["key"].to_pylist())]
+
+
+def test_sigkill_loses_nothing_that_arrived_and_the_rest_is_asked(server, tmp_path, questions, command):
+    server.behave = lambda prompt, number: Reply(wait=0.02, body=chat(f"about {prompt}").body)
+    process = start(command, server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 30)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before, survived = len(server.requests), kept(tmp_path, questions)
+    assert before - 8 <= len(survived) <= before < 200
+
+    with Store(tmp_path / "store") as store:
+        asked = ask(questions, server.provider(), store)
+    assert sorted(asked.texts.values()) == sorted(f"about p{number}" for number in range(200))
+    assert asked.from_store == len(survived)
+    again = server.prompts[before:]
+    assert len(again) == len(set(again)) == 200 - len(survived)
+    assert KEY.encode() not in (tmp_path / "log").read_bytes()
+
+
+def test_an_interrupt_keeps_what_is_under_way(server, tmp_path, questions, command):
+    server.behave = lambda prompt, number: Reply(wait=0.2, body=chat().body)
+    process = start(command, server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 12)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
+    assert len(kept(tmp_path, questions)) == len(server.requests) < 30
+
+
+def test_a_second_interrupt_waits_for_nothing(server, tmp_path, command):
+    server.behave = lambda prompt, number: chat() if number < 8 else Reply(wait=8.0, body=chat().body)
+    process = start(command, server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 10)
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: b"once more" in (tmp_path / "log").read_bytes())
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    assert process.wait(timeout=20) != 0
+    assert time.monotonic() - started < 5.0
+
+
+@pytest.mark.parametrize("shell", [None, "/bin/sh"], ids=["direct", "below the shell of DVC"])
+def test_an_orphan_stops_asking_within_two_seconds(server, tmp_path, questions, command, shell, monkeypatch):
+    server.behave = lambda prompt, number: Reply(wait=0.1, body=chat().body)
+    if shell:
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+        command = [shell, "-c", f"{shlex.join(command)}; exit"]  # `exit` keeps any shell in between
+    above = start([sys.executable, "-c", PARENT, *command], server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 8)
+    above.send_signal(signal.SIGKILL)
+    above.wait()
+    killed_at = time.monotonic()
+    time.sleep(2.5)
+    assert max(server.times) - killed_at < 2.0
+    assert len(kept(tmp_path, questions)) == len(server.requests) < 150
+    assert KEY.encode() not in (tmp_path / "log").read_bytes()
+
+
+def test_the_watch_stops_closes_and_leaves_with_143(monkeypatch):
+    parents, steps, left = iter([10, 10, 10]), [], threading.Event()
+    monkeypatch.setattr(parent, "POLL_S", 0.01)
+    monkeypatch.setattr(parent, "GRACE_S", 0.01)
+    monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
+
+    def leave(code):
+        steps.append(code)
+        left.wait()  # as little happens in the thread after this as after os._exit
+
+    monkeypatch.setattr(os, "_exit", leave)
+    with parent.watched_parent(lambda reason: steps.append(reason.code), lambda: steps.append("closed")):
+        wait_for(lambda: len(steps) == 3, 5.0)
+    assert steps == [143, "closed", 143]
+
+
+def test_the_watch_ends_with_its_block(monkeypatch):
+    monkeypatch.setattr(parent, "POLL_S", 0.01)
+    steps = []
+    with parent.watched_parent(steps.append, lambda: steps.append("closed")):
+        pass
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    time.sleep(0.05)
+    assert steps == []

@@ -1,0 +1,72 @@
+"""The variant ``published`` against the golden file: scores, losses, gradients."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lecdsr.models.published import Published, Settings
+from lecdsr.ranking.frame import Catalogue, Histories
+from tests.models.settings import published_settings
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "lecdsr_published.npz"
+VARIANTS = {
+    "full": {},
+    "no_conv": {"convolution": False},
+    "no_llm_user": {"user_text": "none"},
+    "no_llm_item": {"item_text": "none", "convolution": False},
+    "id_only": {"item_text": "none", "user_text": "none", "convolution": False},
+}
+
+pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason=f"no golden file at {GOLDEN}")
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}
+
+
+def build(golden: dict[str, torch.Tensor], variant: str) -> Published:
+    settings: Settings = published_settings(
+        width=16, hidden=768, history_length=15, tau=9.0, tau2=7.0, mask_padding=False, **VARIANTS[variant]
+    )
+    catalogue = Catalogue(
+        40, 50, 12, golden["inputs/item_vectors"], golden["inputs/user_vectors"], torch.zeros(90, dtype=torch.long)
+    )
+    model = Published(settings, catalogue, seed=0)
+    prefix = f"{variant}/weights/"
+    weights = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
+    missing, unused = model.load_state_dict(weights, strict=False)
+    assert not missing
+    assert set(unused) <= {"user_embeddings.weight"}  # the published class keeps it even where it is not read
+    return model.eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scores_losses_gradients(golden: dict[str, torch.Tensor], variant: str) -> None:
+    model = build(golden, variant)
+    histories = Histories(golden["inputs/sequence"], golden["inputs/position"], golden["inputs/user"][:, 0])
+    candidates = golden["inputs/candidates"]
+
+    torch.testing.assert_close(model.score(histories, candidates), golden[f"{variant}/scores"], atol=1e-5, rtol=0)
+
+    ranking, aligned = model.losses(histories, candidates)
+    torch.testing.assert_close(ranking, golden[f"{variant}/ranking_loss"], atol=1e-5, rtol=1e-6)
+    loss = ranking
+    if f"{variant}/alignment_loss" in golden:
+        assert aligned is not None
+        torch.testing.assert_close(aligned, golden[f"{variant}/alignment_loss"], atol=1e-5, rtol=0)
+        loss = ranking + 0.6 * aligned
+    else:
+        assert aligned is None
+    torch.testing.assert_close(loss, golden[f"{variant}/loss"], atol=1e-5, rtol=1e-6)
+
+    loss.backward()
+    prefix = f"{variant}/grads/"
+    expected = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
+    found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")

@@ -1,0 +1,35 @@
+import shutil
+from pathlib import Path
+
+from prompt_tables import interactions, item, items, users, windows
+
+from lecdsr.base.files import read_json, read_table, write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, QUESTIONS, TRAIN, USERS, WINDOWS
+from stages.prompts import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_stage_writes_questions_and_facts(tmp_path, monkeypatch, capsys):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "pairs", tmp_path / "pairs")
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("demo")
+    write_table(artefacts.items, items([item(0, 0, "Tea"), item(1, 1, "Pot")]), ITEMS)
+    write_table(artefacts.users, users(2), USERS)
+    rows = [(0, 0, 0, TRAIN), (0, 1, 1, TRAIN), (1, 1, 1, TRAIN)]
+    write_table(artefacts.interactions, interactions(rows), INTERACTIONS)
+    write_table(artefacts.windows, windows([(TRAIN, 0, 0, 1, 2)]), WINDOWS)
+    main("demo")
+    questions = read_table(artefacts.questions, QUESTIONS)
+    assert questions["id"].to_pylist() == [0, 1]
+    assert "Pot" not in questions["facts"][0].as_py()
+    assert read_json(artefacts.stage_metrics("prompts")) == {
+        "questions": 2,
+        "profiles": 2,
+        "descriptions": 0,
+        "profiles_saw_targets": False,
+        "users_without_profile": 0,
+    }
+    assert "profiles see training targets" in capsys.readouterr().out
