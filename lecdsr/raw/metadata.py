@@ -96,7 +96,7 @@ def to_item(fields: dict[str, Any], text_length: int) -> Item:
     """Texts of one metadata line of any release, cleaned and cut to ``text_length`` characters."""
     title = clean(_text(fields.get("title")))
     categories = [clean(text) for text in _strings(fields.get("category") or fields.get("categories"))]
-    distinct = list(dict.fromkeys(text for text in categories if text and len(text) <= 80))
+    distinct = list(dict.fromkeys(text[:text_length] for text in categories if text))
     return Item(
         title="" if is_script(title) else title[:text_length],
         brand=clean(_text(fields.get("brand") or fields.get("store")))[:80],

@@ -40,7 +40,6 @@ def _csv(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) 
         SELECT asin, reviewer, rating, time // {layout.time_unit} AS time, row_number() OVER () - 1 AS row
         FROM read_csv($path, header = {layout.header}, columns = $columns, auto_detect = false,
                       delim = ',', quote = '"', escape = '"', nullstr = '', store_rejects = true)
-        WHERE asin IS NOT NULL AND reviewer IS NOT NULL AND time IS NOT NULL
         """,
         {"path": str(path), "columns": columns},
     )
@@ -51,7 +50,18 @@ def _csv(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) 
     aside.total += len(rejected)
     for line, reason, text in rejected:
         aside.add(line, str(reason).lower(), text or "")
+    _set_incomplete_aside(db, table, aside)
     return aside
+
+
+def _set_incomplete_aside(db: duckdb.DuckDBPyConnection, table: str, aside: Aside) -> None:
+    """Lines with an empty column; their place in the file is not known any more, so it is given as 0."""
+    incomplete = "asin IS NULL OR reviewer IS NULL OR rating IS NULL OR time IS NULL"
+    rows = db.execute(f"SELECT concat_ws(', ', asin, reviewer, rating, time) FROM {table} WHERE {incomplete}").fetchall()
+    for (text,) in rows:
+        aside.add(0, "a column is empty", text)
+    if rows:
+        db.execute(f"DELETE FROM {table} WHERE {incomplete}")
 
 
 def _reviews(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) -> Aside:

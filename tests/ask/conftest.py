@@ -1,12 +1,6 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]  # helpers beside the tests, and `stages`
-
-from loopback import KEY, Loopback  # noqa: E402
+from tests.ask.loopback import KEY, Loopback
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from loopback import KEY, Reply, chat, question_table
+from tests.ask.loopback import KEY, Reply, chat, question_table
 
 from lecdsr.ask import parent
 from lecdsr.ask.asking import ask

@@ -1,5 +1,5 @@
 import pytest
-from loopback import KEY, Reply, chat, error, question_table
+from tests.ask.loopback import KEY, Reply, chat, error, question_table
 
 from lecdsr.ask import Settings, answer_questions
 from lecdsr.ask.access import read_access

@@ -2,7 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from loopback import KEY, chat, error, question_table
+from tests.ask.loopback import KEY, chat, error, question_table
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import read_json, read_table, write_table

@@ -1,7 +1,7 @@
 import sqlite3
 
 import pytest
-from loopback import KEY, Reply, chat, question_table
+from tests.ask.loopback import KEY, Reply, chat, question_table
 
 from lecdsr.ask.asking import ask
 from lecdsr.ask.offline import OfflineWriter

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
+from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 from lecdsr.base.schemas import TEST, TRAIN, VALID
 from lecdsr.prompts import write_questions

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
+from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 from lecdsr.base.files import write_table
 from lecdsr.base.requests import model_of, request_body, request_key, sent_part

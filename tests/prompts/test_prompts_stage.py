@@ -1,7 +1,7 @@
 import shutil
 from pathlib import Path
 
-from prompt_tables import interactions, item, items, users, windows
+from tests.prompts.prompt_tables import interactions, item, items, users, windows
 
 from lecdsr.base.files import read_json, read_table, write_table
 from lecdsr.base.paths import Artefacts

@@ -1,0 +1,249 @@
+"""Interactions: users wander through themes and styles, and through both domains at once.
+
+A user's life is cut into sessions. A session has one theme and one style, drawn from the user's taste,
+and they hold in both domains: what was bought in one tells what is needed next in the other.
+
+Shape legend: U users of a chunk, R interactions of a chunk, G sessions, K themes of a user's taste.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lecdsr.download.synthetic.settings import Settings, stream
+from lecdsr.download.synthetic.words import FACETS
+from lecdsr.download.synthetic.world import Codes, Floats, Ints, World
+
+Bools = NDArray[np.bool_]
+
+# 2014-01-01 and 2018-09-30, in days since 1970.
+FIRST_DAY, LAST_DAY = 16_071, 17_804
+# Fewest interactions of a user, in all and in each domain, where the mean allows.
+SHORTEST, SHORTEST_DOMAIN = 10, 3
+# Longest user, as a multiple of the mean.
+LONGEST = 10
+# Rows of a chunk, about; part of what the seed means, so never taken from the machine.
+CHUNK_ROWS = 2_000_000
+
+TASTE_THEMES = 8
+LOYALTY = (0.5, 0.25)  # chances of the user's first and second style; the rest goes by popularity
+SAME_DAY = 0.4  # chance that an interaction follows on the day of the last one
+SWITCH_SAME_DAY, SWITCH_LATER = 0.15, 0.45  # chance that a new session begins
+OFF_TASTE = 0.1  # chance that an interaction has nothing to do with its session
+OFF_STYLE = 0.1  # chance that it only has another style
+TRIES = 6  # items looked at for the noun that is needed next
+REDRAWS = 5  # rounds of drawing repeated items anew, ever farther from the session
+RATING_EDGES = (1.9, 2.6, 3.4, 4.2)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interactions of a chunk of users: users ascending, each in time order.
+
+    Args:
+        user: ``[R]`` user, counted over all chunks.
+        domain: ``[R]`` 0 for the first, 1 for the second domain.
+        item: ``[R]`` item, counted within its domain.
+        day: ``[R]`` days since 1970.
+        rating: ``[R]`` 1 to 5.
+    """
+
+    user: Ints
+    domain: Codes
+    item: Ints
+    day: NDArray[np.uint16]
+    rating: Codes
+
+    def take(self, rows: NDArray[np.int64]) -> Interactions:
+        """Some rows, in the order given."""
+        return Interactions(self.user[rows], self.domain[rows], self.item[rows], self.day[rows], self.rating[rows])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Interactions]) -> Interactions:
+        """The rows of all parts."""
+        columns = ("user", "domain", "item", "day", "rating")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """When who acts: ``user`` counts from 0 in the chunk, ``age`` runs from 0 to 1 over a user's life."""
+
+    user: Ints
+    first: Bools
+    age: Floats
+    day: NDArray[np.uint16]
+    same_day: Bools
+
+
+@dataclass(frozen=True)
+class _Need:
+    """``[R]`` each: what an interaction is about."""
+
+    theme: Codes
+    style: Codes
+    facet: Codes
+
+
+def interaction_chunks(world: World, settings: Settings) -> Iterator[Interactions]:
+    """Yield the interactions of all users, a bounded number of rows at a time."""
+    size = max(1, int(CHUNK_ROWS / settings.interactions_per_user))
+    for chunk, start in enumerate(range(0, settings.users, size)):
+        rng = stream(settings.seed, "events", chunk)
+        users = min(size, settings.users - start)
+        yield _chunk(rng, world, users, settings.interactions_per_user, start)
+
+
+def _chunk(rng: np.random.Generator, world: World, users: int, mean: float, start: int) -> Interactions:
+    timeline = _timeline(rng, _lengths(rng, users, mean))
+    need = _needs(rng, world, timeline, users)
+    domain = _domains(rng, timeline.user, users)
+    item = _items(rng, world, timeline.user, domain, need)
+    rating = _ratings(rng, world, timeline.user, domain, item, users)
+    return Interactions(timeline.user + np.int32(start), domain, item, timeline.day, rating)
+
+
+def _lengths(rng: np.random.Generator, users: int, mean: float) -> NDArray[np.int64]:
+    """``[U]`` interactions of each user: a shortest length and a log-normal rest."""
+    shortest = min(SHORTEST, int(mean))
+    rest = (mean - shortest) * np.exp(rng.standard_normal(users) - 0.5)
+    return shortest + np.floor(np.minimum(rest, LONGEST * mean) + rng.random(users)).astype(np.int64)
+
+
+def _timeline(rng: np.random.Generator, lengths: NDArray[np.int64]) -> _Timeline:
+    user = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    first = np.zeros(len(user), dtype=np.bool_)
+    first[starts] = True
+    waits = np.where(rng.random(len(user)) < SAME_DAY, 0.0, rng.exponential(size=len(user)))
+    clock = np.cumsum(np.where(first, 0.0, waits))
+    elapsed = clock - clock[starts][user]
+    age = elapsed / np.maximum(elapsed[ends - 1], 1e-9)[user]
+    life = np.sort(rng.integers(FIRST_DAY, LAST_DAY + 1, size=(len(lengths), 2)), axis=1)
+    day = (life[user, 0] + np.floor(age * (life[:, 1] - life[:, 0])[user])).astype(np.uint16)
+    same_day = ~first & (day == np.roll(day, 1))
+    return _Timeline(user, first, age, day, same_day)
+
+
+def _needs(rng: np.random.Generator, world: World, timeline: _Timeline, users: int) -> _Need:
+    """What every interaction is about: its session, now and then disturbed."""
+    rows = len(timeline.user)
+    switch = np.where(timeline.same_day, SWITCH_SAME_DAY, SWITCH_LATER)
+    begins = timeline.first | (rng.random(rows) < switch)
+    session = np.cumsum(begins) - 1
+    # [G]
+    owner, age = timeline.user[begins], timeline.age[begins]
+    styles = _favourite_styles(rng, world, users)
+    theme = _session_themes(rng, world, owner, age, users)[session]
+    style = _session_styles(rng, world, styles[owner])[session]
+
+    off_style = rng.random(rows) < OFF_STYLE
+    style = np.where(off_style, _session_styles(rng, world, styles[timeline.user]), style)
+    off = rng.random(rows) < OFF_TASTE
+    theme = np.where(off, _draw(rng, world.theme_share, rows), theme)
+    style = np.where(off, _draw(rng, world.style_share, rows), style)
+    return _Need(theme, style, _facets(rng, begins, session))
+
+
+def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Floats, users: int) -> Codes:
+    """``[G]`` themes from the users' tastes, which drift: weights rise or fall over a user's life."""
+    liked = _draw(rng, world.theme_share, users * TASTE_THEMES).reshape(users, TASTE_THEMES)
+    # Exponentials over their sum are a Dirichlet distribution with all parameters one.
+    weight = rng.exponential(size=(users, TASTE_THEMES))
+    drift = rng.uniform(-0.9, 0.9, size=(users, TASTE_THEMES))
+    # [G, K]
+    now = weight[owner] * (1.0 + drift[owner] * (2.0 * age[:, None] - 1.0))
+    reached = np.cumsum(now, axis=1)
+    place = (reached < (rng.random(len(owner)) * reached[:, -1])[:, None]).sum(axis=1)
+    theme: Codes = liked[owner, np.minimum(place, TASTE_THEMES - 1)]
+    return theme
+
+
+def _favourite_styles(rng: np.random.Generator, world: World, users: int) -> Codes:
+    """``[U, 2]`` first and second style of every user."""
+    return _draw(rng, world.style_share, 2 * users).reshape(users, 2)
+
+
+def _session_styles(rng: np.random.Generator, world: World, favourites: Codes) -> Codes:
+    """Styles drawn for rows of ``favourites`` ``[n, 2]``."""
+    uniform = rng.random(len(favourites))
+    second = np.where(uniform < sum(LOYALTY), favourites[:, 1], _draw(rng, world.style_share, len(favourites)))
+    return np.where(uniform < LOYALTY[0], favourites[:, 0], second).astype(np.int8)
+
+
+def _facets(rng: np.random.Generator, begins: Bools, session: NDArray[np.int64]) -> Codes:
+    """``[R]`` nouns needed: a session begins anywhere and goes on to the next noun every other time."""
+    steps = np.cumsum(rng.random(len(begins)) < 0.5)
+    origin = steps[begins] - rng.integers(FACETS, size=int(begins.sum()))
+    return ((steps - origin[session]) % FACETS).astype(np.int8)
+
+
+def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
+    """``[R]`` domains by each user's leaning, with the fewest of each domain made sure of."""
+    leaning = rng.beta(6.0, 6.0, users)
+    domain = (rng.random(len(user)) < leaning[user]).astype(np.int8)
+    for wanted in (0, 1):
+        other = domain != wanted
+        missing = SHORTEST_DOMAIN - np.bincount(user, weights=~other, minlength=users)
+        # Of a user who lacks some, the first few of the others in a random order change sides.
+        order = np.lexsort((rng.random(len(user)), ~other, user))
+        place = np.arange(len(user)) - np.searchsorted(user, user)
+        changed = order[place < missing[user]]
+        domain[changed] = wanted
+    return domain
+
+
+def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, need: _Need) -> Ints:
+    """``[R]`` items. Repeats are drawn anew, from the same cell first, and rarely remain."""
+    item = _pick(rng, world, domain, need)
+    for attempt in range(REDRAWS):
+        again = _repeats(user, domain, item)
+        theme, style = need.theme[again], need.style[again]
+        if attempt >= 1:
+            style = _draw(rng, world.style_share, len(again))
+        if attempt >= REDRAWS - 2:
+            theme = _draw(rng, world.theme_share, len(again))
+        item[again] = _pick(rng, world, domain[again], _Need(theme, style, need.facet[again]))
+    return item
+
+
+def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) -> Ints:
+    """``[R]`` items of the needed cells: the first of a few popular ones whose noun is needed."""
+    item = np.empty(len(domain), dtype=np.int32)
+    for number, catalogue in enumerate(world.catalogues):
+        rows = np.flatnonzero(domain == number)
+        theme, style, facet = need.theme[rows], need.style[rows], need.facet[rows]
+        chosen = catalogue.draw(theme, style, rng.random(len(rows)))
+        for _ in range(TRIES - 1):
+            unfit = np.flatnonzero((catalogue.facet[chosen] - facet) % FACETS > 1)
+            chosen[unfit] = catalogue.draw(theme[unfit], style[unfit], rng.random(len(unfit)))
+        item[rows] = chosen
+    return item
+
+
+def _repeats(user: Ints, domain: Codes, item: Ints) -> NDArray[np.int64]:
+    """Rows whose user had the item before."""
+    key = ((user.astype(np.int64) << 32) | item) * 2 + domain
+    order = np.argsort(key, kind="stable")
+    same = key[order[1:]] == key[order[:-1]]
+    return np.sort(order[1:][same])
+
+
+def _ratings(rng: np.random.Generator, world: World, user: Ints, domain: Codes, item: Ints, users: int) -> Codes:
+    """``[R]`` ratings 1 to 5: a kind or strict user, a good or bad item, and chance."""
+    score = 4.5 + 0.4 * rng.standard_normal(users)[user] + 0.9 * rng.standard_normal(len(user))
+    for number, catalogue in enumerate(world.catalogues):
+        rows = np.flatnonzero(domain == number)
+        score[rows] += catalogue.quality[item[rows]]
+    return (1 + np.searchsorted(RATING_EDGES, score)).astype(np.int8)
+
+
+def _draw(rng: np.random.Generator, share: Floats, size: int) -> Codes:
+    """Draw ``size`` codes with the given shares."""
+    place = np.searchsorted(np.cumsum(share), rng.random(size), side="right")
+    return np.minimum(place, len(share) - 1).astype(np.int8)

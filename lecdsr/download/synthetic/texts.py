@@ -1,0 +1,145 @@
+"""Metadata: what an item is, in the words of a shop.
+
+Texts are columns, one string an item; ``None`` is a field that the line lacks.
+
+Shape legend: n items of a part of the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lecdsr.download.synthetic.words import (
+    BRANDS,
+    COMPANIONS,
+    FACETS,
+    OPENERS,
+    SIZES,
+    STYLES,
+    THEMES,
+    VARIANTS,
+    brand_names,
+)
+from lecdsr.download.synthetic.world import Catalogue
+
+Places = NDArray[np.int64]
+
+# Chances that an item's brand is at home in its theme, or else in its style.
+HOME_THEME, HOME_STYLE = 0.5, 0.25
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Columns ``[n]`` of plain strings; ``description`` holds up to three sentences each."""
+
+    brand: pa.Array
+    title: pa.Array
+    native: pa.Array
+    shelf: pa.Array
+    kind: pa.Array
+    description: tuple[pa.Array, ...]
+
+
+def write_texts(rng: np.random.Generator, catalogue: Catalogue, domain: int, part: slice) -> Texts:
+    """Describe the items of ``part`` of a catalogue.
+
+    Args:
+        rng: draws synonyms, brands, sizes and sentences.
+        catalogue: the items.
+        domain: 0 for goods, 1 for tools.
+        part: the items wanted.
+    """
+    theme, style, facet = (getattr(catalogue, name)[part].astype(np.int64) for name in ("theme", "style", "facet"))
+    brand = pick(brand_names(), _brands(rng, theme, style))
+    kind = pick([noun for one in THEMES for noun in one.nouns[domain]], theme * FACETS + facet)
+    about = _synonym(rng, [one.words[domain] for one in THEMES], theme)
+    manner = _synonym(rng, [one.words[domain] for one in STYLES], style)
+    follower = pick([noun for one in THEMES for noun in one.nouns[domain]], theme * FACETS + (facet + 1) % FACETS)
+    return Texts(
+        brand=brand,
+        title=_titles(rng, domain, brand, manner, about, kind),
+        native=pick([one.native for one in THEMES], theme),
+        shelf=pick([one.shelves[domain] for one in THEMES], theme),
+        kind=kind,
+        description=_sentences(rng, domain, theme, style, kind, follower),
+    )
+
+
+def pick(words: Sequence[str], place: Places) -> pa.Array:
+    """``[n]`` words at the given places."""
+    return pa.array(words, pa.string()).take(pa.array(place))
+
+
+def any_of(rng: np.random.Generator, words: Sequence[str], size: int) -> pa.Array:
+    """``[size]`` words drawn evenly."""
+    return pick(words, rng.integers(len(words), size=size))
+
+
+def join(*parts: pa.Array | str, separator: str = " ") -> pa.Array:
+    """Join columns and fixed strings, row by row; what a row lacks is left out.
+
+    Every row has at least one of the parts: Arrow 26 loses rows that have none.
+    """
+    return pc.binary_join_element_wise(*parts, separator, null_handling="skip")
+
+
+def where(mask: NDArray[np.bool_], yes: pa.Array | str | None, no: pa.Array | str | None) -> pa.Array:
+    """Row by row ``yes`` or ``no``."""
+    scalars = (pa.scalar(value, pa.string()) if value is None else value for value in (yes, no))
+    return pc.if_else(pa.array(mask), *scalars)
+
+
+def _synonym(rng: np.random.Generator, synonyms: Sequence[Sequence[str]], code: Places) -> pa.Array:
+    """One of the synonyms of every code; the first is the most usual."""
+    counts = np.array([len(words) for words in synonyms])
+    starts = np.cumsum(counts) - counts
+    turn = np.floor(rng.random(len(code)) ** 1.5 * counts[code]).astype(np.int64)
+    return pick([word for words in synonyms for word in words], starts[code] + turn)
+
+
+def _brands(rng: np.random.Generator, theme: Places, style: Places) -> Places:
+    """Brands lean to a theme and to a style, but tell neither for sure."""
+    brand = rng.integers(BRANDS, size=len(theme))
+    luck = rng.random(len(theme))
+    # Brand b is at home in theme b mod T and in style (b // T) mod S.
+    themes, styles = len(THEMES), len(STYLES)
+    at_theme = brand - brand % themes + theme
+    at_style = (brand // (themes * styles) * styles + style) * themes + brand % themes
+    return np.where(luck < HOME_THEME, at_theme, np.where(luck < HOME_THEME + HOME_STYLE, at_style, brand))
+
+
+def _titles(
+    rng: np.random.Generator, domain: int, brand: pa.Array, manner: pa.Array, about: pa.Array, kind: pa.Array
+) -> pa.Array:
+    """Titles in four orders of words; a few leave out the style, some the variant or the size."""
+    n = len(brand)
+    manner = where(rng.random(n) < 0.08, None, manner)
+    variant = where(rng.random(n) < 0.75, None, any_of(rng, VARIANTS[domain], n))
+    size = where(rng.random(n) < 0.4, None, any_of(rng, SIZES[domain], n))
+    orders = (
+        join(join(brand, manner, about, variant, kind), size, separator=", "),
+        join(join(brand, about, kind), manner, variant, size, separator=", "),
+        join(join(manner, variant, about, kind), join("by", brand), size, separator=" - "),
+        join(join(brand, variant, about, kind), manner, size, separator=" | "),
+    )
+    order = rng.choice(len(orders), size=n, p=(0.5, 0.25, 0.15, 0.1))
+    return pc.choose(pa.array(order), *orders)
+
+
+def _sentences(
+    rng: np.random.Generator, domain: int, theme: Places, style: Places, kind: pa.Array, follower: pa.Array
+) -> tuple[pa.Array, ...]:
+    """One to three sentences: what for, how made, what goes with it."""
+    n = len(theme)
+    use = _synonym(rng, [one.uses for one in THEMES], theme)
+    purpose = join(join(any_of(rng, OPENERS, n), use), ".", separator="")
+    claim = _synonym(rng, [one.claims[domain] for one in STYLES], style)
+    pairing = join(any_of(rng, COMPANIONS, n), pc.utf8_lower(kind), "with our", pc.utf8_lower(follower))
+    pairing = join(pairing, ".", separator="")
+    return purpose, where(rng.random(n) < 0.3, None, claim), where(rng.random(n) < 0.5, None, pairing)

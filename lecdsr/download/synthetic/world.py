@@ -1,0 +1,112 @@
+"""What lies behind the data: items of two domains spread over the same themes and styles.
+
+Shape legend: N items of a domain, T themes, S styles, C = T·S cells, R rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lecdsr.download.synthetic.settings import Settings, stream
+from lecdsr.download.synthetic.words import FACETS, STYLES, THEMES
+
+Ints = NDArray[np.int32]
+Codes = NDArray[np.int8]
+Floats = NDArray[np.float64]
+
+# Popularity of the item of rank r in its cell is proportional to 1 / (r + 1) ** ZIPF.
+ZIPF = 1.4
+# Fewer items than this for each theme make cells too small to tell anything: use fewer themes.
+ITEMS_PER_THEME = 12
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items of one domain, numbered as their ids sort.
+
+    Args:
+        theme, style, facet: ``[N]`` what an item is; ``facet`` counts the nouns of its theme.
+        quality: ``[N]`` mean shift of its ratings.
+        by_cell: ``[N]`` items cell by cell, the most popular of a cell first.
+        cell_start: ``[C + 1]`` where each cell begins in ``by_cell``.
+    """
+
+    theme: Codes
+    style: Codes
+    facet: Codes
+    quality: NDArray[np.float32]
+    by_cell: Ints
+    cell_start: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.theme)
+
+    def draw(self, theme: Codes, style: Codes, uniform: Floats) -> Ints:
+        """Draw items of the given cells by popularity.
+
+        Args:
+            theme, style: ``[R]`` cells.
+            uniform: ``[R]`` numbers in [0, 1).
+
+        Returns:
+            ``[R]`` items.
+        """
+        cell = theme.astype(np.int64) * len(STYLES) + style
+        start = self.cell_start[cell]
+        size = self.cell_start[cell + 1] - start
+        # The inverse of a continuous Zipf distribution: no table as long as the catalogue is searched.
+        power = 1.0 - ZIPF
+        reach = (size + 1.0) ** power
+        rank = (1.0 - uniform * (1.0 - reach)) ** (1.0 / power) - 1.0
+        item: Ints = self.by_cell[start + np.minimum(rank.astype(np.int64), size - 1)]
+        return item
+
+
+@dataclass(frozen=True)
+class World:
+    """Both catalogues and how popular themes and styles are: ``[T]`` and ``[S]`` shares."""
+
+    theme_share: Floats
+    style_share: Floats
+    catalogues: tuple[Catalogue, Catalogue]
+
+
+def make_world(settings: Settings) -> World:
+    """Lay out the world that ``settings`` describe."""
+    rng = stream(settings.seed, "world")
+    themes = int(np.clip(min(settings.items) // ITEMS_PER_THEME, 2, len(THEMES)))
+    theme_share = _shares(rng, themes, spread=0.7)
+    style_share = _shares(rng, len(STYLES), spread=0.5)
+    cell_share = np.outer(theme_share, style_share).ravel()
+    catalogue_x, catalogue_y = (
+        _catalogue(stream(settings.seed, "catalogue", domain), items, cell_share)
+        for domain, items in enumerate(settings.items)
+    )
+    return World(theme_share, style_share, (catalogue_x, catalogue_y))
+
+
+def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
+    weights = np.exp(spread * rng.standard_normal(count))
+    shares: Floats = weights / weights.sum()
+    return shares
+
+
+def _catalogue(rng: np.random.Generator, items: int, cell_share: Floats) -> Catalogue:
+    cells = len(cell_share)
+    # Popular cells have more items, but not in proportion: the rest shows in counts. None is empty.
+    weights = np.sqrt(cell_share) / np.sqrt(cell_share).sum()
+    cell = np.concatenate([np.arange(cells), rng.choice(cells, size=items - cells, p=weights)]).astype(np.int16)
+    rng.shuffle(cell)
+    # The random order of items inside a cell is their order of popularity.
+    by_cell = np.lexsort((rng.random(items), cell)).astype(np.int32)
+    return Catalogue(
+        theme=(cell // len(STYLES)).astype(np.int8),
+        style=(cell % len(STYLES)).astype(np.int8),
+        facet=rng.integers(FACETS, size=items, dtype=np.int8),
+        quality=rng.normal(0.0, 0.4, items).astype(np.float32),
+        by_cell=by_cell,
+        cell_start=np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=cells))]).astype(np.int64),
+    )

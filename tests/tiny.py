@@ -1,0 +1,56 @@
+"""Small tables for tests: a few users and items over two domains."""
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import Sequences, from_tables
+from lecdsr.sequences.split import leave_one_out
+
+
+def catalogue(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int = 0) -> Catalogue:
+    generator = torch.Generator().manual_seed(seed)
+    n = n_x + n_y
+    items = torch.randn(n + 1, width, generator=generator)
+    items[n] = 0
+    users = torch.randn(n_users, width, generator=generator)
+    return Catalogue(n_x, n_y, n_users, items, users, torch.arange(n))
+
+
+def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:
+    """One list of items per user; an item a day unless ``days`` says otherwise."""
+    user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    item = np.concatenate([np.array(history) for history in histories])
+    day = np.concatenate([np.array(row) for row in days or [list(range(len(h))) for h in histories]])
+    columns = {
+        "user": user,
+        "item": item,
+        "domain": (item >= n_x).astype(np.int8),
+        "time": day * SECONDS_PER_DAY,
+        "rating": np.full(len(item), 5.0),
+        "split": np.zeros(len(item), np.int8),
+    }
+    return pa.table(columns).cast(INTERACTIONS)
+
+
+def sequences(histories: list[list[int]], n_x: int, min_history: int = 1) -> Sequences:
+    table = interactions(histories, n_x)
+    split = leave_one_out(table["user"].to_numpy(), table["time"].to_numpy(), min_history)
+    return from_tables(table, split.windows)
+
+
+def items_table(n_x: int, n_y: int) -> pa.Table:
+    n = n_x + n_y
+    columns = {
+        "item": np.arange(n),
+        "domain": (np.arange(n) >= n_x).astype(np.int8),
+        "asin": [f"B{i:09d}" for i in range(n)],
+        "title": [f"title {i}" for i in range(n)],
+        "brand": [""] * n,
+        "categories": pa.array([[] for _ in range(n)], pa.list_(pa.string())),
+        "description": [""] * n,
+        "train_count": np.ones(n),
+    }
+    return pa.table(columns).cast(ITEMS)
