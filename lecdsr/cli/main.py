@@ -25,6 +25,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `dvc repro` builds every pair in `active` (params.yaml), from raw data to report
 * `dvc metrics show`, `dvc metrics diff`, `dvc exp run -S 'train.sasrec.width=128'` compare settings
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
+* `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 
 Run any command with `--help` for its options. Every parameter is explained in params.yaml.
@@ -37,6 +38,13 @@ class Domain(enum.StrEnum):
 
     x = "x"
     y = "y"
+
+
+class Split(enum.StrEnum):
+    """Held-out parts of a pair."""
+
+    valid = "valid"
+    test = "test"
 
 
 @app.command()
@@ -73,6 +81,32 @@ def recommend(
     from lecdsr.cli.recommend import show
 
     show(Artefacts(pair), user, None if domain is None else domain.value, k, model, history)
+
+
+@app.command()
+def metrics(
+    pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
+    split: Annotated[Split, typer.Option(help="Targets to show.")] = Split.test,
+) -> None:
+    """Show the metrics of every evaluated model of a pair, and where its report lies."""
+    from lecdsr.cli.metrics import show_metrics
+
+    show_metrics(Artefacts(pair), split.value)
+
+
+@app.command()
+def ablate(
+    pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
+    model: Annotated[str, typer.Option(help="Model whose switches are tried: sasrec or published.")] = "sasrec",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each variant.")] = 3,
+) -> None:
+    """Train a model with its parts switched off and with controls; write docs/ablations/PAIR-MODEL.md.
+
+    Finished runs are kept in .studies, so that an interrupted study goes on where it was.
+    """
+    from lecdsr.cli.ablate import ablate as run_ablation
+
+    run_ablation(Artefacts(pair), model, seeds)
 
 
 def run() -> None:

@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := .stamps/installed
+# DVC starts the stages through the shell, which must find this environment first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo test lint bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+
+install: $(STAMP) ## Make the environment in .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: Python 3.11 is needed; name one with 'make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@mkdir -p $(@D) && touch $@
+
+demo: install ## Build the embedded data set end to end: metrics, and a report to open
+	dvc repro
+	@lecdsr metrics --pair demo
+
+test: install ## Run all tests
+	python -m pytest
+
+lint: install ## Check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: install ## Measure speed against plain baselines, in the same run
+	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
+
+clean: ## Remove what the pipeline and the tools made; raw downloads, paid answers and vectors stay
+	rm -rf .venv .stamps .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/cache .dvc/tmp
+	find data -mindepth 2 -maxdepth 2 ! -name raw -exec rm -rf {} +

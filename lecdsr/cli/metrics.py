@@ -1,0 +1,30 @@
+"""`lecdsr metrics`."""
+
+from __future__ import annotations
+
+from lecdsr.base.console import console, say
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_json
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.settings import load_pair
+from lecdsr.evaluate.show import metrics_table
+from lecdsr.models.registry import MODELS
+
+
+def show_metrics(artefacts: Artefacts, split: str) -> None:
+    """Print a table of all evaluated models, and the path of the report.
+
+    Raises:
+        UserError: the pair does not exist or no model is evaluated.
+    """
+    load_pair(artefacts.pair)
+    found = {name: read_json(path) for name in MODELS if (path := artefacts.model_metrics(name)).exists()}
+    if not found:
+        raise UserError(
+            f"no model is evaluated on the pair {artefacts.pair!r}",
+            where=str(artefacts.metrics),
+            do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
+        )
+    console.print(metrics_table(f"{split.capitalize()} metrics on {artefacts.pair}", found, split))
+    if artefacts.report.exists():
+        say(f"report: {artefacts.report}")

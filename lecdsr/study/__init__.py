@@ -1,0 +1,1 @@
+"""Studies: one model under several switches and seeds, outside the pipeline's outputs."""
