@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, WINDOWS
 from lecdsr.ranking.frame import Catalogue
 from lecdsr.ranking.histories import Sequences, from_tables
 from lecdsr.sequences.split import leave_one_out
@@ -33,6 +33,13 @@ def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | N
         "split": np.zeros(len(item), np.int8),
     }
     return pa.table(columns).cast(INTERACTIONS)
+
+
+def windows_table(rows: list[tuple[int, int, int, int, int]]) -> pa.Table:
+    """One row per (split, user, start, first_target, end); none of them tied."""
+    columns = np.array(rows, np.int64).reshape(-1, 5).T
+    table = dict(zip(("split", "user", "start", "first_target", "end"), columns, strict=True))
+    return pa.table({**table, "tied": np.zeros(len(rows), bool)}).cast(WINDOWS)
 
 
 def sequences(histories: list[list[int]], n_x: int, min_history: int = 1) -> Sequences:

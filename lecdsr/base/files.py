@@ -50,12 +50,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is not a JSON object.
     """
     try:
-        value: dict[str, Any] = json.loads(require(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        value: Any = json.loads(require(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not text
         raise UserError(f"not valid JSON ({error})", where=str(path), do=REBUILD) from error
+    if not isinstance(value, dict):
+        raise UserError("expected a JSON object", where=str(path), do=REBUILD)
     return value
 
 

@@ -76,7 +76,11 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
         UserError: a key is missing, unknown or ill-typed; the message names it.
     """
     path = (block, *keys)
-    merged = _merge(_descend(_params_file(), path, PARAMS), _descend(_pair_file(pair), path, _pair_path(pair)))
+    common, own = _params_file(), _pair_file(pair)
+    for depth in range(1, len(path)):  # a sub-block that nothing reads would be dropped in silence
+        known = tuple(_descend(common, path[:depth], PARAMS))
+        _refuse_unknown(_descend(own, path[:depth], _pair_path(pair)), known, _pair_path(pair))
+    merged = _merge(_descend(common, path, PARAMS), _descend(own, path, _pair_path(pair)))
     return _check(schema, merged, prefix=".".join(path) + ".", pair=pair)
 
 
@@ -129,7 +133,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError("a settings file is missing", where=str(path), do="run from the repository's root")
     try:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no text, days that do not exist
         raise UserError(f"not valid YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):
         raise UserError("expected a mapping of names to values", where=str(path))
@@ -149,7 +153,7 @@ def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], path: Path) 
 def _descend(values: dict[str, Any], path: tuple[str, ...], file: Path) -> dict[str, Any]:
     node: Any = values
     for depth, key in enumerate(path):
-        node = node.get(key) or {}
+        node = {} if node.get(key) is None else node[key]
         if not isinstance(node, dict):
             raise UserError("expected a mapping of names to values", where=f"{file}: {'.'.join(path[: depth + 1])}")
     return dict(node)
@@ -169,8 +173,9 @@ def _check(schema: type[B], values: dict[str, Any], prefix: str, pair: str) -> B
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
-        raise UserError(_complaint(first, schema), where=f"{_origin(key, pair)}: {key}") from error
+        key = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
+        file = _origin(key, pair, whole=not first["loc"])
+        raise UserError(_complaint(first, schema), where=f"{file}: {key}") from error
 
 
 def _complaint(error: Any, schema: type[Block]) -> str:
@@ -181,7 +186,7 @@ def _complaint(error: Any, schema: type[Block]) -> str:
     if error["type"] == "missing":
         return f"the key {name!r} is missing"
     expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name!r} is {error['input']!r}, expected {expected}"
+    return f"{name!r} is {error['input']!r}, expected {expected}" if name else f"expected {expected}"
 
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:
@@ -189,11 +194,16 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _origin(key: str, pair: str) -> Path:
-    """The file that set ``key``: the pair's if it is there, else ``params.yaml``."""
+def _origin(key: str, pair: str, whole: bool) -> Path:
+    """The file that set ``key``: the pair's if it is there, else ``params.yaml``.
+
+    ``whole``: the key is a block, which the pair's file sets if it sets anything in it.
+    """
     node: Any = _pair_file(pair)
     for part in key.split("."):
-        if not isinstance(node, dict) or part not in node:
+        if not isinstance(node, dict):  # an element of a list
+            return _pair_path(pair)
+        if part not in node:
             return PARAMS if key.split(".")[0] in BLOCKS else _pair_path(pair)
         node = node[part]
-    return _pair_path(pair)
+    return PARAMS if whole and not node else _pair_path(pair)

