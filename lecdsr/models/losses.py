@@ -43,7 +43,9 @@ def alignment(e: Tensor, t: Tensor, tau: float, mask: Tensor | None = None) -> T
     count = mask.sum().clamp(min=1)
     total = logits.new_zeros(())
     for direction in (logits, logits.transpose(1, 2)):
-        cross_entropy = -(targets * (direction + hidden).log_softmax(dim=-1)).sum(dim=-1)  # [B, L]
+        # Zeros over hidden columns: their true logarithms are near the largest float, and so would be gradients.
+        log = (direction + hidden).log_softmax(dim=-1).masked_fill(~mask.unsqueeze(1), 0)
+        cross_entropy = -(targets * log).sum(dim=-1)  # [B, L]
         total = total + (cross_entropy * mask).sum() / count
     return total  # ½ of each direction, added twice
 

@@ -36,8 +36,14 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
     Raises:
         UserError: the file is missing or broken, or names a model that does not exist.
     """
-    config = read_json(folder / "config.json")
-    return config, entry(config["model"]).settings.model_validate(config["settings"])
+    path = folder / "config.json"
+    config = read_json(path)
+    try:
+        name, settings, _ = (config[key] for key in ("model", "settings", "seed"))
+        return config, entry(name).settings.model_validate(settings)
+    except (KeyError, ValueError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"not the config of a model as it is built now ({problem})", str(path), REBUILD) from error
 
 
 def load(folder: Path, catalogue: Catalogue) -> Recommender:

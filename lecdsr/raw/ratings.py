@@ -57,7 +57,9 @@ def _csv(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) 
 def _set_incomplete_aside(db: duckdb.DuckDBPyConnection, table: str, aside: Aside) -> None:
     """Lines with an empty column; their place in the file is not known any more, so it is given as 0."""
     incomplete = "asin IS NULL OR reviewer IS NULL OR rating IS NULL OR time IS NULL"
-    rows = db.execute(f"SELECT concat_ws(', ', asin, reviewer, rating, time) FROM {table} WHERE {incomplete}").fetchall()
+    rows = db.execute(
+        f"SELECT concat_ws(', ', asin, reviewer, rating, time) FROM {table} WHERE {incomplete}"
+    ).fetchall()
     for (text,) in rows:
         aside.add(0, "a column is empty", text)
     if rows:

@@ -149,8 +149,8 @@ def to_markdown(study: Study) -> str:
     lines = [
         f"# Ablation of `{study.model}` on `{study.pair}`",
         "",
-        f"Test NDCG@10, mean ± standard deviation over {seeds} seeds; the epoch is chosen on validation. Columns: domain,",
-        "and slices of targets by their number of training interactions (targets in the second row).",
+        f"Test NDCG@10, mean ± standard deviation over {seeds} seeds; the epoch is chosen on validation. Columns:",
+        "domain, and slices of targets by their number of training interactions (targets in the second row).",
         f"Written by `{command}`.",
     ]
     for protocol in PROTOCOLS:

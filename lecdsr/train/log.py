@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-# Seconds differ from run to run; they are shown on the terminal and kept out of what Git compares.
-UNREPEATABLE = ("seconds",)
-
 
 def to_csv(log: list[dict[str, float]]) -> str:
-    """CSV with the columns of the fullest row; empty where a row lacks one."""
-    columns = [name for name in max(log, key=len) if name not in UNREPEATABLE]
+    """CSV with the columns of the fullest row; empty where a row lacks one, as epoch 0 lacks a loss."""
+    columns = list(max(log, key=lambda row: len(row)))
     lines = [",".join(columns)]
     for row in log:
         lines.append(",".join(_format(row[name]) if name in row else "" for name in columns))

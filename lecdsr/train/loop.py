@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lecdsr.base.console import progress_bar
+from lecdsr.base.console import progress_bar, say
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, TRAIN, VALID
 from lecdsr.ranking.frame import Catalogue, Recommender
@@ -56,11 +56,8 @@ def train(
     if not len(valid):
         raise UserError("no validation targets to choose an epoch by", where="sequences.split")
     model.to(device)
-    start = time.monotonic()
     result = Result(_copy(model), 0, -1.0)
-    score = _validate(result, model, valid, catalogue, settings, device, {"epoch": 0, "loss": 0.0})
-    result.best_score = score
-    result.log[-1]["seconds"] = round(time.monotonic() - start, 1)
+    result.best_score = _validate(result, model, valid, catalogue, settings, device, {"epoch": 0})
     if model.objective == "counts":
         return result
     steps = Steps(model, sequences, catalogue, settings, shared, device)
@@ -70,7 +67,8 @@ def train(
             begin = time.monotonic()
             means = _epoch(steps, lambda note: bar.update(task, advance=1, note=note))
             score = _validate(result, model, valid, catalogue, settings, device, {"epoch": epoch, **means})
-            result.log[-1]["seconds"] = round(time.monotonic() - begin, 1)
+            seconds = time.monotonic() - begin
+            say(f"epoch {epoch}: loss {means['loss']:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
             if score > result.best_score:
                 result.weights, result.best_epoch, result.best_score = _copy(model), epoch, score
             elif epoch - result.best_epoch >= shared.patience:

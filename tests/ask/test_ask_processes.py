@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.ask.loopback import KEY, Reply, chat, question_table
 
 from lecdsr.ask import parent
 from lecdsr.ask.asking import ask
 from lecdsr.ask.store import Store
 from lecdsr.base.files import write_table
 from lecdsr.base.schemas import QUESTIONS
+from tests.ask.loopback import KEY, Reply, chat, question_table
 
 ROOT = Path(__file__).parents[2]
 ASK = """

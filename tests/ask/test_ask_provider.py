@@ -1,5 +1,4 @@
 import pytest
-from tests.ask.loopback import KEY, Reply, chat, error, question_table
 
 from lecdsr.ask import Settings, answer_questions
 from lecdsr.ask.access import read_access
@@ -8,6 +7,7 @@ from lecdsr.ask.openai_provider import Pace
 from lecdsr.ask.store import Store
 from lecdsr.base.errors import UserError
 from lecdsr.base.settings import load_block
+from tests.ask.loopback import KEY, Reply, chat, error, question_table
 
 
 @pytest.fixture

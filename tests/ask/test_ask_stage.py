@@ -2,13 +2,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.ask.loopback import KEY, chat, error, question_table
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import read_json, read_table, write_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import ANSWERS, QUESTIONS
 from stages.ask import main
+from tests.ask.loopback import KEY, chat, error, question_table
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,13 +1,13 @@
 import sqlite3
 
 import pytest
-from tests.ask.loopback import KEY, Reply, chat, question_table
 
 from lecdsr.ask.asking import ask
 from lecdsr.ask.offline import OfflineWriter
 from lecdsr.ask.seam import Answer, Failure, Question, Usage
 from lecdsr.ask.store import Store, store_folder
 from lecdsr.base.errors import UserError
+from tests.ask.loopback import KEY, Reply, chat, question_table
 
 
 def test_only_missing_keys_are_asked(server, tmp_path):

@@ -11,7 +11,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "download": {"synthetic": {"users": 120, "items_x": 80, "items_y": 80, "interactions_per_user": 14, "bad_lines": 0}},
+    "download": {
+        "synthetic": {"users": 120, "items_x": 80, "items_y": 80, "interactions_per_user": 14, "bad_lines": 0}
+    },
     "train": {
         "shared": {"epochs": 1},
         "sasrec": {"width": 8, "history_length": 10},
@@ -62,7 +64,10 @@ class Repository:
 def copy_repository(folder: Path) -> None:
     """What Git tracks, and what is new and not ignored; no data, no lock, no metrics."""
     names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in names.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file() and not name.startswith(("metrics/", "tests/", "dvc.lock")):

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 from lecdsr.base.files import write_table
 from lecdsr.base.requests import model_of, request_body, request_key, sent_part
@@ -14,6 +13,7 @@ from lecdsr.base.schemas import QUESTIONS, TRAIN
 from lecdsr.base.settings import load_block
 from lecdsr.prompts import Settings, write_questions
 from lecdsr.prompts.clean import clean
+from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 BODY = {"system": "Sé", "user": 'say "hi"\n', "model": "m", "temperature": 0, "max_tokens": 5, "resample": 0}
 

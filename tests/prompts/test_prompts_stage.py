@@ -1,12 +1,11 @@
 import shutil
 from pathlib import Path
 
-from tests.prompts.prompt_tables import interactions, item, items, users, windows
-
 from lecdsr.base.files import read_json, read_table, write_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import INTERACTIONS, ITEMS, QUESTIONS, TRAIN, USERS, WINDOWS
 from stages.prompts import main
+from tests.prompts.prompt_tables import interactions, item, items, users, windows
 
 ROOT = Path(__file__).parents[2]
 

@@ -191,10 +191,7 @@ def plain_own_domain(shop: Shop) -> list[tuple[object, ...]]:
         domains = (0, 1) if split == TRAIN else (shop.domain(shop.items[end - 1]),)
         for domain in domains:
             rows = [row for row in range(start, end) if shop.domain(shop.items[row]) == domain]
-            if split == TRAIN:
-                targets = [row for row in rows[1:] if row >= first]
-            else:
-                targets = rows[-1:]
+            targets = [row for row in rows[1:] if row >= first] if split == TRAIN else rows[-1:]
             if targets:
                 items = [shop.items[row] for row in rows]
                 windows.append((split, user, items, len(targets), rows[-1], shop.first_row[user]))

@@ -90,7 +90,7 @@ def test_ratings_of_three_releases_are_one_table(db, tmp_path):
 
 
 def test_metadata_of_three_releases_are_one_table(db, tmp_path):
-    old = {"asin": "i1", "title": "It's \"5\"", "brand": "B", "categories": [["Food", "Tea"]], "description": "D"}
+    old = {"asin": "i1", "title": 'It\'s "5"', "brand": "B", "categories": [["Food", "Tea"]], "description": "D"}
     with gzip.open(tmp_path / "meta_A.json.gz", "wt") as file:
         file.write(f"{old}\n")
     middle = {"asin": "i1", "title": 'It\'s "5"', "brand": "B", "category": ["Food", "Tea"], "description": ["D"]}
