@@ -57,11 +57,10 @@ def build(pair: Pair, settings: Settings, raw: Path, aside_folder: Path) -> Tabl
         texts, repeated = _texts(db, pair, settings, raw, aside_folder, asides)
         items = items_table(db, texts, table["item"].to_numpy()[part == TRAIN])
         users = users_table(db)
-    facts = describe(items, users, interactions, windows)
+    facts = {**describe(items, users, interactions, windows), "after_filter": filtered}
     _require_targets(facts, settings)
     if settings.expect is not None:
         check_expected(facts, settings.expect)
-    facts["after_filter"] = filtered
     facts["bad_lines"] = {name: aside.bad for name, aside in asides.items()}
     facts["repeated_metadata_lines"] = repeated
     return Tables(items, users, interactions, windows, facts)
@@ -153,10 +152,11 @@ def check_expected(facts: dict[str, Any], expect: Expect) -> None:
     Raises:
         UserError: a count differs.
     """
+    found = {**facts, **facts["after_filter"], "mean_length": round(facts["mean_length"], 2)}
     wrong = [
-        f"{key}: expected {value:,}, got {facts[key]:,}"
+        f"{key}: expected {value:,}, got {found[key]:,}"
         for key, value in expect.model_dump(exclude_none=True).items()
-        if facts[key] != value
+        if found[key] != value
     ]
     if wrong:
         raise UserError(

@@ -11,9 +11,15 @@ from lecdsr.base.settings import Block
 
 
 class Expect(Block):
-    """Published counts to compare with; only those given are checked."""
+    """Published counts to compare with; only those given are checked.
 
+    ``users_of_both`` counts users before the minimum of interactions in all; ``mean_length`` is
+    compared to two decimals.
+    """
+
+    users_of_both: int | None = None
     users: int | None = None
+    mean_length: float | None = None
     items_x: int | None = None
     items_y: int | None = None
     interactions: int | None = None
