@@ -57,6 +57,7 @@ def render(content: Content) -> str:
             if (rows := _rows(content.metrics, split, key, protocol))
         ],
         metric_names=METRICS,
+        negatives=content.stages["candidates"]["negatives_mean"],
         domain_names=dict(zip(DOMAINS, content.domains, strict=True)),
     )
 

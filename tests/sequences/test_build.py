@@ -77,7 +77,7 @@ def test_food_kitchen_has_the_published_counts(tmp_path):
         release=2018,
         source="there",
     )
-    chosen = settings(min_user_domain=5, min_user_total=10, max_length=50)
+    chosen = settings(min_history=2, min_user_domain=5, min_user_total=10, max_length=50)
     facts = build(pair, chosen, FOOD_KITCHEN, tmp_path).facts
     expected = {
         "users": 7144,

@@ -208,7 +208,7 @@ def test_a_learning_rate_beyond_reason(name):
     data = catalogue(N, N, len(WALKS), 16)
     settings = SETTINGS[name].model_copy(update={"learning_rate": 1e30})
     model = build(name, settings, data, 1)
-    with pytest.raises(UserError, match="not finite|NaN"):
+    with pytest.raises(UserError, match=r"not finite|NaN"):
         train(model, sequences(WALKS, N), data, settings, shared(), CPU)
 
 
