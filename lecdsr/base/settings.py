@@ -33,6 +33,15 @@ class Block(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        # Numbers may come as text ("1e-5" does, from some YAML), but `true` for 1 is a mistake.
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and wanted in (int, float, int | None, float | None):
+            raise ValueError("a number")
+        return value
+
 
 class Pair(Block):
     """A domain pair: which two domains of which release, and where their raw files come from."""

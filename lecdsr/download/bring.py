@@ -39,11 +39,14 @@ def bring(pair: Pair, settings: Settings, folder: Path) -> list[File]:
     manifest = folder / MANIFEST
     if manifest.exists():
         known = read_json(manifest)
-        if known["origin"] == wanted:
+        if known.get("origin") == wanted and known.get("files"):
             return _verify(folder, known["files"])
-        say(f"the source has changed: emptying {folder}")
-        shutil.rmtree(folder)
+        if known.get("origin") != wanted:
+            say(f"the source has changed: emptying {folder}")
+            shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Written before the first file, so that an interrupted download is never taken for one of another source.
+    write_json(manifest, {"origin": wanted, "files": []})
     names = _bring_all(pair, settings, folder)
     files = [File(name, (folder / name).stat().st_size, sha256_file(folder / name)) for name in names]
     write_json(manifest, {"origin": wanted, "files": [file._asdict() for file in files]})
@@ -73,7 +76,7 @@ def _verify(folder: Path, known: list[dict[str, Any]]) -> list[File]:
 def _bring_all(pair: Pair, settings: Settings, folder: Path) -> list[str]:
     if pair.source == SYNTHETIC:
         generate(folder, pair.domains, settings.synthetic)
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     layout = LAYOUTS[pair.release]
     names = []
     for domain in pair.domains:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import urllib.error
 import urllib.request
@@ -58,6 +59,8 @@ def _fetch(url: str, target: Path, timeout_s: float, attempts: int) -> bool:
                 return False
             problem = f"the server answered {error.code}"
         except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise UserError("the disk is full", where=str(target.parent), do="make room and run again") from error
             reason = getattr(error, "reason", error)
             problem = f"{type(error).__name__}: {reason}"
     raise UserError(

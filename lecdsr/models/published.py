@@ -50,7 +50,8 @@ class Published(Recommender):
         self.settings, self.catalogue = settings, catalogue
         d, length = settings.width, settings.history_length
         items = control(catalogue.item_vectors, settings.item_text, seed)
-        users = control(catalogue.user_vectors, settings.user_text, seed)
+        # Another seed, lest item i and user i get the same noise.
+        users = control(catalogue.user_vectors, settings.user_text, seed + 1)
         # Frozen vectors are data, not weights: they are not saved with the model nor ever updated.
         self.register_buffer("item_vectors", items, persistent=False)
         self.register_buffer("user_vectors", users, persistent=False)

@@ -53,6 +53,13 @@ def load(folder: Path, catalogue: Catalogue) -> Recommender:
         UserError: a file is missing or broken, or the catalogue is not that of the training.
     """
     config, settings = read_config(folder)
+    for name in ("n_x", "n_y", "n_users"):
+        if config.get(name) != getattr(catalogue, name):
+            raise UserError(
+                f"trained on {config.get(name)} for {name}, the data has {getattr(catalogue, name)}",
+                where=str(folder / "config.json"),
+                do=REBUILD,
+            )
     model = build(config["model"], settings, catalogue, config["seed"])
     path = require(folder / "model.safetensors")
     try:

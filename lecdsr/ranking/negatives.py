@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lecdsr.base.errors import UserError
+
 
 def draw_negatives(
     target: Tensor,
@@ -28,10 +30,10 @@ def draw_negatives(
         ``[B, count]`` item ids.
 
     Raises:
-        ValueError: a domain has a single item, so that its target has no negative.
+        UserError: a domain has a single item, so that its target has no negative.
     """
     if min(n_x, n_y) < 2:
-        raise ValueError("a domain needs two items for a negative")
+        raise UserError("a domain of one item has no negatives", where="sequences", do="loosen the filters")
     in_x = (target < n_x).unsqueeze(1)  # [B, 1]
     size = torch.where(in_x, n_x, n_y) - 1
     offset = torch.where(in_x, 0, n_x)

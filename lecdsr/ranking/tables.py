@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from lecdsr.base.errors import UserError
-from lecdsr.base.files import REBUILD, read_table, require
+from lecdsr.base.files import REBUILD, read_table
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS, vectors
 from lecdsr.ranking.frame import Catalogue
 from lecdsr.ranking.histories import Sequences, from_tables, own_domain
 
@@ -59,7 +58,7 @@ def load_catalogue(artefacts: Artefacts) -> Catalogue:
 def _vectors(path: Path, count: int, padding: bool) -> Tensor:
     """``[count (+1), D]``; ids are checked to be 0 … count-1 in order."""
     where = str(path)
-    table: pa.Table = pq.read_table(require(path)).combine_chunks()
+    table: pa.Table = read_table(path, vectors(1))  # the columns are checked, the width is the encoder's
     if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
         raise UserError(f"holds {len(table):,} vectors, expected {count:,} in order", where=where, do=REBUILD)
     column = table["vector"].chunk(0) if count else table["vector"]

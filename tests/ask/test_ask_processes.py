@@ -48,7 +48,7 @@ def start(command, server, tmp_path):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=120.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -83,7 +83,7 @@ def test_an_interrupt_keeps_what_is_under_way(server, tmp_path, questions, comma
     process = start(command, server, tmp_path)
     wait_for(lambda: len(server.requests) >= 12)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0
     assert len(kept(tmp_path, questions)) == len(server.requests) < 30
 
 
@@ -95,7 +95,7 @@ def test_a_second_interrupt_waits_for_nothing(server, tmp_path, command):
     wait_for(lambda: b"once more" in (tmp_path / "log").read_bytes())
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=60) != 0
     assert time.monotonic() - started < 5.0
 
 

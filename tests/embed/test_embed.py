@@ -271,7 +271,7 @@ def test_a_folder_with_a_broken_model(path, tmp_path):
 
 @pytest.mark.parametrize("name", ["no-such-organisation/no-such-model", "./no/such/folder", "not a name"])
 def test_an_unknown_encoder(path, name, monkeypatch):
-    # The hub is not asked: an address where nothing listens stands for it.
+    # The hub is not asked: without a network it would be tried for a minute.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="cannot be loaded") as caught:
         encode(["a"], path, name)

@@ -156,7 +156,7 @@ def test_the_batch_size_changes_nothing(tables, batch_size):
 
 
 def test_candidates_of_other_windows_are_refused(tables):
-    table, windows, drawn = tables
+    *_, drawn = tables
     for other in (
         drawn.slice(1),
         drawn.take(list(range(len(drawn)))[::-1]),

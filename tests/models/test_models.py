@@ -305,6 +305,37 @@ def test_masked_alignment_leaves_padding_out():
     assert torch.equal(before[1], after[1])
 
 
+@pytest.mark.parametrize("variant", ["masked", "no convolution", "no item text", "ids only", "even length"])
+def test_masked_query_by_loop(variant):
+    # The formulas of the model over the real positions alone; only the convolution sees zeros in place of padding.
+    m = perturb(make("published", variant))
+    length, row = m.settings.history_length, [7, 2, 9]
+    histories = batch_of([row], [3], length)
+    ids = m.item_embeddings.weight[row]
+    user = m.user_embeddings
+    u = m.adapter_user(m.user_vectors[3]) if user is None else user.weight[3]
+    text = None if m.adapter_text is None else m.adapter_text(m.item_vectors[row])
+    h = ids
+    if text is not None and m.settings.convolution:
+        e, t = (F.pad(x, (0, 0, length - 3, 0)) for x in (ids, text))
+        spectrum, weight = torch.fft.rfft(e, dim=0, norm="ortho"), torch.view_as_complex(m.complex_weight)[0]
+        a = torch.fft.irfft(spectrum * weight, n=length, dim=0, norm="ortho")
+        b = torch.fft.irfft(torch.fft.rfft(t, dim=0, norm="ortho") * spectrum, n=length, dim=0, norm="ortho")
+        h = (a * torch.sigmoid(m.item_gating(a)) + b * torch.sigmoid(m.fusion_gating(b)))[-3:]
+    total, weights = 0, 0
+    for place in range(3):
+        gate = m.feature_gate_item(h[place]) + m.feature_gate_user(u)
+        if text is not None and not m.settings.convolution:
+            gate = gate + m.feature_gate_item(text[place])
+        f = h[place] * torch.sigmoid(gate)
+        column = length - 3 + place
+        position = m.position_embeddings.weight[histories.position[0, column]]
+        s = f @ m.instance_gate_item[:, 0] + u @ m.instance_gate_user[:, column]
+        s = torch.sigmoid(s + position @ m.instance_gate_position[:, 0])
+        total, weights = total + s * f, weights + s
+    torch.testing.assert_close(m.queries(histories)[0], u + total / weights + h.mean(dim=0))
+
+
 def test_a_user_without_history_is_scored_by_his_profile():
     network = perturb(make("published", "masked"))
     histories = batch_of([[], []], [2, 3])

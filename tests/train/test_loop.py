@@ -280,6 +280,19 @@ def test_epochs_have_different_orders():
     assert first != second
 
 
+def test_dropout_is_on_in_every_epoch():
+    modes = []
+
+    class Recorder(Counter):
+        def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+            modes.append(self.training)
+            return super().loss(batch, generator)
+
+    train(Recorder(), sequences(WALKS, N), catalogue(N, N), SETTINGS["sasrec"], shared(epochs=3), CPU)
+    assert len(modes) > 3
+    assert all(modes)
+
+
 def test_validation_draws_nothing_from_the_training():
     # Ranking between epochs must not move the sources of randomness.
     data = catalogue(N, N, len(WALKS), 16)
