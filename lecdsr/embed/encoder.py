@@ -55,12 +55,12 @@ class Encoder:
         return self._width
 
     def revision(self) -> str:
-        """What tells two encoders of one name apart: the hash of the weights, or the hub's commit."""
-        if self.folder is None:
-            config = getattr(getattr(self.model[0], "auto_model", None), "config", None)
-            return str(getattr(config, "_commit_hash", None) or "")
-        weights = self.folder / "model.safetensors"
-        return sha256_file(weights)[:16] if weights.exists() else ""
+        """What tells two encoders of one name apart: the hash of the weights where they are at hand.
+
+        A model named by the hub has none: new weights under the same name reuse the old vectors.
+        """
+        weights = None if self.folder is None else self.folder / "model.safetensors"
+        return sha256_file(weights)[:16] if weights is not None and weights.exists() else ""
 
     def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
         """``[len(texts), width]``; an empty text gives zeros."""

@@ -130,11 +130,24 @@ def test_other_domains_are_brought_anew(source, raw):
     assert names(raw) == {"Food.csv", "meta_Food.json.gz", "Garden.csv", "meta_Garden.json", MANIFEST}
 
 
+def test_an_interrupted_download_is_not_taken_for_another_source(source, raw, tmp_path):
+    (source / "Kitchen.csv").unlink()
+    with pytest.raises(UserError):
+        bring(pair(source), settings(), raw)
+    assert (raw / "Food.csv").read_bytes() == FILES["Food.csv"]
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in FILES:
+        (other / name).write_bytes(b"of the other source")
+    bring(pair(other), settings(), raw)
+    assert (raw / "Food.csv").read_bytes() == b"of the other source"
+
+
 def test_a_missing_folder(raw, tmp_path):
     with pytest.raises(UserError, match="does not exist") as caught:
         bring(pair(tmp_path / "nowhere"), settings(), raw)
     assert caught.value.where == str(tmp_path / "nowhere")
-    assert not (raw / MANIFEST).exists()
+    assert json.loads((raw / MANIFEST).read_text())["files"] == []
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -146,7 +159,7 @@ def test_a_missing_file_names_domain_and_folder(source, raw, name):
     assert name.removeprefix("meta_").split(".")[0] in text
     assert name in text  # what was looked for
     assert str(source) in text
-    assert not (raw / MANIFEST).exists()
+    assert json.loads((raw / MANIFEST).read_text())["files"] == []
     fill(source)  # put there, the next call goes on
     assert len(bring(pair(source), settings(), raw)) == 4
 
@@ -159,7 +172,7 @@ def test_an_interrupted_copy_leaves_no_half_file(source, raw, monkeypatch):
     monkeypatch.setattr("shutil.copyfile", half)
     with pytest.raises(KeyboardInterrupt):
         bring(pair(source), settings(), raw)
-    assert names(raw) == set()
+    assert names(raw) == {MANIFEST}  # which names no file yet
 
 
 def test_the_synthetic_pair(raw):
@@ -286,7 +299,7 @@ def test_a_server_without_the_file(mirror, raw, waits, status):
     assert caught.value.where == mirror.url
     assert "domains" in caught.value.do
     assert waits == []  # a file that is not there does not come by waiting
-    assert names(raw) == set()
+    assert names(raw) == {MANIFEST}  # which names no file yet
 
 
 def test_a_server_that_is_busy_twice(mirror, raw, waits):
@@ -306,7 +319,7 @@ def test_a_server_that_stays_busy(mirror, raw, waits):
     assert "503" in text
     assert caught.value.where == f"{mirror.url}/meta_Food.json.gz"
     assert len(waits) == 2
-    assert names(raw) == {"Food.csv"}  # what came whole is kept
+    assert names(raw) == {"Food.csv", MANIFEST}  # what came whole is kept
 
 
 @pytest.mark.parametrize("fault", ["short", "hang up"])
@@ -324,7 +337,7 @@ def test_half_a_file_is_no_file(mirror, raw, waits, fault):
     with pytest.raises(UserError, match="after 3 attempts") as caught:
         bring(pair(mirror.url), settings(), raw)
     assert caught.value.where == f"{mirror.url}/meta_Kitchen.json.gz"
-    assert names(raw) == set(FILES) - {"meta_Kitchen.json.gz"}
+    assert names(raw) == {*FILES, MANIFEST} - {"meta_Kitchen.json.gz"}
 
 
 def test_after_an_interruption_only_the_rest_is_fetched(mirror, raw, waits):
@@ -355,7 +368,7 @@ def test_nothing_listens(raw, waits):
     assert "refused" in text
     assert f"put the file into {raw} by hand" in text
     assert len(waits) == 1
-    assert names(raw) == set()
+    assert names(raw) == {MANIFEST}  # which names no file yet
 
 
 def test_an_address_that_is_none(raw, waits):

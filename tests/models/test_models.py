@@ -169,7 +169,8 @@ def test_frozen_vectors_are_never_trained_nor_saved(model, variant, tmp_path):
 
 
 def config_of(model, settings, seed=0):
-    return {"model": model, "settings": settings.model_dump(), "seed": seed}
+    sizes = {"n_x": N_X, "n_y": N_Y, "n_users": USERS}
+    return {"model": model, "settings": settings.model_dump(), "seed": seed, **sizes}
 
 
 @every_model
@@ -223,7 +224,11 @@ def test_weights_of_another_model(saved):
 
 
 def test_another_catalogue(saved):
-    assert refused(saved, catalogue(N_X + 1, N_Y, USERS)).where == str(saved / "model.safetensors")
+    error = refused(saved, catalogue(N_X + 1, N_Y, USERS))
+    assert error.where == str(saved / "config.json")
+    assert "n_x" in str(error)
+    # The same number of items in all, so that every tensor would fit.
+    assert "n_x" in str(refused(saved, catalogue(N_X + 1, N_Y - 1, USERS)))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lecdsr.base.errors import UserError
 from lecdsr.ranking.negatives import draw_negatives
 
 small = settings(max_examples=50, deadline=None)
@@ -78,5 +79,5 @@ def test_where_everything_is_excluded_a_rest_stays():
 
 @pytest.mark.parametrize(("n_x", "n_y"), [(1, 5), (5, 1)])
 def test_a_domain_of_one_item_has_no_negative(n_x, n_y):
-    with pytest.raises(ValueError, match="two items"):
+    with pytest.raises(UserError, match="one item"):
         draw_negatives(torch.tensor([0]), 3, n_x, n_y, generator())
