@@ -69,6 +69,15 @@ class Study(NamedTuple):
     targets: dict[str, int]
 
 
+class Given(NamedTuple):
+    """What all runs of a study share: the pair, its candidates, the rules of evaluation, hashes of the tables read."""
+
+    artefacts: Artefacts
+    candidates: pa.Table
+    rules: Evaluate
+    hashes: list[str]
+
+
 def run_study(artefacts: Artefacts, model: str, seeds: int, folder: Path) -> Study:
     """Train and rank every variant under seeds 1 … ``seeds``; finished runs are taken from ``folder``.
 
@@ -77,49 +86,60 @@ def run_study(artefacts: Artefacts, model: str, seeds: int, folder: Path) -> Stu
     """
     if model not in VARIANTS:
         raise UserError(f"the model {model!r} has no switches to study", do=f"use one of {', '.join(VARIANTS)}")
-    candidates = read_table(artefacts.candidates, CANDIDATES)
+    given = _given(artefacts)
     runs: dict[str, dict[str, dict[str, float]]] = {}
     targets: dict[str, int] = {}
     for variant, changed in VARIANTS[model].items():
         for seed in range(1, seeds + 1):
-            values, counts = _one(artefacts, model, changed, seed, candidates, folder)
+            values, counts = _one(given, model, changed, seed, folder)
             runs.setdefault(variant, {})[str(seed)] = values
             targets = counts
             say(f"{model}, {variant}, seed {seed}: NDCG@10 {values['x full all']:.4f} {values['y full all']:.4f}")
     return Study(artefacts.pair, model, runs, targets)
 
 
-def _one(
-    artefacts: Artefacts, model: str, changed: dict[str, Any], seed: int, candidates: pa.Table, folder: Path
-) -> tuple[dict[str, float], dict[str, int]]:
-    """One run, from its file if it was finished before."""
-    schema = entry(model).settings
-    settings: Any = schema.model_validate(
-        {**load_block("train", schema, artefacts.pair, model).model_dump(), **changed}
+def _given(artefacts: Artefacts) -> Given:
+    tables = (
+        artefacts.interactions,
+        artefacts.windows,
+        artefacts.candidates,
+        artefacts.item_vectors,
+        artefacts.user_vectors,
     )
-    shared = load_block("train", Shared, artefacts.pair, "shared").model_copy(update={"seed": seed})
-    inputs = (artefacts.windows, artefacts.candidates, artefacts.item_vectors, artefacts.user_vectors)
-    what = [settings.model_dump(), shared.model_dump(), *(sha256_file(path) for path in inputs)]
+    return Given(
+        artefacts,
+        read_table(artefacts.candidates, CANDIDATES),
+        load_block("evaluate", Evaluate, artefacts.pair),
+        [sha256_file(path) for path in tables],
+    )
+
+
+def _one(
+    given: Given, model: str, changed: dict[str, Any], seed: int, folder: Path
+) -> tuple[dict[str, float], dict[str, int]]:
+    """One run, from its file if it was finished before with the same settings, rules and tables."""
+    schema, pair = entry(model).settings, given.artefacts.pair
+    settings: Any = schema.model_validate({**load_block("train", schema, pair, model).model_dump(), **changed})
+    shared = load_block("train", Shared, pair, "shared").model_copy(update={"seed": seed})
+    what = [settings.model_dump(), shared.model_dump(), given.rules.model_dump(), given.hashes]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"{artefacts.pair}-{model}-{key}.json"
+    path = folder / f"{pair}-{model}-{key}.json"
     if not path.exists():
-        ranks = _ranks(artefacts, model, settings, shared, candidates)
-        values, counts = sliced(ranks)
+        values, counts = sliced(_ranks(given, model, settings, shared))
         write_json(path, {"values": values, "targets": counts})
     done = read_json(path)
     return done["values"], done["targets"]
 
 
-def _ranks(artefacts: Artefacts, model: str, settings: Any, shared: Shared, candidates: pa.Table) -> pa.Table:
-    data = load_pair_data(artefacts, settings.domains)
+def _ranks(given: Given, model: str, settings: Any, shared: Shared) -> pa.Table:
+    data = load_pair_data(given.artefacts, settings.domains)
     device = choose_device(shared.device)
     torch.use_deterministic_algorithms(True, warn_only=True)
     network = build(model, settings, data.catalogue, shared.seed)
     result = train(network, data.sequences, data.catalogue, settings, shared, device)
     network.load_state_dict(result.weights)
-    rules = load_block("evaluate", Evaluate, artefacts.pair)
     length = settings.history_length
-    return rank_held_out(network, data.sequences, data.catalogue, candidates, length, rules, device)
+    return rank_held_out(network, data.sequences, data.catalogue, given.candidates, length, given.rules, device)
 
 
 def sliced(ranks: pa.Table) -> tuple[dict[str, float], dict[str, int]]:

@@ -9,9 +9,10 @@ import pytest
 from lecdsr.base.errors import UserError
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import RANKS, TEST, VALID
+from lecdsr.evaluate.evaluate import Settings as Evaluate
 from lecdsr.models.registry import MODELS
 from lecdsr.study import ablation
-from lecdsr.study.ablation import VARIANTS, Study, run_study, sliced, to_markdown
+from lecdsr.study.ablation import VARIANTS, Given, Study, run_study, sliced, to_markdown
 from tests.models.settings import published_settings, sasrec_settings
 
 
@@ -63,7 +64,7 @@ def test_variants_are_settings_of_their_models():
 def test_finished_runs_are_not_repeated(tmp_path, monkeypatch):
     trained = []
 
-    def train(artefacts, model, settings, shared, candidates):
+    def train(given, model, settings, shared):
         trained.append((settings.item_text, settings.domains, shared.seed))
         if len(trained) == 3:
             raise KeyboardInterrupt
@@ -79,6 +80,16 @@ def test_finished_runs_are_not_repeated(tmp_path, monkeypatch):
     assert len(trained) == len(set(trained)) + 1 == len(VARIANTS["sasrec"]) + 1  # only the interrupted one twice
     assert study.runs["ids"]["1"]["x full all"] == pytest.approx(1 / np.log2(3))
     assert json.loads(next(tmp_path.glob("*.json")).read_text())["targets"]["x all"] == 1
+
+
+def test_another_rule_of_evaluation_is_another_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "_ranks", lambda *_: ranks([(TEST, 0, 0, 0, 1.0), (TEST, 1, 1, 0, 2.0)]))
+    for excluded in (True, False):
+        rules = Evaluate(exclude_history=excluded, batch_size=8)
+        given = Given(Artefacts("demo"), None, rules, ["same"])
+        monkeypatch.setattr(ablation, "_given", lambda artefacts, given=given: given)
+        run_study(Artefacts("demo"), "sasrec", 1, tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2 * len(VARIANTS["sasrec"])
 
 
 def test_model_without_switches(tmp_path):
