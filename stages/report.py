@@ -39,7 +39,7 @@ def main(pair: str) -> None:
         Content(
             pair=pair,
             domains=entry.domains,
-            synthetic=entry.source == "synthetic",
+            synthetic=entry.synthetic,
             metrics=metrics,
             stages={stage: read_json(artefacts.stage_metrics(stage)) for stage in STAGES},
             curves=curves({model: artefacts.training_log(model) for model in models}),

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.pair import check_pair_name
 
 
 class Artefacts:
     """Paths of one pair's artefacts."""
 
     def __init__(self, pair: str) -> None:
-        self.pair = pair
+        self.pair = check_pair_name(pair)
         self.root = Path("data") / pair
         self.metrics = Path("metrics") / pair
         self.raw = self.root / "raw"

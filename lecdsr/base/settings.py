@@ -7,59 +7,25 @@ is laid over it, and the result is checked against a :class:`Block` with a type 
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lecdsr.base.block import Block
 from lecdsr.base.errors import UserError
+from lecdsr.base.pair import PAIR_KEYS, Pair
 
 PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
 SELECTION = ("active", "models")
-PAIR_KEYS = ("domains", "release", "source")
 BLOCKS = (
     "download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
 )  # fmt: skip
 
-B = TypeVar("B", bound="Block")
-
-
-class Block(pydantic.BaseModel):
-    """Typed settings: unknown keys are refused, values cannot be changed after reading."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    @pydantic.field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        # Numbers may come as text ("1e-5" does, from some YAML), but `true` for 1 is a mistake.
-        wanted = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and wanted in (int, float, int | None, float | None):
-            raise ValueError("a number")
-        return value
-
-
-class Pair(Block):
-    """A domain pair: which two domains of which release, and where their raw files come from."""
-
-    name: str = pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    domains: tuple[str, str]
-    release: Literal[2014, 2018, 2023]
-    source: str
-
-    @pydantic.field_validator("domains")
-    @classmethod
-    def _two_different_names(cls, domains: tuple[str, str]) -> tuple[str, str]:
-        for domain in domains:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_&,.-]*", domain):
-                raise ValueError(f"{domain!r} is not a domain name: letters, digits and _ & , . - only")
-        if domains[0] == domains[1]:
-            raise ValueError("the two domains of a pair differ")
-        return domains
+B = TypeVar("B", bound=Block)
 
 
 def load_pair(name: str) -> Pair:

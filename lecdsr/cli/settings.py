@@ -6,8 +6,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lecdsr.ask.settings import Settings as Ask
+from lecdsr.base.block import Block
 from lecdsr.base.console import say
-from lecdsr.base.settings import Block, load_block, load_pair, load_selection, pair_names
+from lecdsr.base.settings import load_block, load_pair, load_selection, pair_names
 from lecdsr.candidates.draw import Settings as Candidates
 from lecdsr.download.settings import Settings as Download
 from lecdsr.embed.settings import Settings as Embed
@@ -59,6 +60,6 @@ def pairs_table() -> Table:
         table.add_column(column, overflow="fold")
     for name in pair_names():
         pair = load_pair(name)
-        row = (name, "yes" if name in active else "", *pair.domains, str(pair.release), pair.source)
+        row = (name, "yes" if name in active else "", *pair.domains, str(pair.release), ", ".join(pair.source))
         table.add_row(*(escape(cell) for cell in row))
     return table

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 from lecdsr.base.console import say
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import atomic_path, read_json, sha256_file, write_json
-from lecdsr.base.settings import Pair
-from lecdsr.download.fetch import fetch_first, is_url
+from lecdsr.base.pair import Pair, is_url
+from lecdsr.download.fetch import fetch_first
 from lecdsr.download.settings import Settings
 from lecdsr.download.synthetic import generate
-from lecdsr.raw.layouts import LAYOUTS, find, flat
+from lecdsr.raw.layouts import find, flat, layout_of
 
 MANIFEST = "manifest.json"
-SYNTHETIC = "synthetic"
 
 
 class File(NamedTuple):
@@ -54,8 +53,8 @@ def bring(pair: Pair, settings: Settings, folder: Path) -> list[File]:
 
 
 def _origin(pair: Pair, settings: Settings) -> dict[str, Any]:
-    origin: dict[str, Any] = {"source": pair.source, "release": pair.release, "domains": list(pair.domains)}
-    if pair.source == SYNTHETIC:
+    origin: dict[str, Any] = {"source": list(pair.source), "release": pair.release, "domains": list(pair.domains)}
+    if pair.synthetic:
         origin["synthetic"] = settings.synthetic.model_dump()
     return origin
 
@@ -74,17 +73,17 @@ def _verify(folder: Path, known: list[dict[str, Any]]) -> list[File]:
 
 
 def _bring_all(pair: Pair, settings: Settings, folder: Path) -> list[str]:
-    if pair.source == SYNTHETIC:
+    if pair.synthetic:
         generate(folder, pair.domains, settings.synthetic)
         return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
-    layout = LAYOUTS[pair.release]
+    layout = layout_of(pair)
     names = []
     for domain in pair.domains:
         for choices in (layout.ratings, layout.metadata):
-            if is_url(pair.source):
-                names.append(_download(pair.source, choices, domain, folder, settings))
+            if is_url(pair.source[0]):
+                names.append(_download(pair.source[0], choices, domain, folder, settings))
             else:
-                names.append(_copy(Path(pair.source), choices, domain, folder))
+                names.append(_copy(Path(pair.source[0]), choices, domain, folder))
     return names
 
 
@@ -106,5 +105,5 @@ def _download(base: str, choices: tuple[str, ...], domain: str, folder: Path, se
     for name in flat(choices, domain):
         if (folder / name).is_file():  # brought before an interruption, or put there by hand
             return name
-    relative = [choice.format(d=domain) for choice in choices]
+    relative = [choice.format(domain=domain) for choice in choices]
     return fetch_first(base, relative, folder, settings.timeout_s, settings.attempts)

@@ -16,11 +16,6 @@ from lecdsr.base.files import atomic_path
 BLOCK = 1 << 20
 
 
-def is_url(source: str) -> bool:
-    """Whether a source is a base URL and no folder."""
-    return source.startswith(("http://", "https://"))
-
-
 def fetch_first(base: str, relative: list[str], folder: Path, timeout_s: float, attempts: int) -> str:
     """Download the first of ``relative`` that the server has, in its subfolder or at the base.
 

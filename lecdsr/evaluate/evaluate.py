@@ -9,9 +9,9 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
+from lecdsr.base.block import Block
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
-from lecdsr.base.settings import Block
 from lecdsr.ranking.frame import Catalogue, Recommender
 from lecdsr.ranking.histories import Sequences
 from lecdsr.ranking.metrics import mean_over_users

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lecdsr.base.settings import Block
+from lecdsr.base.block import Block
 
 
 class ModelSettings(Block):

@@ -1,4 +1,4 @@
-"""File names and columns of the three releases of the Amazon reviews (2014, 2018, 2023)."""
+"""File names and columns of the three releases of the Amazon reviews (2014, 2018, 2023), and of a custom catalogue."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.pair import Pair
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Layout:
     """How one release stores a domain.
 
     Args:
-        ratings: relative paths to try for the interactions, best first; ``{d}`` is the domain.
+        ratings: relative paths to try for the interactions, best first; ``{domain}`` is its name.
         metadata: relative paths to try for the metadata.
         columns: order of the columns of a ratings CSV.
         header: whether that CSV has a header line.
@@ -31,8 +32,11 @@ class Layout:
 
 LAYOUTS = {
     2014: Layout(
-        ratings=("ratings_{d}.csv", "ratings_{d}.csv.gz", "reviews_{d}.json.gz", "reviews_{d}_5.json.gz"),
-        metadata=("meta_{d}.json.gz", "meta_{d}.json"),
+        ratings=(
+            "ratings_{domain}.csv", "ratings_{domain}.csv.gz",
+            "reviews_{domain}.json.gz", "reviews_{domain}_5.json.gz",
+        ),
+        metadata=("meta_{domain}.json.gz", "meta_{domain}.json"),
         columns=("reviewer", "asin", "rating", "time"),
         header=False,
         time_unit=1,
@@ -40,24 +44,43 @@ LAYOUTS = {
     ),
     2018: Layout(
         ratings=(
-            "categoryFilesSmall/{d}.csv", "{d}.csv", "{d}.csv.gz",
-            "categoryFiles/{d}.json.gz", "{d}.json.gz", "{d}_5.json.gz",
+            "categoryFilesSmall/{domain}.csv", "{domain}.csv", "{domain}.csv.gz",
+            "categoryFiles/{domain}.json.gz", "{domain}.json.gz", "{domain}_5.json.gz",
         ),
-        metadata=("metaFiles2/meta_{d}.json.gz", "meta_{d}.json.gz", "meta_{d}.json"),
+        metadata=("metaFiles2/meta_{domain}.json.gz", "meta_{domain}.json.gz", "meta_{domain}.json"),
         columns=("asin", "reviewer", "rating", "time"),
         header=False,
         time_unit=1,
         python_dicts=False,
     ),
     2023: Layout(
-        ratings=("benchmark/0core/rating_only/{d}.csv.gz", "{d}.csv.gz", "{d}.csv", "{d}.jsonl.gz", "{d}.jsonl"),
-        metadata=("raw/meta_categories/meta_{d}.jsonl.gz", "meta_{d}.jsonl.gz", "meta_{d}.jsonl"),
+        ratings=(
+            "benchmark/0core/rating_only/{domain}.csv.gz",
+            "{domain}.csv.gz", "{domain}.csv", "{domain}.jsonl.gz", "{domain}.jsonl",
+        ),
+        metadata=("raw/meta_categories/meta_{domain}.jsonl.gz", "meta_{domain}.jsonl.gz", "meta_{domain}.jsonl"),
         columns=("reviewer", "asin", "rating", "time"),
         header=True,
         time_unit=1000,
         python_dicts=False,
     ),
 }  # fmt: skip
+
+
+def layout_of(pair: Pair) -> Layout:
+    """Layout of a pair's raw files; a custom catalogue has one file name for each kind, its columns are in the pair."""
+    if pair.release != "custom":
+        return LAYOUTS[pair.release]
+    assert pair.custom is not None
+    items = pair.custom.items
+    return Layout(
+        ratings=(pair.custom.interactions.file,),
+        metadata=() if items is None else (items.file,),
+        columns=("reviewer", "asin", "rating", "time"),
+        header=True,
+        time_unit=1,
+        python_dicts=False,
+    )
 
 
 def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
@@ -67,7 +90,7 @@ def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
         UserError: none exists; the message lists the names and the domains that are there.
     """
     for name in names:
-        for path in (folder / name.format(d=domain), folder / Path(name.format(d=domain)).name):
+        for path in (folder / name.format(domain=domain), folder / Path(name.format(domain=domain)).name):
             if path.is_file():
                 return path
     there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
@@ -81,4 +104,4 @@ def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
 
 def flat(names: tuple[str, ...], domain: str) -> list[str]:
     """File names without subfolders."""
-    return [Path(name.format(d=domain)).name for name in names]
+    return [Path(name.format(domain=domain)).name for name in names]

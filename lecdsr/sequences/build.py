@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from lecdsr.base.console import say
 from lecdsr.base.errors import UserError
+from lecdsr.base.pair import Pair
 from lecdsr.base.schemas import DOMAINS, INTERACTIONS, SECONDS_PER_DAY, TEST, TRAIN, VALID
-from lecdsr.base.settings import Pair
 from lecdsr.raw.aside import Aside
-from lecdsr.raw.layouts import LAYOUTS, find
+from lecdsr.raw.layouts import find, layout_of
 from lecdsr.raw.metadata import Item, read_metadata
 from lecdsr.raw.ratings import read_ratings
 from lecdsr.sequences.filter import apply_filters, join_domains
@@ -69,7 +69,7 @@ def build(pair: Pair, settings: Settings, raw: Path, aside_folder: Path) -> Tabl
 def _read_both(
     db: duckdb.DuckDBPyConnection, pair: Pair, settings: Settings, raw: Path, aside_folder: Path
 ) -> dict[str, Aside]:
-    layout = LAYOUTS[pair.release]
+    layout = layout_of(pair)
     asides = {}
     for name, domain in zip(DOMAINS, pair.domains, strict=True):
         path = find(raw, layout.ratings, domain)
@@ -89,7 +89,7 @@ def _texts(
     aside_folder: Path,
     asides: dict[str, Aside],
 ) -> tuple[tuple[dict[str, Item], dict[str, Item]], int]:
-    layout = LAYOUTS[pair.release]
+    layout = layout_of(pair)
     found = []
     total_repeated = 0
     for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lecdsr.base.settings import Block
+from lecdsr.base.block import Block
 
 
 class Expect(Block):

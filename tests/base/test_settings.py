@@ -7,8 +7,9 @@ import pytest
 from pydantic import Field
 from ruamel.yaml import YAML
 
+from lecdsr.base.block import Block
 from lecdsr.base.errors import UserError
-from lecdsr.base.settings import BLOCKS, PAIR_KEYS, SELECTION, Block, load_block, load_pair, load_selection, pair_names
+from lecdsr.base.settings import BLOCKS, PAIR_KEYS, SELECTION, load_block, load_pair, load_selection, pair_names
 from lecdsr.cli.settings import check_all
 from lecdsr.models.registry import MODELS
 from lecdsr.models.sasrec import Settings as SASRecSettings
@@ -256,7 +257,7 @@ def test_wrong_values_of_a_pair(repository, old, new, key):
 
 def test_a_pair_is_read(repository):
     pair = load_pair("toy")
-    assert (pair.name, pair.domains, pair.release, pair.source) == ("toy", ("Food", "Kitchen"), 2018, "../raw")
+    assert (pair.name, pair.domains, pair.release, pair.source) == ("toy", ("Food", "Kitchen"), 2018, ("../raw",))
     assert pair_names() == ["toy"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import sha256_file
-from lecdsr.base.settings import Pair
+from lecdsr.base.pair import Pair, is_url
 from lecdsr.download import fetch
 from lecdsr.download.bring import MANIFEST, bring
 from lecdsr.download.settings import Settings
@@ -66,7 +66,7 @@ def test_a_folder_is_copied_with_a_manifest(source, raw):
     }
     manifest = json.loads((raw / MANIFEST).read_text())
     assert manifest["files"] == [file._asdict() for file in files]
-    assert manifest["origin"] == {"source": str(source), "release": 2018, "domains": ["Food", "Kitchen"]}
+    assert manifest["origin"] == {"source": [str(source)], "release": 2018, "domains": ["Food", "Kitchen"]}
 
 
 def test_subfolders_as_the_mirror_has_them(tmp_path, raw):
@@ -388,4 +388,4 @@ def test_a_server_that_says_nothing(raw, waits):
     ("source", "expected"), [("http://a", True), ("https://a", True), ("../raw", False), ("synthetic", False)]
 )
 def test_is_url(source, expected):
-    assert fetch.is_url(source) is expected
+    assert is_url(source) is expected

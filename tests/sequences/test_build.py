@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.pair import Pair
 from lecdsr.base.schemas import INTERACTIONS, ITEMS, TEST, TRAIN, USERS, VALID, WINDOWS
-from lecdsr.base.settings import Pair
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 from tests.sequences.test_filter import BASE
