@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := .stamps/installed
+# Half a gigabyte that only the engine `spark` needs; its tests run where there is Java.
+SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -21,11 +23,15 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
 
+.stamps/spark: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
+	@touch $@
+
 demo: install ## Build the embedded data set end to end: metrics, and a report to open
 	dvc repro
 	@lecdsr metrics --pair demo
 
-test: install ## Run all tests
+test: install $(SPARK) ## Run all tests; those of Spark where there is Java
 	python -m pytest
 
 lint: install ## Check style and types

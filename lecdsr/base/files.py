@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,18 +82,50 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     Raises:
         ValueError: the table does not have the columns of the schema.
     """
-    if table.column_names != schema.names:
-        raise ValueError(f"{path}: columns {table.column_names}, expected {schema.names}")
-    table = table.cast(schema).combine_chunks().replace_schema_metadata(None)
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            row_group_size=ROW_GROUP,
-            compression=_compression(schema),
-            use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
-            store_schema=True,
-        )
+    with table_writer(path, schema) as write:
+        write(table)
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Give a function that appends a table to a Parquet file of exactly ``schema``.
+
+    The bytes depend on the rows alone, not on how they were parted; the file appears if the block
+    succeeds.
+
+    Raises:
+        ValueError: a table does not have the columns of the schema.
+    """
+    with atomic_path(path) as temporary, _parquet(temporary, schema) as parquet:
+        waiting: list[pa.Table] = []
+
+        def write(table: pa.Table) -> None:
+            if table.column_names != schema.names:
+                raise ValueError(f"{path}: columns {table.column_names}, expected {schema.names}")
+            waiting.append(table.cast(schema).replace_schema_metadata(None))
+            rows = sum(map(len, waiting))
+            if rows < ROW_GROUP:
+                return
+            whole = pa.concat_tables(waiting)
+            waiting.clear()
+            full = rows - rows % ROW_GROUP
+            parquet.write_table(whole.slice(0, full).combine_chunks(), row_group_size=ROW_GROUP)
+            waiting.append(whole.slice(full))
+
+        yield write
+        rest = pa.concat_tables([schema.empty_table(), *waiting]).combine_chunks()
+        if len(rest):
+            parquet.write_table(rest, row_group_size=ROW_GROUP)
+
+
+def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression=_compression(schema),
+        use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
+        store_schema=True,
+    )
 
 
 def _compression(schema: pa.Schema) -> str:

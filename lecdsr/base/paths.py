@@ -20,10 +20,11 @@ class Artefacts:
         # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
         # would delete them when the stage fails.
         self.aside = self.root / "aside"
-        self.items = self.root / "sequences" / "items.parquet"
-        self.users = self.root / "sequences" / "users.parquet"
-        self.interactions = self.root / "sequences" / "interactions.parquet"
-        self.windows = self.root / "sequences" / "windows.parquet"
+        self.sequences = self.root / "sequences"
+        self.items = self.sequences / "items.parquet"
+        self.users = self.sequences / "users.parquet"
+        self.interactions = self.sequences / "interactions.parquet"
+        self.windows = self.sequences / "windows.parquet"
         self.candidates = self.root / "candidates.parquet"
         self.questions = self.root / "questions.parquet"
         self.answers = self.root / "answers.parquet"

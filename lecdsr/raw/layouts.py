@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
 from lecdsr.base.errors import UserError
-from lecdsr.base.pair import Pair
+from lecdsr.base.pair import Custom, Pair
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Layout:
         header: whether that CSV has a header line.
         time_unit: units of its times in a second.
         python_dicts: metadata lines are Python dictionaries, not JSON.
+        last_time: interactions come before this moment, in seconds since 1970; a later one is malformed.
+        custom: files and columns of a catalogue that is no release of Amazon's.
     """
 
     ratings: tuple[str, ...]
@@ -28,6 +31,12 @@ class Layout:
     header: bool
     time_unit: int
     python_dicts: bool
+    last_time: int
+    custom: Custom | None = None
+
+
+def _end_of(year: int) -> int:
+    return int(datetime.datetime(year + 1, 1, 1, tzinfo=datetime.UTC).timestamp())
 
 
 LAYOUTS = {
@@ -41,6 +50,7 @@ LAYOUTS = {
         header=False,
         time_unit=1,
         python_dicts=True,
+        last_time=_end_of(2014),
     ),
     2018: Layout(
         ratings=(
@@ -52,6 +62,7 @@ LAYOUTS = {
         header=False,
         time_unit=1,
         python_dicts=False,
+        last_time=_end_of(2018),
     ),
     2023: Layout(
         ratings=(
@@ -63,6 +74,7 @@ LAYOUTS = {
         header=True,
         time_unit=1000,
         python_dicts=False,
+        last_time=_end_of(2023),
     ),
 }  # fmt: skip
 
@@ -80,6 +92,9 @@ def layout_of(pair: Pair) -> Layout:
         header=True,
         time_unit=1,
         python_dicts=False,
+        # What a table of interactions can hold in 32 bits.
+        last_time=_end_of(2099),
+        custom=pair.custom,
     )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
-import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import duckdb
+import msgspec
 
-from lecdsr.base.errors import UserError
-from lecdsr.raw.aside import KEPT_LINES, Aside
+from lecdsr.raw.aside import Aside
 from lecdsr.raw.layouts import Layout
-from lecdsr.raw.lines import read_lines
+from lecdsr.raw.lines import iterate_lines
 from lecdsr.raw.text import clean
 
 MAX_CATEGORIES = 8
+MAX_BRAND = 80
 
 
 class Item(NamedTuple):
@@ -29,77 +30,130 @@ class Item(NamedTuple):
 
 UNKNOWN = Item("", "", [], "")
 
+#: Number of a line, ASIN, and how to read the rest (``None`` if it cannot be read).
+Record: TypeAlias = tuple[int, str, Callable[[], dict[str, Any] | None]]
 
-def read_metadata(
-    db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, kept: str, text_length: int
-) -> tuple[dict[str, Item], Aside, int]:
-    """Metadata of the ASINs in table ``kept(asin)``, one entry each.
+
+class Reading:
+    """Texts of the wanted items of one metadata file, one entry each, in a single pass.
 
     Where an ASIN has several lines, the first with a title counts.
 
-    Returns:
-        Items by ASIN (absent where the file has no line), malformed lines, and the number of
-        lines that repeat an ASIN among those kept.
+    Args:
+        wanted: number of an item by its ASIN.
+        text_length: characters kept of a title, and of a description.
+        aside: takes the malformed lines.
+
+    Attributes:
+        repeated: lines that repeat an ASIN among those wanted.
+    """
+
+    def __init__(self, wanted: Mapping[str, int], text_length: int, aside: Aside) -> None:
+        self.wanted, self.text_length, self.aside = wanted, text_length, aside
+        self.repeated = 0
+
+    def items(self, records: Iterable[Record]) -> Iterator[tuple[int, Item]]:
+        """Yield number and texts of every wanted item that has a readable line."""
+        done: set[int] = set()
+        untitled: dict[int, Item] = {}
+        for number, asin, read in records:
+            item = self.wanted.get(asin)
+            if item is None:
+                continue
+            if item in done or item in untitled:
+                self.repeated += 1
+            if item in done:
+                continue
+            fields = read()
+            if fields is None:
+                self.aside.add(number, "not readable", asin)
+                continue
+            texts = to_item(fields, self.text_length)
+            if texts.title:
+                done.add(item)
+                untitled.pop(item, None)
+                yield item, texts
+            else:
+                untitled.setdefault(item, texts)
+        yield from untitled.items()
+
+
+def records_of_lines(path: Path, layout: Layout, aside: Aside) -> Iterator[Record]:
+    """The lines of a metadata file that have an ASIN; the others go aside.
 
     Raises:
-        UserError: the file cannot be read at all.
+        UserError: the file cannot be read to its end.
     """
-    try:
-        aside = _load(db, path, layout)
-        rows = db.execute(
-            f"SELECT number, asin, line FROM metadata SEMI JOIN {kept} USING (asin) ORDER BY number"
-        ).fetchall()
-        db.execute("DROP TABLE metadata")
-    except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"cannot be read: {first}", where=str(path), do="bring the file anew; it may be cut") from error
-    items: dict[str, Item] = {}
-    repeated = 0
-    for number, asin, line in rows:
-        fields = parse(line, layout.python_dicts)
-        if fields is None:
-            aside.add(number, "not readable", line)
+    find = _python_asin if layout.python_dicts else _json_asin
+    parse = parse_python if layout.python_dicts else parse_json
+    for number, line in iterate_lines(path):
+        aside.total += 1
+        asin = None if line is None else find(line)
+        if line is None or asin is None:
+            reason = "longer than any line may be" if line is None else "no asin, or not readable"
+            aside.add(number, reason, (line or b"").decode(errors="replace"))
             continue
-        repeated += asin in items
-        if not items.get(asin, UNKNOWN).title:
-            items[asin] = to_item(fields, text_length)
-    return items, aside, repeated
+        yield number, asin, lambda line=line: parse(line)  # type: ignore[misc]
 
 
-def _load(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout) -> Aside:
-    """Table ``metadata(number, asin, line)`` of the lines that have an ASIN."""
-    if layout.python_dicts:
-        # Only the few lines that are kept are parsed whole; the ASIN of all is found by pattern.
-        asin = r"""nullif(regexp_extract(line, '[''"]asin[''"]: [''"]([^''"]+)[''"]', 1), '')"""
-    else:
-        asin = "CASE WHEN json_valid(line) THEN coalesce(line ->> '$.parent_asin', line ->> '$.asin') END"
-    db.execute(f"CREATE OR REPLACE TEMP TABLE metadata AS SELECT number, {asin} AS asin, line FROM {read_lines(path)}")
-    (total,) = db.execute("SELECT count(*) FROM metadata").fetchone() or (0,)
-    aside = Aside(path, total=int(total))
-    bad = "FROM metadata WHERE asin IS NULL"
-    for number, line in db.execute(f"SELECT number, line {bad} ORDER BY number LIMIT {KEPT_LINES}").fetchall():
-        aside.add(number, "no asin, or not readable", line)
-    (aside.bad,) = db.execute(f"SELECT count(*) {bad}").fetchone() or (0,)
-    return aside
+class _Ids(msgspec.Struct):
+    asin: str | None = None
+    parent_asin: str | None = None
 
 
-def parse(line: str, python_dict: bool) -> dict[str, Any] | None:
-    """One metadata line; ``None`` if it is no mapping. Python literals are read, never evaluated."""
+class _Fields(msgspec.Struct):
+    title: Any = None
+    brand: Any = None
+    store: Any = None
+    category: Any = None
+    categories: Any = None
+    description: Any = None
+
+
+# Both read only the keys they name; the rest of a line, most of it, is checked and skipped.
+_IDS, _FIELDS = msgspec.json.Decoder(_Ids), msgspec.json.Decoder(_Fields)
+_PYTHON_ASIN = re.compile(rb"""['"]asin['"]: ['"]([^'"]+)['"]""")
+
+
+def _json_asin(line: bytes) -> str | None:
     try:
-        value = ast.literal_eval(line) if python_dict else json.loads(line)
+        ids = _IDS.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return ids.parent_asin or ids.asin or None
+
+
+def _python_asin(line: bytes) -> str | None:
+    # Only the few lines that are kept are parsed whole; the ASIN of all is found by pattern.
+    found = _PYTHON_ASIN.search(line)
+    return found[1].decode(errors="replace") if found else None
+
+
+def parse_json(line: bytes) -> dict[str, Any] | None:
+    """The texts of a JSON line; ``None`` if it is no object."""
+    try:
+        return msgspec.structs.asdict(_FIELDS.decode(line))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def parse_python(line: bytes) -> dict[str, Any] | None:
+    """A line that is a Python dictionary, read as a literal and never evaluated; ``None`` if it is none."""
+    try:
+        value = ast.literal_eval(line.decode())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def to_item(fields: dict[str, Any], text_length: int) -> Item:
+def to_item(fields: Mapping[str, Any], text_length: int) -> Item:
     """Texts of one metadata line of any release, cleaned and cut to ``text_length`` characters."""
     title = clean(_text(fields.get("title")))
     categories = [clean(text) for text in _strings(fields.get("category") or fields.get("categories"))]
     distinct = list(dict.fromkeys(text[:text_length] for text in categories if text))
     return Item(
         title="" if is_script(title) else title[:text_length],
-        brand=clean(_text(fields.get("brand") or fields.get("store")))[:80],
+        brand=clean(_text(fields.get("brand") or fields.get("store")))[:MAX_BRAND],
         categories=distinct[:MAX_CATEGORIES],
         description=clean(_text(fields.get("description")))[:text_length],
     )
@@ -120,4 +174,4 @@ def _strings(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return " ".join(_strings(value))
+    return value if isinstance(value, str) else " ".join(_strings(value))

@@ -8,96 +8,115 @@ import duckdb
 
 from lecdsr.base.errors import UserError
 from lecdsr.raw.aside import KEPT_LINES, Aside
+from lecdsr.raw.custom import custom_interactions
 from lecdsr.raw.layouts import Layout
-from lecdsr.raw.lines import read_lines
+from lecdsr.raw.lines import quoted, read_lines, unreadable
+from lecdsr.raw.source import MOST_REJECTED, Source
 
 TYPES = {"asin": "VARCHAR", "reviewer": "VARCHAR", "rating": "FLOAT", "time": "BIGINT"}
 
 
-def read_ratings(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) -> Aside:
-    """Create ``table(asin, reviewer, rating, time, row)`` from a ratings CSV or a file of reviews.
+def read_ratings(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str, domain: int = 0) -> Aside:
+    """Append one file to ``table(reviewer, domain, asin, rating, time, row)``, made where it is missing.
 
-    ``time`` is in seconds, ``row`` counts the good lines of the file from 0. Malformed lines are
-    left out and returned.
+    ``time`` is in seconds, ``row`` increases with the lines of the file. Malformed lines, and lines
+    whose time the release cannot have, are left out and returned.
 
     Raises:
-        UserError: the file cannot be read at all (a gzip cut short, for example).
+        UserError: the file cannot be read at all (a gzip cut short, for example), or lacks a column of the mapping.
     """
-    reviews = ".json" in path.name
+    if layout.custom is not None:
+        source = custom_interactions(path, layout.custom)
+    else:
+        source = _reviews(path, layout) if ".json" in path.name else _csv(path, layout)
     try:
-        return _reviews(db, path, layout, table) if reviews else _csv(db, path, layout, table)
+        return insert(db, path, source, table, domain, layout.last_time)
     except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"cannot be read: {first}", where=str(path), do="bring the file anew; it may be cut") from error
+        raise unreadable(path, error) from error
 
 
-def _csv(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) -> Aside:
-    columns = {name: TYPES[name] for name in layout.columns}
+def insert(db: duckdb.DuckDBPyConnection, path: Path, source: Source, table: str, domain: int, last_time: int) -> Aside:
+    """Append the good rows of ``source`` to ``table``; return the bad ones.
+
+    Raises:
+        duckdb.Error: the file cannot be read.
+        UserError: more lines are malformed than can be listed.
+    """
     db.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    good = f"coalesce(asin <> '' AND reviewer <> '' AND isfinite(rating) AND time >= 0 AND time < {last_time}, false)"
+    # In one pass: a bad row goes in as its text without an item, and is taken out below.
     db.execute(
         f"""
-        CREATE OR REPLACE TABLE {table} AS
-        SELECT asin, reviewer, rating, time // {layout.time_unit} AS time, row_number() OVER () - 1 AS row
-        FROM read_csv($path, header = {layout.header}, columns = $columns, auto_detect = false,
-                      delim = ',', quote = '"', escape = '"', nullstr = '', store_rejects = true)
-        """,
-        {"path": str(path), "columns": columns},
+        CREATE TABLE IF NOT EXISTS {table}
+            (reviewer VARCHAR, domain TINYINT, asin VARCHAR, rating FLOAT, time UINTEGER, row UINTEGER);
+        INSERT INTO {table}
+        SELECT CASE WHEN good THEN reviewer ELSE line END, {domain}, CASE WHEN good THEN asin END,
+               rating, CASE WHEN good THEN time END, number - 1
+        FROM (SELECT *, {good} AS good FROM ({source.sql}))
+        """
     )
-    aside = Aside(path, total=_count(db, table))
-    rejected = db.execute(
-        "SELECT line, min(error_type), min(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
-    ).fetchall()
-    aside.total += len(rejected)
-    for line, reason, text in rejected:
-        aside.add(line, str(reason).lower(), text or "")
-    _set_incomplete_aside(db, table, aside)
-    return aside
-
-
-def _set_incomplete_aside(db: duckdb.DuckDBPyConnection, table: str, aside: Aside) -> None:
-    """Lines with an empty column; their place in the file is not known any more, so it is given as 0."""
-    incomplete = "asin IS NULL OR reviewer IS NULL OR rating IS NULL OR time IS NULL"
-    rows = db.execute(
-        f"SELECT concat_ws(', ', asin, reviewer, rating, time) FROM {table} WHERE {incomplete}"
-    ).fetchall()
-    for (text,) in rows:
-        aside.add(0, "a column is empty", text)
+    here = f"FROM {table} WHERE domain = {domain}"
+    aside = Aside(path, total=_value(db, f"SELECT count(*) {here}"))
+    rows = db.execute(f"SELECT row + 1, reviewer {here} AND asin IS NULL ORDER BY row LIMIT {KEPT_LINES}").fetchall()
     if rows:
-        db.execute(f"DELETE FROM {table} WHERE {incomplete}")
-
-
-def _reviews(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str) -> Aside:
-    """Full reviews, one JSON object a line; the keys differ between releases."""
-    db.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE review AS
-        SELECT number, line, json_valid(line) AS valid,
-            CASE WHEN valid THEN coalesce(line ->> '$.parent_asin', line ->> '$.asin') END AS asin,
-            CASE WHEN valid THEN coalesce(line ->> '$.reviewerID', line ->> '$.user_id') END AS reviewer,
-            CASE WHEN valid THEN try_cast(coalesce(line ->> '$.overall', line ->> '$.rating') AS FLOAT) END AS rating,
-            CASE WHEN valid THEN try_cast(coalesce(line ->> '$.unixReviewTime', line ->> '$.timestamp') AS BIGINT)
-                 END // {layout.time_unit} AS time
-        FROM {read_lines(path)}
-        """
-    )
-    good = "asin <> '' AND reviewer <> '' AND rating IS NOT NULL AND time IS NOT NULL"
-    db.execute(
-        f"""
-        CREATE OR REPLACE TABLE {table} AS
-        SELECT asin, reviewer, rating, time, row_number() OVER (ORDER BY number) - 1 AS row
-        FROM review WHERE {good} ORDER BY number
-        """
-    )
-    aside = Aside(path, total=_count(db, "review"))
-    bad = f"FROM review WHERE NOT coalesce({good}, false)"
-    rows = db.execute(f"SELECT number, valid, line {bad} ORDER BY number LIMIT {KEPT_LINES}").fetchall()
-    for number, valid, line in rows:
-        aside.add(number, "a key is missing" if valid else "not JSON", line or "")
-    (aside.bad,) = db.execute(f"SELECT count(*) {bad}").fetchone() or (0,)
-    db.execute("DROP TABLE review")
+        for number, text in rows:
+            aside.add(number, "a value is missing or impossible", text or "")
+        aside.bad = _value(db, f"SELECT count(*) {here} AND asin IS NULL")
+        db.execute(f"DELETE {here} AND asin IS NULL")
+    if source.rejecting:
+        _add_rejected(db, path, aside)
     return aside
 
 
-def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
-    (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, aside: Aside) -> None:
+    """Lines that DuckDB could not make columns of."""
+    rejected = _value(db, "SELECT count(DISTINCT line) FROM reject_errors")
+    if rejected >= MOST_REJECTED:
+        raise UserError(
+            f"{rejected:,} lines or more are malformed",
+            where=str(path),
+            do="this is no file of ratings of the pair's `release`; bring the right one",
+        )
+    aside.total += rejected
+    aside.bad += rejected - min(rejected, KEPT_LINES)
+    rows = db.execute(
+        f"""SELECT line, min(error_type), min(csv_line) FROM reject_errors
+        GROUP BY line ORDER BY line LIMIT {KEPT_LINES}"""
+    ).fetchall()
+    for number, reason, text in rows:
+        aside.add(number, str(reason).lower(), text or "")
+
+
+def _csv(path: Path, layout: Layout) -> Source:
+    columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
+    return Source(
+        f"""
+        SELECT asin, reviewer, rating, time // {layout.time_unit} AS time, row_number() OVER () AS number,
+               concat_ws(', ', asin, reviewer, rating, time) AS line
+        FROM read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
+                      delim = ',', quote = '"', escape = '"', nullstr = '',
+                      store_rejects = true, rejects_limit = {MOST_REJECTED})
+        """,
+        rejecting=True,
+    )
+
+
+def _reviews(path: Path, layout: Layout) -> Source:
+    """Full reviews, one JSON object a line; the keys differ between releases."""
+    keys = ("parent_asin", "asin", "reviewerID", "user_id", "overall", "rating", "unixReviewTime", "timestamp")
+    paths = ", ".join(f"'$.{key}'" for key in keys)
+    return Source(
+        f"""
+        SELECT coalesce(found[1], found[2]) AS asin, coalesce(found[3], found[4]) AS reviewer,
+               try_cast(coalesce(found[5], found[6]) AS FLOAT) AS rating,
+               try_cast(coalesce(found[7], found[8]) AS BIGINT) // {layout.time_unit} AS time, number, line
+        FROM (SELECT number, line, CASE WHEN json_valid(line) THEN json_extract_string(line, [{paths}]) END AS found
+              FROM {read_lines(path)})
+        """,
+        rejecting=False,
+    )
+
+
+def _value(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    ((count,),) = db.execute(query).fetchall()
     return int(count)

@@ -1,139 +1,165 @@
-"""The whole stage over tables: read, filter, number, split, describe."""
+"""The whole stage: read, filter, number, split, write, describe; out of core from end to end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lecdsr.base.console import say
 from lecdsr.base.errors import UserError
+from lecdsr.base.files import table_writer
 from lecdsr.base.pair import Pair
-from lecdsr.base.schemas import DOMAINS, INTERACTIONS, SECONDS_PER_DAY, TEST, TRAIN, VALID
+from lecdsr.base.schemas import DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, SPLITS, USERS, WINDOWS
 from lecdsr.raw.aside import Aside
 from lecdsr.raw.layouts import find, layout_of
-from lecdsr.raw.metadata import Item, read_metadata
 from lecdsr.raw.ratings import read_ratings
-from lecdsr.sequences.filter import apply_filters, join_domains
-from lecdsr.sequences.number import count_by_domain, items_table, number, ordered_interactions, users_table
+from lecdsr.sequences.engine import Engine, choose, connect
+from lecdsr.sequences.filter import Counts, apply_filters
+from lecdsr.sequences.number import number, ordered_interactions, users
 from lecdsr.sequences.settings import Expect, Settings
-from lecdsr.sequences.split import split_interactions
+from lecdsr.sequences.split import Cuts, day_cuts, split_interactions
+from lecdsr.sequences.tally import Tally
+from lecdsr.sequences.texts import items_in_order, read_texts, without_title
 
 
-class Tables(NamedTuple):
-    """What the stage makes; schemas in ``lecdsr.base.schemas``."""
+def build(pair: Pair, settings: Settings, raw: Path, folder: Path, aside: Path) -> dict[str, Any]:
+    """Read the raw files of a pair and write its tables to ``folder``.
 
-    items: pa.Table
-    users: pa.Table
-    interactions: pa.Table
-    windows: pa.Table
-    facts: dict[str, Any]
-
-
-def build(pair: Pair, settings: Settings, raw: Path, aside_folder: Path) -> Tables:
-    """Read the raw files of a pair and make its tables.
+    Memory is bounded (``lecdsr.sequences.engine``): what does not fit is spilled to a folder inside
+    ``folder``, and the tables are written a chunk of users or items at a time.
 
     Args:
-        pair: names the domains and the release.
+        pair: names the domains, the release and a custom catalogue's columns.
         settings: block ``sequences``.
         raw: folder of the raw files.
-        aside_folder: where malformed lines are kept.
+        folder: where ``items``, ``users``, ``interactions`` and ``windows`` go, as Parquet files.
+        aside: where malformed lines are kept.
+
+    Returns:
+        Facts for the metrics.
 
     Raises:
         UserError: a file is missing or malformed, a filter leaves nobody, a split has no targets,
             or the counts are not the expected ones.
     """
-    with duckdb.connect() as db:
-        asides = _read_both(db, pair, settings, raw, aside_folder)
-        filtered = apply_filters(db, settings)
-        number(db)
-        table = ordered_interactions(db)
-        user, time = (table[name].to_numpy().astype(np.int64) for name in ("user", "time"))
-        part, windows = split_interactions(user, time, settings)
-        interactions = table.append_column("split", pa.array(part)).select(INTERACTIONS.names).cast(INTERACTIONS)
-        texts, repeated = _texts(db, pair, settings, raw, aside_folder, asides)
-        items = items_table(db, texts, table["item"].to_numpy()[part == TRAIN])
-        users = users_table(db)
-    facts = {**describe(items, users, interactions, windows), "after_filter": filtered}
+    spill = folder / ".spill"
+    with connect(spill) as db:
+        asides = _read_ratings(db, pair, settings, raw, aside)
+        engine = choose(settings.engine, db, spill)
+        say("filtering")
+        counts = apply_filters(engine, settings)
+        number(engine)
+        tally = _write_sequences(engine, settings, folder)
+        found, repeated = read_texts(db, pair, _names(engine), raw, settings.text_length)
+        for each in found:
+            each.check(aside, settings.max_bad_share)
+        untitled = _write_items(db, tally, folder)
+    facts = {**tally.facts(), "items_without_title": untitled, "after_filter": counts}
     _require_targets(facts, settings)
     if settings.expect is not None:
-        check_expected(facts, settings.expect)
-    facts["bad_lines"] = {name: aside.bad for name, aside in asides.items()}
+        check_expected(facts, counts, settings.expect)
+    metadata = {f"metadata_{name}": each for name, each in zip(DOMAINS, found, strict=False)}
+    facts["bad_lines"] = {name: each.bad for name, each in {**asides, **metadata}.items()}
     facts["repeated_metadata_lines"] = repeated
-    return Tables(items, users, interactions, windows, facts)
-
-
-def _read_both(
-    db: duckdb.DuckDBPyConnection, pair: Pair, settings: Settings, raw: Path, aside_folder: Path
-) -> dict[str, Aside]:
-    layout = layout_of(pair)
-    asides = {}
-    for name, domain in zip(DOMAINS, pair.domains, strict=True):
-        path = find(raw, layout.ratings, domain)
-        say(f"reading {path.name}")
-        aside = read_ratings(db, path, layout, f"ratings_{name}")
-        aside.check(aside_folder, settings.max_bad_share)
-        asides[f"ratings_{name}"] = aside
-    join_domains(db, ("ratings_x", "ratings_y"))
-    return asides
-
-
-def _texts(
-    db: duckdb.DuckDBPyConnection,
-    pair: Pair,
-    settings: Settings,
-    raw: Path,
-    aside_folder: Path,
-    asides: dict[str, Aside],
-) -> tuple[tuple[dict[str, Item], dict[str, Item]], int]:
-    layout = layout_of(pair)
-    found = []
-    total_repeated = 0
-    for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):
-        path = find(raw, layout.metadata, domain)
-        say(f"reading {path.name}")
-        db.execute(f"CREATE OR REPLACE TEMP VIEW kept AS SELECT asin FROM item_ids WHERE domain = {code}")
-        items, aside, repeated = read_metadata(db, path, layout, "kept", settings.text_length)
-        aside.check(aside_folder, settings.max_bad_share)
-        asides[f"metadata_{name}"] = aside
-        total_repeated += repeated
-        found.append(items)
-    return (found[0], found[1]), total_repeated
-
-
-def describe(items: pa.Table, users: pa.Table, interactions: pa.Table, windows: pa.Table) -> dict[str, Any]:
-    """Counts and shares of the finished tables, for the metrics."""
-    split = windows["split"].to_numpy()
-    target = interactions["item"].to_numpy()[windows["end"].to_numpy() - 1]
-    domain = items["domain"].to_numpy()
-    title = np.array([bool(text) for text in items["title"].to_pylist()])
-    facts: dict[str, Any] = {
-        "users": len(users),
-        **{f"items_{name}": count for name, count in count_by_domain(domain).items()},
-        "interactions": len(interactions),
-        "mean_length": len(interactions) / len(users),
-        "training_targets": _training_targets(windows),
-    }
-    for code, name in ((VALID, "valid"), (TEST, "test")):
-        chosen = split == code
-        for key, count in count_by_domain(domain[target[chosen]]).items():
-            facts[f"{name}_targets_{key}"] = count
-        facts[f"{name}_tied_share"] = (
-            float(windows["tied"].to_numpy(zero_copy_only=False)[chosen].mean()) if (chosen.any()) else 0.0
-        )
-    facts["items_without_title"] = int((~title).sum())
-    facts["items_unseen_in_training"] = int((items["train_count"].to_numpy() == 0).sum())
-    days = interactions["time"].to_numpy() // SECONDS_PER_DAY
-    facts["first_day"], facts["last_day"] = (str(np.datetime64(int(day), "D")) for day in (days.min(), days.max()))
     return facts
 
 
-def _training_targets(windows: pa.Table) -> int:
-    training = windows["split"].to_numpy() == TRAIN
-    return int((windows["end"].to_numpy() - windows["first_target"].to_numpy())[training].sum())
+def _read_ratings(
+    db: duckdb.DuckDBPyConnection, pair: Pair, settings: Settings, raw: Path, folder: Path
+) -> dict[str, Aside]:
+    layout = layout_of(pair)
+    asides = {}
+    for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):
+        path = find(raw, layout.ratings, domain)
+        say(f"reading {path.name}")
+        aside = read_ratings(db, path, layout, "ratings", code)
+        aside.check(folder, settings.max_bad_share)
+        asides[f"ratings_{name}"] = aside
+    return asides
+
+
+def _write_sequences(engine: Engine, settings: Settings, folder: Path) -> Tally:
+    """Write users, interactions and windows; the engine's table of interactions is gone afterwards."""
+    n_x, n_items = engine.row("SELECT count(*) FILTER (WHERE domain = 0), count(*) FROM items")
+    tally = Tally(n_x, n_items)
+    with table_writer(folder / "users.parquet", USERS) as write:
+        for table in users(engine):
+            write(table)
+    cuts = _cuts(engine, settings)
+    windows: list[list[pa.Table]] = [[] for _ in SPLITS]
+    with table_writer(folder / "interactions.parquet", INTERACTIONS) as write:
+        for table in _whole_users(ordered_interactions(engine)):
+            write(_split(table, settings, cuts, tally, windows))
+    with table_writer(folder / "windows.parquet", WINDOWS) as write:
+        for part in windows:
+            for table in part:
+                write(table)
+    engine.drop("interactions")
+    return tally
+
+
+def _whole_users(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, parted between users."""
+    rest: pa.Table | None = None
+    for table in tables:
+        table = table if rest is None else pa.concat_tables([rest, table])
+        user = table["user"].to_numpy()
+        end = int(np.searchsorted(user, user[-1]))
+        if end:
+            yield table.slice(0, end)
+        rest = table.slice(end)
+    if rest is not None:
+        yield rest
+
+
+def _split(table: pa.Table, settings: Settings, cuts: Cuts, tally: Tally, windows: list[list[pa.Table]]) -> pa.Table:
+    """Split the interactions of some users; count them, and add their windows to those of each split."""
+    user, item, time, domain = (table[name].to_numpy().astype(np.int64) for name in ("user", "item", "time", "domain"))
+    place = user - user[0]
+    each = np.stack([np.bincount(place, weights=domain == code) for code in range(len(DOMAINS))])
+    least = each.min(axis=0)
+    needed = settings.min_user_domain if settings.overlap == "prefer" else 0
+    evaluated = (least >= needed)[place]
+    first = tally.interactions
+    tally.users += len(np.unique(user))
+    part, found = split_interactions(user, time, evaluated, settings, cuts)
+    tally.add(item, time, part, found, int((least > 0).sum()))
+    for name in ("start", "first_target", "end"):
+        column = found.schema.get_field_index(name)
+        found = found.set_column(column, WINDOWS.field(name), pc.add(found[name], first))
+    for code, own in enumerate(windows):
+        own.append(found.filter(pc.equal(found["split"], code)))
+    return table.append_column("split", pa.array(part)).select(INTERACTIONS.names)
+
+
+def _cuts(engine: Engine, settings: Settings) -> Cuts:
+    """First moments of validation and test; only the temporal split has any."""
+    if settings.split != "temporal":
+        return 0, 0
+    days = f"CAST(floor(time / {SECONDS_PER_DAY}) AS BIGINT)"
+    query = f"SELECT {days} AS day, count(*) AS n FROM interactions GROUP BY {days} ORDER BY day"
+    table = pa.concat_tables(engine.batches(query))
+    return day_cuts(table["day"].to_numpy(), table["n"].to_numpy(), settings.cuts)
+
+
+def _names(engine: Engine) -> Iterator[pa.Table]:
+    return engine.batches("SELECT item, domain, asin FROM items ORDER BY item")
+
+
+def _write_items(db: duckdb.DuckDBPyConnection, tally: Tally, folder: Path) -> int:
+    """Write the items; how many of them have no title."""
+    untitled = 0
+    with table_writer(folder / "items.parquet", ITEMS) as write:
+        for table in items_in_order(db, tally.train_count):
+            untitled += without_title(table)
+            write(table)
+    return untitled
 
 
 def _require_targets(facts: dict[str, Any], settings: Settings) -> None:
@@ -146,13 +172,14 @@ def _require_targets(facts: dict[str, Any], settings: Settings) -> None:
             )
 
 
-def check_expected(facts: dict[str, Any], expect: Expect) -> None:
+def check_expected(facts: dict[str, Any], counts: Counts, expect: Expect) -> None:
     """Compare with published counts.
 
     Raises:
         UserError: a count differs.
     """
-    found = {**facts, **facts["after_filter"], "mean_length": round(facts["mean_length"], 2)}
+    before_total = counts.get("min_user_domain", {}).get("users", facts["users_of_both"])
+    found = {**facts, "users_of_both": before_total, "mean_length": round(facts["mean_length"], 2)}
     wrong = [
         f"{key}: expected {value:,}, got {found[key]:,}"
         for key, value in expect.model_dump(exclude_none=True).items()

@@ -1,127 +1,191 @@
-"""Filtering in DuckDB: dates, repeats, minimum interactions of users and items, maximum length.
+"""Filters: dates, users of both domains, repeats, minimum interactions of users and items, maximum length.
 
-Works on a table ``interactions(reviewer, domain, asin, rating, time, row)``; ``domain`` is 0 for X
-and 1 for Y, ``row`` the line of the raw file. Order in time is ``time, domain, row``: within one
-day Amazon's files have no order, so the documented rule is X before Y and then the order of lines.
+They begin with a table ``ratings(reviewer, domain, asin, rating, time, row)`` and end with
+``interactions(user, item, domain, rating, time, row)`` and the names of its numbers,
+``user_ids(user, reviewer)`` and ``item_ids(item, domain, asin)``. ``domain`` is 0 for X and 1 for Y, ``row`` the
+line of the raw file. Order in time is ``time, domain, row``: within one day Amazon's files have no
+order, so the documented rule is X before Y and then the order of lines.
 """
 
 from __future__ import annotations
 
 import datetime
-
-import duckdb
+from typing import TypeAlias
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import SECONDS_PER_DAY
+from lecdsr.sequences.engine import Engine, rows
 from lecdsr.sequences.settings import Settings
 
 ORDER = "time, domain, row"
 
+#: Interactions, users and items left after each filter, in the order in which they were applied.
+Counts: TypeAlias = dict[str, dict[str, int]]
 
-def join_domains(db: duckdb.DuckDBPyConnection, tables: tuple[str, str]) -> None:
-    """Put the ratings of both domains into the table ``interactions``."""
-    parts = [
-        f"SELECT reviewer, {domain}::TINYINT AS domain, asin, rating, time, row FROM {table}"
-        for domain, table in enumerate(tables)
-    ]
-    db.execute(f"CREATE OR REPLACE TABLE interactions AS {' UNION ALL '.join(parts)}")
-    for table in tables:
-        db.execute(f"DROP TABLE {table}")
+ADVICE = {
+    "raw": "the raw files have no readable line: check the pair's `release` and its files",
+    "dates": "set sequences.start_date and sequences.end_date to the time of the data",
+    "overlap": "no user has interactions in both domains: check that both are of one release",
+    "min_item": "lower sequences.min_item",
+    "min_user_domain": "lower sequences.min_user_domain, or keep other users with sequences.overlap",
+    "min_user_total": "lower sequences.min_user_total",
+    "until_stable": "lower the minima of the block sequences, or set until_stable to false",
+}
 
 
-def apply_filters(db: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, int]:
-    """Apply every filter of the settings to ``interactions``.
+def apply_filters(engine: Engine, settings: Settings) -> Counts:
+    """Make ``interactions`` and its names of ``ratings``, with every filter of the settings.
 
     Returns:
-        Interactions left after each filter, in order, and ``users_of_both`` before the minimum of
-        interactions in all (24,972 in the published Toy–Game preparation).
+        What is left after each filter; ``min_user_domain`` holds the users of both domains before the
+        minimum of interactions in all (24,972 in the published Toy–Game preparation).
 
     Raises:
         UserError: nothing is left; the message names the filter.
     """
-    counts = {"raw": _rows(db)}
-
-    def step(name: str, advice: str) -> None:
-        counts[name] = _rows(db)
-        if not counts[name]:
-            raise UserError(f"the filter {name!r} leaves nobody", where="sequences", do=advice)
-
-    _keep_dates(db, settings.start_date, settings.end_date)
-    step("dates", "set sequences.start_date and sequences.end_date to the time of the data")
-    _drop_repeats(db, settings.repeats)
-    step("repeats", "check the raw files")
-    _semi_join(db, ["reviewer"], "count(DISTINCT domain) = 2")
-    step("overlap", "no user has interactions in both domains: check that both are of one release")
-    counts["users_of_both"] = 0
-    while True:
-        before = _rows(db)
-        _semi_join(db, ["domain", "asin"], f"count(*) >= {settings.min_item}")
-        step("min_item", "lower sequences.min_item")
-        enough = " AND ".join(f"count(*) FILTER (domain = {d}) >= {settings.min_user_domain}" for d in (0, 1))
-        _semi_join(db, ["reviewer"], enough)
-        step("min_user_domain", "lower sequences.min_user_domain")
-        counts["users_of_both"] = _users(db)
-        _semi_join(db, ["reviewer"], f"count(*) >= {settings.min_user_total}")
-        step("min_user_total", "lower sequences.min_user_total")
-        if not settings.until_stable or _rows(db) == before:
-            break
+    counts: Counts = {}
+    _count_raw(engine, counts, "raw")
+    if _keep_dates(engine, settings.start_date, settings.end_date):
+        _count_raw(engine, counts, "dates")
+    _give_numbers(engine, settings.overlap)
+    engine.drop("ratings")
+    if settings.overlap == "only":
+        _count(engine, counts, "overlap")
+    _drop_repeats(engine, settings.repeats)
+    _count(engine, counts, "repeats")
+    _keep_core(engine, settings, counts)
     if settings.max_length is not None:
-        _keep_latest(db, settings.max_length)
-        step("max_length", "raise sequences.max_length")
+        _keep_latest(engine, settings.max_length)
+        _count(engine, counts, "max_length")
     return counts
 
 
-def _keep_dates(db: duckdb.DuckDBPyConnection, start: datetime.date | None, end: datetime.date | None) -> None:
+def _keep_core(engine: Engine, settings: Settings, counts: Counts) -> None:
+    """Drop items and users with too few interactions, once or until nobody has too few."""
+    each = settings.min_user_domain
+    both = f"count(*) FILTER (WHERE domain = 0) >= {each} AND count(*) FILTER (WHERE domain = 1) >= {each}"
+    steps = [("min_item", "item", f"count(*) >= {settings.min_item}")]
+    if settings.overlap == "only":
+        steps.append(("min_user_domain", "user", both))
+    steps.append(("min_user_total", "user", f"count(*) >= {settings.min_user_total}"))
+    for name, key, enough in steps:
+        _drop_groups(engine, key, enough)
+        _count(engine, counts, name)
+    if not settings.until_stable:
+        return
+    changed = True
+    while changed:
+        changed = False
+        for _, key, enough in steps:
+            changed |= _drop_groups(engine, key, enough)
+    _count(engine, counts, "until_stable")
+
+
+def _drop_groups(engine: Engine, key: str, enough: str) -> bool:
+    """Drop the interactions of every ``key`` that does not have ``enough``; whether there was any."""
+    engine.replace("too_few", f"SELECT {key} FROM interactions GROUP BY {key} HAVING NOT ({enough})")
+    if not rows(engine, "too_few"):
+        return False
+    engine.replace("interactions", f"SELECT * FROM interactions ANTI JOIN too_few USING ({key})")
+    return True
+
+
+def _keep_dates(engine: Engine, start: datetime.date | None, end: datetime.date | None) -> bool:
+    """Keep the days from ``start`` to ``end``; whether there was anything to do."""
     conditions = []
     if start is not None:
         conditions.append(f"time >= {_epoch(start)}")
     if end is not None:
         conditions.append(f"time < {_epoch(end) + SECONDS_PER_DAY}")
     if conditions:
-        _replace(db, f"SELECT * FROM interactions WHERE {' AND '.join(conditions)}")
+        engine.replace("ratings", f"SELECT * FROM ratings WHERE {' AND '.join(conditions)}")
+    return bool(conditions)
 
 
 def _epoch(day: datetime.date) -> int:
     return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
 
 
-def _drop_repeats(db: duckdb.DuckDBPyConnection, repeats: str) -> None:
-    key = "reviewer, domain, asin" if repeats == "first" else "reviewer, domain, asin, time"
-    _replace(
-        db,
-        f"""SELECT * FROM interactions
-        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY time, row) = 1""",
+def _count_raw(engine: Engine, counts: Counts, name: str) -> None:
+    """Count ``ratings``, and leave the tables ``reviewers`` and ``asins`` of what is in it."""
+    engine.replace(
+        "reviewers",
+        "SELECT reviewer, min(domain) AS first, max(domain) AS last FROM ratings GROUP BY reviewer",
+    )
+    engine.replace("asins", "SELECT DISTINCT domain, asin FROM ratings")
+    _note(counts, name, rows(engine, "ratings"), rows(engine, "reviewers"), rows(engine, "asins"))
+
+
+def _give_numbers(engine: Engine, overlap: str) -> None:
+    """Numbers for reviewers and items, in their order: what follows need not touch a string again."""
+    kept = "WHERE first <> last" if overlap == "only" else ""
+    engine.replace(
+        "user_ids",
+        f"SELECT CAST(row_number() OVER (ORDER BY reviewer) - 1 AS INTEGER) AS user, reviewer FROM reviewers {kept}",
+    )
+    engine.replace(
+        "item_ids",
+        "SELECT CAST(row_number() OVER (ORDER BY domain, asin) - 1 AS INTEGER) AS item, domain, asin FROM asins",
+    )
+    engine.drop("reviewers")
+    engine.drop("asins")
+    engine.replace(
+        "interactions",
+        """SELECT user, item, domain, rating, time, row
+        FROM ratings JOIN user_ids USING (reviewer) JOIN item_ids USING (domain, asin)""",
     )
 
 
-def _semi_join(db: duckdb.DuckDBPyConnection, key: list[str], having: str) -> None:
-    """Keep the interactions whose group by ``key`` satisfies ``having``."""
-    columns = ", ".join(key)
-    _replace(
-        db,
-        f"""SELECT * FROM interactions SEMI JOIN
-        (SELECT {columns} FROM interactions GROUP BY {columns} HAVING {having}) AS enough USING ({columns})""",
+def _drop_repeats(engine: Engine, repeats: str) -> None:
+    """Keep the earliest of equal interactions; few are repeated, so only those are sorted."""
+    key = "user, item" if repeats == "first" else "user, item, time"
+    engine.replace("repeated", f"SELECT {key} FROM interactions GROUP BY {key} HAVING count(*) > 1")
+    columns = "user, item, domain, rating, time, row"
+    engine.replace(
+        "interactions",
+        f"""SELECT {columns} FROM interactions ANTI JOIN repeated USING ({key})
+        UNION ALL
+        SELECT {columns} FROM (
+            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY time, row) AS place
+            FROM interactions SEMI JOIN repeated USING ({key})
+        ) AS places WHERE place = 1""",
     )
+    engine.drop("repeated")
 
 
-def _keep_latest(db: duckdb.DuckDBPyConnection, length: int) -> None:
+def _keep_latest(engine: Engine, length: int) -> None:
+    """Keep the latest interactions of each user; only the longer users are sorted."""
     descending = ", ".join(f"{column} DESC" for column in ORDER.split(", "))
-    _replace(
-        db,
-        f"""SELECT * FROM interactions
-        QUALIFY row_number() OVER (PARTITION BY reviewer ORDER BY {descending}) <= {length}""",
+    engine.replace("longer", f"SELECT user FROM interactions GROUP BY user HAVING count(*) > {length}")
+    columns = "user, item, domain, rating, time, row"
+    engine.replace(
+        "interactions",
+        f"""SELECT {columns} FROM interactions ANTI JOIN longer USING (user)
+        UNION ALL
+        SELECT {columns} FROM (
+            SELECT *, row_number() OVER (PARTITION BY user ORDER BY {descending}) AS place
+            FROM interactions SEMI JOIN longer USING (user)
+        ) AS places WHERE place <= {length}""",
+    )
+    engine.drop("longer")
+
+
+def _count(engine: Engine, counts: Counts, name: str) -> None:
+    _note(
+        counts,
+        name,
+        rows(engine, "interactions"),
+        engine.row("SELECT count(DISTINCT user) FROM interactions")[0],
+        engine.row("SELECT count(DISTINCT item) FROM interactions")[0],
     )
 
 
-def _replace(db: duckdb.DuckDBPyConnection, query: str) -> None:
-    db.execute(f"CREATE OR REPLACE TABLE interactions AS {query}")
+def _note(counts: Counts, name: str, interactions: int, users: int, items: int) -> None:
+    """Note what a filter left.
 
-
-def _rows(db: duckdb.DuckDBPyConnection) -> int:
-    (count,) = db.execute("SELECT count(*) FROM interactions").fetchone() or (0,)
-    return int(count)
-
-
-def _users(db: duckdb.DuckDBPyConnection) -> int:
-    (count,) = db.execute("SELECT count(DISTINCT reviewer) FROM interactions").fetchone() or (0,)
-    return int(count)
+    Raises:
+        UserError: it left nothing.
+    """
+    counts[name] = {"interactions": interactions, "users": users, "items": items}
+    if not interactions:
+        raise UserError(f"the filter {name!r} leaves nobody", where="sequences", do=ADVICE[name])

@@ -30,9 +30,11 @@ class Expect(Block):
 class Settings(Block):
     """How interactions are filtered, ordered and split."""
 
+    engine: Literal["duckdb", "spark"]
     max_bad_share: float = Field(ge=0, le=1)
     start_date: datetime.date | None
     end_date: datetime.date | None
+    overlap: Literal["only", "prefer", "all"]
     repeats: Literal["first", "all"]
     min_item: int = Field(ge=1)
     min_user_domain: int = Field(ge=1)
@@ -44,7 +46,7 @@ class Settings(Block):
     ratios: tuple[float, float]
     window: int = Field(ge=2)
     min_window: int = Field(ge=2)
-    cuts: tuple[float, float]
+    cuts: tuple[float, float] | tuple[datetime.date, datetime.date]
     min_history: int = Field(ge=1)
     expect: Expect | None
 
@@ -52,6 +54,10 @@ class Settings(Block):
     def _consistent(self) -> Settings:
         if not (self.ratios[0] > 0 and self.ratios[1] > 0 and sum(self.ratios) < 1):
             raise ValueError(f"two positive ratios with a sum below 1, got {self.ratios}")
-        if not 0 < self.cuts[0] < self.cuts[1] < 1:
-            raise ValueError(f"two cuts with 0 < first < second < 1, got {self.cuts}")
+        first, second = self.cuts
+        if isinstance(first, float) and isinstance(second, float):
+            if not 0 < first < second < 1:
+                raise ValueError(f"two cuts with 0 < first < second < 1, got {self.cuts}")
+        elif not first < second:  # type: ignore[operator]
+            raise ValueError(f"two days, the first before the second, got {first} and {second}")
         return self

@@ -1,12 +1,15 @@
 """Splits and windows over users' ordered interactions, as array arithmetic.
 
 Every function takes ``user`` and ``time`` of the interactions, sorted by user and then in time
-order, and returns the split of every row and the windows (see ``WINDOWS``). Rules: docs/evaluation.md.
+order, and returns the split of every row and the windows (see ``WINDOWS``). ``evaluated`` ``[R]`` is
+true for the rows of users who get validation and test targets; the others are for training alone.
+Rules: docs/evaluation.md.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from datetime import date
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +20,10 @@ from lecdsr.base.arrays import expand
 from lecdsr.base.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID, WINDOWS
 from lecdsr.sequences.settings import Settings
 
+Bools: TypeAlias = NDArray[np.bool_]
+#: First moments of validation and of test, in seconds since 1970.
+Cuts: TypeAlias = tuple[int, int]
+
 
 class Split(NamedTuple):
     """Split of every interaction ``[R]``, and the table of windows."""
@@ -25,23 +32,24 @@ class Split(NamedTuple):
     windows: pa.Table
 
 
-def split_interactions(user: Array, time: Array, settings: Settings) -> Split:
-    """Split by the rule that the settings name."""
+def split_interactions(user: Array, time: Array, evaluated: Bools, settings: Settings, cuts: Cuts) -> Split:
+    """Split by the rule that the settings name; ``cuts`` are those of ``temporal``."""
     if settings.split == "leave_one_out":
-        return leave_one_out(user, time, settings.min_history)
+        return leave_one_out(user, time, settings.min_history, evaluated)
     if settings.split == "ratio_windows":
-        return ratio_windows(user, time, settings.ratios, settings.window, settings.min_window, settings.min_history)
-    return temporal(user, time, settings.cuts, settings.min_history)
+        rule = settings.ratios, settings.window, settings.min_window, settings.min_history
+        return ratio_windows(user, time, *rule, evaluated)
+    return temporal(user, time, cuts, settings.min_history, evaluated)
 
 
-def leave_one_out(user: Array, time: Array, min_history: int) -> Split:
+def leave_one_out(user: Array, time: Array, min_history: int, evaluated: Bools | None = None) -> Split:
     """A user's last interaction is test, the last but one validation, the rest training.
 
     Histories of validation and test are all that precedes the target. A user of two interactions
     has no validation target, a user of one no target at all.
     """
     start, end = _runs(user)
-    size = end - start
+    size = (end - start) * _flag(evaluated, start)
     part = np.full(len(user), TRAIN, np.int8)
     part[(end - 1)[size >= 2]] = TEST
     part[(end - 2)[size >= 3]] = VALID
@@ -55,7 +63,13 @@ def leave_one_out(user: Array, time: Array, min_history: int) -> Split:
 
 
 def ratio_windows(
-    user: Array, time: Array, ratios: tuple[float, float], window: int, min_window: int, min_history: int
+    user: Array,
+    time: Array,
+    ratios: tuple[float, float],
+    window: int,
+    min_window: int,
+    min_history: int,
+    evaluated: Bools | None = None,
 ) -> Split:
     """The published Toy–Game preparation: each sequence cut by count, each part into windows.
 
@@ -66,7 +80,8 @@ def ratio_windows(
     # Rounded before the floor, since 0.8 + 0.1 is a little less than 0.9 in binary.
     bounds = [start]
     for share in (ratios[0], ratios[0] + ratios[1]):
-        bounds.append(start + np.floor(np.round((end - start) * share, 9)).astype(np.int64))
+        cut = start + np.floor(np.round((end - start) * share, 9)).astype(np.int64)
+        bounds.append(np.where(_flag(evaluated, start), cut, end))
     bounds.append(end)
     part = np.full(len(user), TRAIN, np.int8)
     windows = []
@@ -80,15 +95,33 @@ def ratio_windows(
     return Split(part, _table(windows, user, time))
 
 
-def temporal(user: Array, time: Array, cuts: tuple[float, float], min_history: int) -> Split:
+def day_cuts(days: Array, counts: Array, cuts: tuple[float, float] | tuple[date, date]) -> Cuts:
+    """The moments of the temporal split: given days, or the days up to which the given shares lie before.
+
+    A cut is at midnight, since within a day the order is not known.
+
+    Args:
+        days: ``[D]`` days since 1970 that have interactions, ascending.
+        counts: ``[D]`` their interactions.
+        cuts: first days of validation and of test, or shares of all interactions before them.
+    """
+    found = []
+    for cut in cuts:
+        if isinstance(cut, date):
+            found.append((cut - date(1970, 1, 1)).days)
+        else:
+            found.append(int(days[np.searchsorted(np.cumsum(counts), int(counts.sum() * cut), side="right")]))
+    return found[0] * SECONDS_PER_DAY, found[1] * SECONDS_PER_DAY
+
+
+def temporal(user: Array, time: Array, cuts: Cuts, min_history: int, evaluated: Bools | None = None) -> Split:
     """One moment for validation and one for test, the same for every user.
 
-    The moments are those at which the given shares of all interactions lie before. A user's target
-    in a period is his last interaction in it, if he has at least ``min_history`` before; his
-    history is all of that, later than the cut or not, since it is known when the target comes.
+    Interactions from the first moment on are validation, from the second on test. A user's target in
+    a period is his last interaction in it, if he has at least ``min_history`` before; his history is
+    all of that, later than the cut or not, since it is known when the target comes.
     """
-    ordered = np.sort(time)
-    valid_from, test_from = (ordered[int(len(ordered) * cut)] for cut in cuts)
+    valid_from, test_from = cuts
     part = np.select([time >= test_from, time >= valid_from], [TEST, VALID], TRAIN).astype(np.int8)
     start, end = _runs(user)
     # Rows are in time order, so a user's parts follow one another.
@@ -96,7 +129,7 @@ def temporal(user: Array, time: Array, cuts: tuple[float, float], min_history: i
     valid_end = train_end + np.add.reduceat(part == VALID, start)
     windows = [_training(start, train_end, min_history)]
     for code, first, last in ((VALID, train_end, valid_end), (TEST, valid_end, end)):
-        kept = (last > first) & (last - 1 - start >= min_history)
+        kept = (last > first) & (last - 1 - start >= min_history) & _flag(evaluated, start)
         windows.append(_held_out(code, start[kept], last[kept]))
     return Split(part, _table(windows, user, time))
 
@@ -128,6 +161,11 @@ def _table(windows: list[Windows], user: Array, time: Array) -> pa.Table:
         "tied": tied,
     }
     return pa.table(columns).cast(WINDOWS)
+
+
+def _flag(evaluated: Bools | None, start: Array) -> Bools:
+    """Whether each user, by his first row, is evaluated."""
+    return np.ones(len(start), np.bool_) if evaluated is None else evaluated[start]
 
 
 def _runs(user: Array) -> tuple[Array, Array]:

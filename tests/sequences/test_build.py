@@ -3,10 +3,13 @@
 import gzip
 import json
 from pathlib import Path
+from typing import NamedTuple
 
+import pyarrow as pa
 import pytest
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_table
 from lecdsr.base.pair import Pair
 from lecdsr.base.schemas import INTERACTIONS, ITEMS, TEST, TRAIN, USERS, VALID, WINDOWS
 from lecdsr.sequences.build import build
@@ -16,6 +19,25 @@ from tests.sequences.test_filter import BASE
 DAY = 86_400
 PAIR = Pair(name="small", domains=("Tea", "Cups"), release=2018, source="here")
 FOOD_KITCHEN = Path(__file__).parents[3] / "shared" / "data" / "food-kitchen"
+
+
+class Built(NamedTuple):
+    """What the stage made of a pair."""
+
+    items: pa.Table
+    users: pa.Table
+    interactions: pa.Table
+    windows: pa.Table
+    facts: dict
+
+
+def built(raw, folder, pair=PAIR, **changed):
+    facts = build(pair, settings(**changed), raw, folder, folder / "aside")
+    schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
+    tables = {name: read_table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()}
+    for name, table in tables.items():
+        assert table.schema.equals(schemas[name])
+    return Built(**tables, facts=facts)
 
 
 def settings(**changed):
@@ -36,9 +58,7 @@ def raw(tmp_path):
 
 
 def test_tables_by_hand(raw, tmp_path):
-    tables = build(PAIR, settings(), raw, tmp_path / "aside")
-    for table, schema in zip(tables, (ITEMS, USERS, INTERACTIONS, WINDOWS), strict=False):
-        assert table.schema.equals(schema)
+    tables = built(raw, tmp_path / "out")
     assert tables.items["asin"].to_pylist() == ["T1", "T2", "T3", "C1", "C2"]
     assert tables.items["title"].to_pylist() == ["T1 one", "T2 one", "", "C1 one", "C2 one"]
     assert tables.users["reviewer"].to_pylist() == ["A", "B"]
@@ -50,23 +70,23 @@ def test_tables_by_hand(raw, tmp_path):
 
 
 def test_order_does_not_depend_on_the_order_of_lines_but_for_ties(raw, tmp_path):
-    before = build(PAIR, settings(), raw, tmp_path / "aside")
+    before = built(raw, tmp_path / "before")
     for name in ("Tea", "Cups"):
         lines = (raw / f"{name}.csv").read_text().splitlines()
         (raw / f"{name}.csv").write_text("\n".join(reversed(lines)) + "\n")
-    after = build(PAIR, settings(), raw, tmp_path / "aside")
+    after = built(raw, tmp_path / "after")
     assert [a.equals(b) for a, b in zip(before[:4], after[:4], strict=True)] == [True] * 4
 
 
 def test_published_counts_are_compared(raw, tmp_path):
-    build(PAIR, settings(expect={"users": 2, "items_x": 3, "mean_length": 4.0}), raw, tmp_path / "aside")
+    built(raw, tmp_path / "out", expect={"users": 2, "items_x": 3, "mean_length": 4.0})
     with pytest.raises(UserError, match=r"users: expected 7,144, got 2; items_y: expected 9, got 2"):
-        build(PAIR, settings(expect={"users": 7144, "items_y": 9}), raw, tmp_path / "aside")
+        built(raw, tmp_path / "out", expect={"users": 7144, "items_y": 9})
 
 
 def test_split_without_targets(raw, tmp_path):
     with pytest.raises(UserError, match="leaves no training targets"):
-        build(PAIR, settings(min_history=3), raw, tmp_path / "aside")
+        built(raw, tmp_path / "out", min_history=3)
 
 
 @pytest.mark.skipif(not FOOD_KITCHEN.exists(), reason=f"no Food–Kitchen data at {FOOD_KITCHEN}")
@@ -78,7 +98,7 @@ def test_food_kitchen_has_the_published_counts(tmp_path):
         source="there",
     )
     chosen = settings(min_history=2, min_user_domain=5, min_user_total=10, max_length=50)
-    facts = build(pair, chosen, FOOD_KITCHEN, tmp_path).facts
+    facts = build(pair, chosen, FOOD_KITCHEN, tmp_path / "out", tmp_path / "aside")
     expected = {
         "users": 7144,
         "items_x": 11837,

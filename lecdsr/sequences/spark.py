@@ -1,0 +1,112 @@
+"""The same queries on Spark, for what one machine cannot join and group.
+
+DuckDB reads the raw files and writes them as Parquet; Spark takes over from there. Where Spark runs is
+Spark's own affair: ``spark-submit``, ``SPARK_REMOTE`` or ``spark-defaults.conf`` name a cluster, which
+must see the folder of the pair; without any it runs on this machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lecdsr.base.errors import UserError
+from lecdsr.raw.lines import quoted
+from lecdsr.sequences.engine import BATCH, Engine
+
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.enabled": "false",
+    # Ids are whole numbers and text; an overflow must stop the run and not wrap round.
+    "spark.sql.ansi.enabled": "true",
+}
+
+
+class Spark:
+    """Tables are folders of Parquet files below ``folder``, so that no query is computed twice."""
+
+    def __init__(self, session: Any, folder: Path) -> None:
+        self.session, self.folder = session, folder
+        self._versions = count()
+        self._paths: dict[str, Path] = {}
+
+    def replace(self, table: str, query: str) -> None:
+        """See :class:`Engine`."""
+        path = self._write(query)
+        self.session.read.parquet(str(path)).createOrReplaceTempView(table)
+        former = self._paths.pop(table, None)
+        self._paths[table] = path
+        if former is not None:
+            shutil.rmtree(former, ignore_errors=True)
+
+    def drop(self, table: str) -> None:
+        """See :class:`Engine`."""
+        self.session.catalog.dropTempView(table)
+        shutil.rmtree(self._paths.pop(table), ignore_errors=True)
+
+    def row(self, query: str) -> tuple[int, ...]:
+        """See :class:`Engine`."""
+        (found,) = self.session.sql(query).collect()
+        return tuple(int(value) for value in found)
+
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        """See :class:`Engine`."""
+        path = self._write(query)
+        # A sorted result is parted by ranges, and its files are numbered in their order.
+        for part in sorted(path.glob("part-*")):
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(BATCH):
+                    yield pa.Table.from_batches([batch])
+        shutil.rmtree(path)
+
+    def _write(self, query: str) -> Path:
+        path = (self.folder / f"spark-{next(self._versions)}").absolute()
+        self.session.sql(query).write.parquet(str(path))
+        return path
+
+
+def start(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
+    """Hand the table ``ratings`` of DuckDB to Spark.
+
+    Raises:
+        UserError: Spark is not installed or does not start.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UserError(
+            "Spark is not installed",
+            where="sequences.engine: spark",
+            do="run `pip install -e '.[spark]'`, or set the engine to duckdb",
+        ) from error
+    builder = SparkSession.builder.appName("lecdsr")
+    for name, value in SETTINGS.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, RuntimeError, OSError) as error:
+        raise UserError(
+            f"Spark does not start: {str(error).splitlines()[0]}",
+            where="sequences.engine: spark",
+            do="install Java 17 or later (JAVA_HOME), or set the engine to duckdb",
+        ) from error
+    session.sparkContext.setLogLevel("ERROR")
+    raw = (folder / "ratings.parquet").absolute()
+    # Spark has no unsigned numbers.
+    db.execute(
+        f"""COPY (SELECT reviewer, domain, asin, rating, time::BIGINT AS time, row::BIGINT AS row FROM ratings)
+        TO {quoted(raw)} (FORMAT parquet)"""
+    )
+    db.execute("DROP TABLE ratings")
+    engine = Spark(session, folder)
+    engine.replace("ratings", f"SELECT * FROM parquet.`{raw}`")
+    raw.unlink()
+    return engine

@@ -1,0 +1,106 @@
+"""Texts of the items that were kept, gathered from the metadata files and put in the order of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.base.arrays import IntArray
+from lecdsr.base.console import say
+from lecdsr.base.pair import Pair
+from lecdsr.base.schemas import ITEMS
+from lecdsr.raw.aside import Aside
+from lecdsr.raw.custom import custom_records
+from lecdsr.raw.layouts import find, layout_of
+from lecdsr.raw.metadata import Item, Reading, records_of_lines
+from lecdsr.sequences.engine import BATCH
+
+# Items handed to DuckDB at once.
+ITEMS_AT_ONCE = 20_000
+NAMES = pa.schema([ITEMS.field(name) for name in ("item", "domain", "asin")])
+TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *Item._fields)])
+
+
+def read_texts(
+    db: duckdb.DuckDBPyConnection, pair: Pair, names: Iterator[pa.Table], raw: Path, text_length: int
+) -> tuple[list[Aside], int]:
+    """Make the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row for an item with metadata.
+
+    Args:
+        db: where the tables go.
+        pair: names the domains and the layout of the files.
+        names: all items, in order.
+        raw: folder of the raw files.
+        text_length: characters kept of a title, and of a description.
+
+    Returns:
+        Malformed lines of each domain's file, and the number of lines that repeat an ASIN.
+
+    Raises:
+        UserError: a file is missing or cannot be read.
+    """
+    layout = layout_of(pair)
+    append(db, "names", NAMES, names)
+    append(db, "texts", TEXTS, iter(()))
+    if not layout.metadata:
+        return [], 0
+    asides, repeated = [], 0
+    for code, domain in enumerate(pair.domains):
+        path = find(raw, layout.metadata, domain)
+        say(f"reading {path.name}")
+        aside = Aside(path)
+        custom = layout.custom
+        records = custom_records(db, path, custom, aside) if custom else records_of_lines(path, layout, aside)
+        reading = Reading(_wanted(db, code), text_length, aside)
+        append(db, "texts", TEXTS, _tables(reading.items(records)))
+        asides.append(aside)
+        repeated += reading.repeated
+    return asides, repeated
+
+
+def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iterator[pa.Table]:
+    """One row per item, see ``ITEMS``, some at a time; an item without metadata has empty texts."""
+    query = db.sql(
+        """SELECT item, domain, asin, coalesce(title, '') AS title, coalesce(brand, '') AS brand,
+            coalesce(categories, []) AS categories, coalesce(description, '') AS description
+        FROM names LEFT JOIN texts USING (item) ORDER BY item"""
+    )
+    first = 0
+    for batch in query.to_arrow_reader(BATCH // 16):
+        counts = pa.array(train_count[first : first + len(batch)].astype(np.int32))
+        first += len(batch)
+        yield pa.Table.from_batches([batch]).append_column("train_count", counts)
+
+
+def without_title(items: pa.Table) -> int:
+    """How many items have no title."""
+    return int(pc.sum(pc.equal(items["title"], "")).as_py() or 0)
+
+
+def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: Iterator[pa.Table]) -> None:
+    """Append Arrow tables to a table of the database, made where it is missing."""
+    db.register("part", schema.empty_table())
+    db.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM part")
+    for part in parts:
+        db.register("part", part.cast(schema))
+        db.execute(f"INSERT INTO {table} SELECT * FROM part")
+    db.unregister("part")
+
+
+def _wanted(db: duckdb.DuckDBPyConnection, domain: int) -> dict[str, int]:
+    """Items of one domain by their ASIN."""
+    table = db.sql(f"SELECT asin, item FROM names WHERE domain = {domain}").to_arrow_table()
+    return dict(zip(table["asin"].to_pylist(), table["item"].to_pylist(), strict=True))
+
+
+def _tables(items: Iterator[tuple[int, Item]]) -> Iterator[pa.Table]:
+    while part := list(islice(items, ITEMS_AT_ONCE)):
+        texts = zip(*(item for _, item in part), strict=True)
+        columns = [[number for number, _ in part], *texts]
+        yield pa.table([pa.array(column, field.type) for column, field in zip(columns, TEXTS, strict=True)], TEXTS)
