@@ -25,6 +25,7 @@ class Artefacts:
         self.users = self.sequences / "users.parquet"
         self.interactions = self.sequences / "interactions.parquet"
         self.windows = self.sequences / "windows.parquet"
+        self.card = self.root / "card"
         self.candidates = self.root / "candidates.parquet"
         self.questions = self.root / "questions.parquet"
         self.answers = self.root / "answers.parquet"

@@ -22,7 +22,7 @@ PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
 SELECTION = ("active", "models")
 BLOCKS = (
-    "download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
+    "download", "sequences", "card", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
 )  # fmt: skip
 
 B = TypeVar("B", bound=Block)

@@ -11,6 +11,7 @@ import typer
 from lecdsr.base.console import console, stderr
 from lecdsr.base.errors import UserError
 from lecdsr.base.paths import Artefacts, enter_repository
+from lecdsr.cli.data import app as data_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +25,7 @@ The pipeline is run by DVC; this command looks at what it made.
 
 * `dvc repro` builds every pair in `active` (params.yaml), from raw data to report
 * `dvc metrics show`, `dvc metrics diff`, `dvc exp run -S 'train.sasrec.width=128'` compare settings
+* `lecdsr data list` lists what there is to download: the domains of the Amazon releases, with sizes
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
 * `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
@@ -31,6 +33,10 @@ The pipeline is run by DVC; this command looks at what it made.
 Run any command with `--help` for its options. Every parameter is explained in params.yaml.
 """,
 )
+app.add_typer(data_app, name="data")
+
+# Commands that need no repository around them.
+ANYWHERE = ("data",)
 
 
 class Domain(enum.StrEnum):
@@ -112,7 +118,7 @@ def ablate(
 def run() -> None:
     """Entry point: a user's mistake is one clear message and exit code 1."""
     try:
-        if not {"--help", "-h"} & set(sys.argv[1:]) and len(sys.argv) > 1:
+        if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
             enter_repository()
         app()
     except UserError as error:

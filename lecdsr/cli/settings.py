@@ -10,6 +10,7 @@ from lecdsr.base.block import Block
 from lecdsr.base.console import say
 from lecdsr.base.settings import load_block, load_pair, load_selection, pair_names
 from lecdsr.candidates.draw import Settings as Candidates
+from lecdsr.card.settings import Settings as Card
 from lecdsr.download.settings import Settings as Download
 from lecdsr.embed.settings import Settings as Embed
 from lecdsr.evaluate.evaluate import Settings as Evaluate
@@ -22,6 +23,7 @@ from lecdsr.train.settings import Shared
 BLOCKS: dict[str, type[Block]] = {
     "download": Download,
     "sequences": Sequences,
+    "card": Card,
     "candidates": Candidates,
     "prompts": Prompts,
     "ask": Ask,

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lecdsr.base.console import say
+from lecdsr.base.duck import connect
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import table_writer
 from lecdsr.base.pair import Pair
@@ -19,7 +20,7 @@ from lecdsr.base.schemas import DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, S
 from lecdsr.raw.aside import Aside
 from lecdsr.raw.layouts import find, layout_of
 from lecdsr.raw.ratings import read_ratings
-from lecdsr.sequences.engine import Engine, choose, connect
+from lecdsr.sequences.engine import Engine, choose
 from lecdsr.sequences.filter import Counts, apply_filters
 from lecdsr.sequences.number import number, ordered_interactions, users
 from lecdsr.sequences.settings import Expect, Settings

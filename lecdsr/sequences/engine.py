@@ -7,21 +7,13 @@ what does not fit one machine are joins and groups.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
 import duckdb
 import pyarrow as pa
 
-from lecdsr.base.console import console
-from lecdsr.base.errors import UserError
-
-# Together with Python and Arrow less than 4 GB, so that a laptop has room for other work.
-MEMORY_LIMIT = "2500MB"
 # Rows handed on at once.
 BATCH = 1 << 20
 
@@ -71,47 +63,6 @@ class DuckDB:
         # A connection of its own, so that others may work while the rows are read.
         for batch in self.db.cursor().sql(query).to_arrow_reader(BATCH):
             yield pa.Table.from_batches([batch])
-
-
-@contextmanager
-def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with a bounded memory, which spills to the folder ``spill``.
-
-    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads for this machine; neither
-    changes a result.
-
-    Raises:
-        UserError: one of them has a value that DuckDB refuses, or memory or disk do not suffice.
-    """
-    spill.mkdir(parents=True, exist_ok=True)
-    try:
-        with duckdb.connect() as db:
-            _configure(db, spill)
-            yield db
-    except duckdb.OutOfMemoryException as error:
-        raise UserError(
-            f"memory or disk did not suffice: {str(error).splitlines()[0]}",
-            where=str(spill),
-            do="give more with LECDSR_MEMORY_LIMIT=8GB, fewer LECDSR_THREADS, or more room on the disk",
-        ) from error
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
-
-
-def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
-    options = {"memory_limit": os.environ.get("LECDSR_MEMORY_LIMIT") or MEMORY_LIMIT, "temp_directory": str(spill)}
-    options["enable_progress_bar"] = str(console.is_terminal)
-    if threads := os.environ.get("LECDSR_THREADS"):
-        options["threads"] = threads
-    for name, value in {**options, "TimeZone": "UTC"}.items():
-        try:
-            db.execute(f"SET {name} = $value", {"value": value})
-        except duckdb.Error as error:
-            raise UserError(
-                f"{value!r} is no {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
-                where=f"LECDSR_{name.upper()}",
-                do="set a size such as 4GB, or a number of threads",
-            ) from error
 
 
 def choose(name: Literal["duckdb", "spark"], db: duckdb.DuckDBPyConnection, spill: Path) -> Engine:

@@ -19,7 +19,7 @@ def test_fresh_clone_builds_the_demo_alone(repository):
     stages = re.findall(r"^\s{2}(\S+):$", (repository.folder / "dvc.lock").read_text(), re.MULTILINE)
     assert {name.split("@")[1].split("-")[0] for name in stages} == {"demo"}
     assert {name.split("@")[0] for name in stages} == {
-        "download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
+        "download", "sequences", "card", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
     }  # fmt: skip
     assert "<script" not in (repository.folder / "data/demo/report.html").read_text()
 

@@ -1,0 +1,1 @@
+"""The data card of a pair: what its sequences hold, in words, figures and plots."""

@@ -1,0 +1,141 @@
+"""Statistics of whole numbers that are given as values and how often each occurs.
+
+Five million items have a few thousand different numbers of interactions, so that the database counts
+and everything below works on what fits on a page. Whole numbers also make every figure exact: no sum
+depends on the order in which threads come to an end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+
+from lecdsr.base.arrays import IntArray
+from lecdsr.base.schemas import DOMAINS
+
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+
+
+class Counts(NamedTuple):
+    """``value`` rises strictly; ``frequency`` is how often each value occurs, at least once."""
+
+    value: IntArray
+    frequency: IntArray
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return int(self.frequency.sum())
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return int((self.value * self.frequency).sum())
+
+
+def count(db: duckdb.DuckDBPyConnection, query: str) -> Counts:
+    """Count what ``query`` gives in its column ``value``."""
+    return count_by_domain(db, f"SELECT 0 AS domain, value FROM ({query})")["x"]
+
+
+def count_by_domain(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Counts]:
+    """The same for each domain; ``query`` gives ``domain`` and ``value``."""
+    found = db.sql(
+        f"SELECT domain, value::BIGINT AS value, count(*) AS frequency FROM ({query}) GROUP BY ALL ORDER BY ALL"
+    ).fetchnumpy()
+    domain, value, frequency = (np.asarray(found[name], np.int64) for name in ("domain", "value", "frequency"))
+    return {name: Counts(value[domain == code], frequency[domain == code]) for code, name in enumerate(DOMAINS)}
+
+
+def quantile(counts: Counts, share: float) -> float | None:
+    """The value below which ``share`` of the numbers lie, linear between neighbours; None without numbers."""
+    if not counts.size:
+        return None
+    place = share * (counts.size - 1)
+    last = np.cumsum(counts.frequency)
+    low, high = (
+        int(counts.value[np.searchsorted(last, rank, side="right")]) for rank in (math.floor(place), math.ceil(place))
+    )
+    return low + (high - low) * (place - math.floor(place))
+
+
+def summary(counts: Counts) -> dict[str, Any]:
+    """Number, mean, quantiles and extremes; None for what no number has."""
+    some = counts.size > 0
+    return {
+        "count": counts.size,
+        "mean": counts.total / counts.size if some else None,
+        "min": int(counts.value[0]) if some else None,
+        **{f"quantile_{share:g}": quantile(counts, share) for share in QUANTILES if share < 0.5},
+        "median": quantile(counts, 0.5),
+        **{f"quantile_{share:g}": quantile(counts, share) for share in QUANTILES if share > 0.5},
+        "max": int(counts.value[-1]) if some else None,
+    }
+
+
+def gini(counts: Counts) -> float | None:
+    """Gini coefficient: 0 when all numbers are equal, near 1 when one has everything."""
+    if not counts.total:
+        return None
+    weighted, before = 0, 0  # plain integers, since rank times value can leave 64 bits
+    for value, frequency in zip(counts.value.tolist(), counts.frequency.tolist(), strict=True):
+        weighted += value * (frequency * before + frequency * (frequency + 1) // 2)
+        before += frequency
+    return 2 * weighted / (before * counts.total) - (before + 1) / before
+
+
+def head_share(counts: Counts, share: float) -> float | None:
+    """What the largest ``share`` of the numbers, rounded up to a whole one, have of their sum."""
+    if not counts.total:
+        return None
+    left = math.ceil(round(share * counts.size, 9))
+    taken = 0
+    for value, frequency in zip(counts.value[::-1].tolist(), counts.frequency[::-1].tolist(), strict=True):
+        taken += value * min(left, frequency)
+        left -= min(left, frequency)
+    return taken / counts.total
+
+
+def bands(counts: Counts, bounds: tuple[int, ...]) -> dict[str, int]:
+    """How many numbers lie from each bound to below the next; the last band has no end."""
+    found = {}
+    for low, high in zip(bounds, (*bounds[1:], None), strict=True):
+        inside = (counts.value >= low) & (True if high is None else counts.value < high)
+        found[_band_name(low, high)] = int(counts.frequency[inside].sum())
+    return found
+
+
+def _band_name(low: int, high: int | None) -> str:
+    if high is None:
+        return f"{low}+"
+    return str(low) if high == low + 1 else f"{low}–{high - 1}"
+
+
+def histogram(counts: Counts, bins: int = 60) -> dict[str, list[int]]:
+    """Frequencies between ``edges``: one bin a value where they are few, else bins that grow geometrically.
+
+    Bin ``i`` holds the values from ``edges[i]`` to below ``edges[i + 1]``.
+    """
+    if not counts.size:
+        return {"edges": [], "count": []}
+    low, high = int(counts.value[0]), int(counts.value[-1]) + 1
+    if high - low <= bins:
+        edges = np.arange(low, high + 1)
+    else:
+        start = max(low, 1)
+        edges = np.unique(np.concatenate([[low], np.geomspace(start, high, bins + 1).round().astype(np.int64)]))
+    found, _ = np.histogram(counts.value, bins=edges, weights=counts.frequency)
+    return {"edges": edges.tolist(), "count": found.astype(np.int64).tolist()}
+
+
+def rank_curve(counts: Counts, points: int = 200) -> dict[str, list[int]]:
+    """Numbers in falling order at ranks from 1 that grow geometrically, at most ``points`` of them."""
+    if not counts.size:
+        return {"rank": [], "value": []}
+    rank = np.unique(np.geomspace(1, counts.size, points).round().astype(np.int64))
+    last_rank = np.cumsum(counts.frequency[::-1])
+    value = counts.value[::-1][np.searchsorted(last_rank, rank)]
+    return {"rank": rank.tolist(), "value": value.tolist()}

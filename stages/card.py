@@ -1,0 +1,32 @@
+"""Describe the sequences of a pair: sizes, filters, lengths, popularity, time, texts, splits, leaks.
+
+Reads data/PAIR/sequences and metrics/PAIR/stages/sequences.json; writes card.md, card.json and plots to
+data/PAIR/card.
+"""
+
+from lecdsr.base.console import say
+from lecdsr.base.door import run_stage
+from lecdsr.base.files import atomic_path, read_json, write_json, write_text
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.settings import load_block, load_pair
+from lecdsr.card.measure import measure
+from lecdsr.card.page import render
+from lecdsr.card.plots import plots
+from lecdsr.card.settings import Settings
+
+
+def main(pair: str) -> None:
+    """Run the stage for one pair."""
+    artefacts, settings = Artefacts(pair), load_block("card", Settings, pair)
+    facts = read_json(artefacts.stage_metrics("sequences"))
+    card = measure(load_pair(pair), artefacts, facts)
+    write_json(artefacts.card / "card.json", card)
+    for name, image in plots(card, settings.plot_dpi).items():
+        with atomic_path(artefacts.card / name) as temporary:
+            temporary.write_bytes(image)
+    write_text(artefacts.card / "card.md", render(card))
+    say(f"data card: {artefacts.card / 'card.md'}")
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")
