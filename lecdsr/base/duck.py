@@ -31,6 +31,7 @@ def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with duckdb.connect() as db:
             _configure(db, spill)
+            _only_on_a_terminal(db)
             yield db
     except duckdb.OutOfMemoryException as error:
         raise UserError(
@@ -44,15 +45,27 @@ def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
     options = {"memory_limit": os.environ.get("LECDSR_MEMORY_LIMIT") or MEMORY_LIMIT, "temp_directory": str(spill)}
-    options["enable_progress_bar"] = str(console.is_terminal)
     if threads := os.environ.get("LECDSR_THREADS"):
         options["threads"] = threads
     for name, value in {**options, "TimeZone": "UTC"}.items():
         try:
-            db.execute(f"SET {name} = $value", {"value": value})
+            # For cursors as well, which are connections of their own.
+            db.execute(f"SET GLOBAL {name} = $value", {"value": value})
         except duckdb.Error as error:
             raise UserError(
                 f"{value!r} is no {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
                 where=f"LECDSR_{name.upper()}",
                 do="set a size such as 4GB, or a number of threads",
             ) from error
+
+
+def another(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A further connection to the same database, so that work can go on while a result is read."""
+    cursor = db.cursor()
+    _only_on_a_terminal(cursor)
+    return cursor
+
+
+def _only_on_a_terminal(db: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB draws its progress bar into logs as well."""
+    db.execute(f"SET enable_progress_bar = {console.is_terminal}")

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lecdsr.base.duck import another
 from lecdsr.base.errors import UserError
 from lecdsr.base.pair import Custom
 from lecdsr.raw.aside import Aside
@@ -63,7 +64,7 @@ def custom_records(db: duckdb.DuckDBPyConnection, path: Path, custom: Custom, as
     table = _table(path, custom.delimiter, columns)
     chosen = ", ".join(f"{_name(column)} AS {name}" for name, column in columns.items())
     try:
-        for row in _rows(db.cursor().sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
+        for row in _rows(another(db).sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
             aside.total += 1
             if row["item"] in (None, ""):
                 aside.add(aside.total, "no item", str(row))

@@ -17,7 +17,7 @@ TYPES = {"asin": "VARCHAR", "reviewer": "VARCHAR", "rating": "FLOAT", "time": "B
 
 
 def read_ratings(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str, domain: int = 0) -> Aside:
-    """Append one file to ``table(reviewer, domain, asin, rating, time, row)``, made where it is missing.
+    """Append one file to ``table(reviewer, domain, asin, rating, time, row)``; see :func:`create_ratings`.
 
     ``time`` is in seconds, ``row`` increases with the lines of the file. Malformed lines, and lines
     whose time the release cannot have, are left out and returned.
@@ -35,6 +35,14 @@ def read_ratings(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, tabl
         raise unreadable(path, error) from error
 
 
+def create_ratings(db: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Make the empty table that :func:`read_ratings` appends to."""
+    db.execute(
+        f"""CREATE TABLE {table}
+        (reviewer VARCHAR, domain TINYINT, asin VARCHAR, rating FLOAT, time UINTEGER, row UINTEGER)"""
+    )
+
+
 def insert(db: duckdb.DuckDBPyConnection, path: Path, source: Source, table: str, domain: int, last_time: int) -> Aside:
     """Append the good rows of ``source`` to ``table``; return the bad ones.
 
@@ -47,8 +55,6 @@ def insert(db: duckdb.DuckDBPyConnection, path: Path, source: Source, table: str
     # In one pass: a bad row goes in as its text without an item, and is taken out below.
     db.execute(
         f"""
-        CREATE TABLE IF NOT EXISTS {table}
-            (reviewer VARCHAR, domain TINYINT, asin VARCHAR, rating FLOAT, time UINTEGER, row UINTEGER);
         INSERT INTO {table}
         SELECT CASE WHEN good THEN reviewer ELSE line END, {domain}, CASE WHEN good THEN asin END,
                rating, CASE WHEN good THEN time END, number - 1
@@ -88,17 +94,22 @@ def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, aside: Aside) -> No
 
 
 def _csv(path: Path, layout: Layout) -> Source:
-    columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
     return Source(
         f"""
         SELECT asin, reviewer, rating, time // {layout.time_unit} AS time, row_number() OVER () AS number,
                concat_ws(', ', asin, reviewer, rating, time) AS line
-        FROM read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
-                      delim = ',', quote = '"', escape = '"', nullstr = '',
-                      store_rejects = true, rejects_limit = {MOST_REJECTED})
+        FROM {scan_csv(path, layout)}
         """,
         rejecting=True,
     )
+
+
+def scan_csv(path: Path, layout: Layout) -> str:
+    """SQL of the columns of a CSV of ratings as they stand in the file."""
+    columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
+    return f"""read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
+        delim = ',', quote = '"', escape = '"', nullstr = '',
+        store_rejects = true, rejects_limit = {MOST_REJECTED})"""
 
 
 def _reviews(path: Path, layout: Layout) -> Source:

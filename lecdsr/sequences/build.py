@@ -19,7 +19,7 @@ from lecdsr.base.pair import Pair
 from lecdsr.base.schemas import DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, SPLITS, USERS, WINDOWS
 from lecdsr.raw.aside import Aside
 from lecdsr.raw.layouts import find, layout_of
-from lecdsr.raw.ratings import read_ratings
+from lecdsr.raw.ratings import create_ratings, read_ratings
 from lecdsr.sequences.engine import Engine, choose
 from lecdsr.sequences.filter import Counts, apply_filters
 from lecdsr.sequences.number import number, ordered_interactions, users
@@ -75,6 +75,7 @@ def _read_ratings(
     db: duckdb.DuckDBPyConnection, pair: Pair, settings: Settings, raw: Path, folder: Path
 ) -> dict[str, Aside]:
     layout = layout_of(pair)
+    create_ratings(db, "ratings")
     asides = {}
     for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):
         path = find(raw, layout.ratings, domain)

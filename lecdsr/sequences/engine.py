@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 import duckdb
 import pyarrow as pa
 
+from lecdsr.base.duck import another
+
 # Rows handed on at once.
 BATCH = 1 << 20
 
@@ -61,7 +63,7 @@ class DuckDB:
     def batches(self, query: str) -> Iterator[pa.Table]:
         """See :class:`Engine`."""
         # A connection of its own, so that others may work while the rows are read.
-        for batch in self.db.cursor().sql(query).to_arrow_reader(BATCH):
+        for batch in another(self.db).sql(query).to_arrow_reader(BATCH):
             yield pa.Table.from_batches([batch])
 
 

@@ -49,44 +49,83 @@ def apply_filters(engine: Engine, settings: Settings) -> Counts:
         _count_raw(engine, counts, "dates")
     _give_numbers(engine, settings.overlap)
     engine.drop("ratings")
+    users = rows(engine, "user_ids")
     if settings.overlap == "only":
-        _count(engine, counts, "overlap")
+        _count(engine, counts, "overlap", users)
     _drop_repeats(engine, settings.repeats)
-    _count(engine, counts, "repeats")
-    _keep_core(engine, settings, counts)
+    _count(engine, counts, "repeats", users)
+    users = _drop_rare(engine, settings, counts)
+    if settings.until_stable:
+        users = _keep_core(engine, settings, counts)
     if settings.max_length is not None:
         _keep_latest(engine, settings.max_length)
-        _count(engine, counts, "max_length")
+        _count(engine, counts, "max_length", users)
     return counts
 
 
-def _keep_core(engine: Engine, settings: Settings, counts: Counts) -> None:
-    """Drop items and users with too few interactions, once or until nobody has too few."""
-    each = settings.min_user_domain
-    both = f"count(*) FILTER (WHERE domain = 0) >= {each} AND count(*) FILTER (WHERE domain = 1) >= {each}"
-    steps = [("min_item", "item", f"count(*) >= {settings.min_item}")]
+def _drop_rare(engine: Engine, settings: Settings, counts: Counts) -> int:
+    """Drop items, then users with too few interactions, each once; how many users are left."""
+    _drop_items(engine, settings.min_item)
+    engine.replace("people", f"SELECT {PEOPLE} FROM interactions GROUP BY user")
+    _count(engine, counts, "min_item", rows(engine, "people"))
+    # Dropping one user does not change what another has, so they are counted once.
+    for name, enough in _enough(settings).items():
+        _drop_users(engine, f"SELECT user FROM people WHERE NOT ({enough})")
+        engine.replace("people", f"SELECT * FROM people WHERE {enough}")
+        _count(engine, counts, name, rows(engine, "people"))
+    users = rows(engine, "people")
+    engine.drop("people")
+    return users
+
+
+def _keep_core(engine: Engine, settings: Settings, counts: Counts) -> int:
+    """Drop items and users until nobody has too few; how many users are left.
+
+    After the first round only few lose anything, so only those users are counted again who lost an item.
+    """
+    enough = " AND ".join(f"({condition})" for condition in _enough(settings).values())
+    while _drop_items(engine, settings.min_item, touched=True):
+        recount = f"SELECT {PEOPLE} FROM interactions SEMI JOIN touched USING (user) GROUP BY user"
+        if not _drop_users(engine, f"SELECT user FROM ({recount}) AS people WHERE NOT ({enough})"):
+            break
+    (users,) = engine.row("SELECT count(DISTINCT user) FROM interactions")
+    _count(engine, counts, "until_stable", users)
+    return users
+
+
+# What the minima of users are tested on.
+PEOPLE = "user, count(*) FILTER (WHERE domain = 0) AS n_x, count(*) FILTER (WHERE domain = 1) AS n_y"
+
+
+def _enough(settings: Settings) -> dict[str, str]:
+    """Conditions on ``n_x`` and ``n_y`` of a user, by the name of the setting."""
+    conditions = {}
     if settings.overlap == "only":
-        steps.append(("min_user_domain", "user", both))
-    steps.append(("min_user_total", "user", f"count(*) >= {settings.min_user_total}"))
-    for name, key, enough in steps:
-        _drop_groups(engine, key, enough)
-        _count(engine, counts, name)
-    if not settings.until_stable:
-        return
-    changed = True
-    while changed:
-        changed = False
-        for _, key, enough in steps:
-            changed |= _drop_groups(engine, key, enough)
-    _count(engine, counts, "until_stable")
+        conditions["min_user_domain"] = f"least(n_x, n_y) >= {settings.min_user_domain}"
+    conditions["min_user_total"] = f"n_x + n_y >= {settings.min_user_total}"
+    return conditions
 
 
-def _drop_groups(engine: Engine, key: str, enough: str) -> bool:
-    """Drop the interactions of every ``key`` that does not have ``enough``; whether there was any."""
-    engine.replace("too_few", f"SELECT {key} FROM interactions GROUP BY {key} HAVING NOT ({enough})")
+def _drop_items(engine: Engine, least: int, touched: bool = False) -> bool:
+    """Drop the items with fewer interactions; whether there was any.
+
+    With ``touched``, the table of that name then holds the users who lost an item.
+    """
+    engine.replace("too_few", f"SELECT item FROM interactions GROUP BY item HAVING count(*) < {least}")
     if not rows(engine, "too_few"):
         return False
-    engine.replace("interactions", f"SELECT * FROM interactions ANTI JOIN too_few USING ({key})")
+    if touched:
+        engine.replace("touched", "SELECT DISTINCT user FROM interactions SEMI JOIN too_few USING (item)")
+    engine.replace("interactions", "SELECT * FROM interactions ANTI JOIN too_few USING (item)")
+    return True
+
+
+def _drop_users(engine: Engine, query: str) -> bool:
+    """Drop the users that ``query`` gives; whether there was any."""
+    engine.replace("too_few", query)
+    if not rows(engine, "too_few"):
+        return False
+    engine.replace("interactions", "SELECT * FROM interactions ANTI JOIN too_few USING (user)")
     return True
 
 
@@ -170,14 +209,9 @@ def _keep_latest(engine: Engine, length: int) -> None:
     engine.drop("longer")
 
 
-def _count(engine: Engine, counts: Counts, name: str) -> None:
-    _note(
-        counts,
-        name,
-        rows(engine, "interactions"),
-        engine.row("SELECT count(DISTINCT user) FROM interactions")[0],
-        engine.row("SELECT count(DISTINCT item) FROM interactions")[0],
-    )
+def _count(engine: Engine, counts: Counts, name: str, users: int) -> None:
+    interactions, items = engine.row("SELECT count(*), count(DISTINCT item) FROM interactions")
+    _note(counts, name, interactions, users, items)
 
 
 def _note(counts: Counts, name: str, interactions: int, users: int, items: int) -> None:

@@ -1,0 +1,190 @@
+"""Raw files to sequences: against DuckDB merely scanning the same files, and against plain pandas.
+
+Generates a pair whose users are all of both domains, the hardest case: nothing is dropped before the
+k-core. Every step is measured in a process of its own, one after another: wall time, processor time and
+peak memory. `--full` takes 50 million ratings and 5 million metadata lines (4 GB of disk, about ten
+minutes). `--folder` keeps the generated files for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import multiprocessing
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from benchmarks.plain.sequences import prepare
+from lecdsr.base.console import console, say
+from lecdsr.base.pair import Pair
+from lecdsr.base.paths import enter_repository
+from lecdsr.base.settings import load_block
+from lecdsr.download.synthetic import Settings as Synthetic
+from lecdsr.download.synthetic import generate
+from lecdsr.raw.layouts import LAYOUTS
+from lecdsr.raw.lines import read_lines
+from lecdsr.raw.ratings import scan_csv
+from lecdsr.sequences.build import build
+from lecdsr.sequences.settings import Settings
+
+DOMAINS = ("A", "B")
+MEAN_LENGTH = 12
+FULL = 50_000_000
+# Fewer than generated: one rating in a hundred stands in its file twice.
+TWICE = 1.01
+
+
+class Cost(NamedTuple):
+    """What a step took, and what it returned."""
+
+    wall: float
+    cpu: float
+    memory_gb: float
+    result: Any
+
+
+def measure(work: Callable[..., Any], *arguments: Any) -> Cost:
+    """Run ``work`` in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, work, arguments))
+    process.start()
+    sender.close()
+    try:
+        cost = Cost(*receiver.recv())
+    except EOFError:
+        raise SystemExit(f"{work.__name__} died, exit code {process.exitcode}") from None
+    process.join()
+    return cost
+
+
+def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    begin = time.perf_counter()
+    result = work(*arguments)
+    wall = time.perf_counter() - begin
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    sender.send((wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9, result))
+
+
+def scan(raw: Path) -> dict[str, int]:
+    """DuckDB reads every column of all four files, with its default settings."""
+    counts = {}
+    with duckdb.connect() as db:
+        db.execute("SET enable_progress_bar = false")
+        for name in DOMAINS:
+            ratings = scan_csv(raw / f"{name}.csv.gz", LAYOUTS[2018])
+            query = f"SELECT count(asin), count(reviewer), sum(rating), max(time) FROM {ratings}"
+            counts[name] = db.execute(query).fetchall()[0][0]
+            query = f"SELECT count(*), sum(length(line)) FROM {read_lines(raw / f'meta_{name}.json.gz')}"
+            counts[f"meta_{name}"] = db.execute(query).fetchall()[0][0]
+    return counts
+
+
+def ours(raw: Path, settings: Settings, folder: Path) -> dict[str, Any]:
+    """The whole work of the stage `sequences`."""
+    pair = Pair(name="benchmark", domains=DOMAINS, release=2018, source=(str(raw),))
+    facts = build(pair, settings, raw, folder, folder / "aside")
+    return {
+        "users": facts["users"],
+        "items": facts["items_x"] + facts["items_y"],
+        "interactions": facts["interactions"],
+    }
+
+
+def plain(raw: Path, settings: Settings, folder: Path) -> dict[str, int]:
+    """The same work in plain pandas."""
+    return prepare(raw, DOMAINS, settings, folder)
+
+
+def make(folder: Path, ratings: int) -> Path:
+    """Generate a pair of that many ratings and a tenth as many items, gzipped, unless it is there."""
+    raw, note = folder / f"raw-{ratings}", folder / f"raw-{ratings}.json"
+    if note.exists():
+        return raw
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir(parents=True)
+    say(f"generating {ratings:,} ratings and {ratings // 10:,} items")
+    items = ratings // 20
+    users = round(ratings / TWICE / MEAN_LENGTH)
+    sizes = {"users": users, "items_x": items, "items_y": items, "interactions_per_user": MEAN_LENGTH}
+    generate(raw, DOMAINS, Synthetic(seed=7, bad_lines=3, **sizes))
+    for name in DOMAINS:
+        with open(raw / f"{name}.csv", "rb") as plain_file, gzip.open(raw / f"{name}.csv.gz", "wb", 4) as packed:
+            shutil.copyfileobj(plain_file, packed, 1 << 20)
+        (raw / f"{name}.csv").unlink()
+    note.write_text(json.dumps(sizes))
+    return raw
+
+
+def same(one: Path, other: Path) -> None:
+    """Stop if users, items or interactions of both ways differ."""
+    for name, columns in (
+        ("users", ["reviewer"]),
+        ("items", ["domain", "asin", "title", "description", "train_count"]),
+        ("interactions", ["user", "item", "time", "split"]),
+    ):
+        tables = [pq.read_table(folder / f"{name}.parquet", columns=columns).to_pandas() for folder in (one, other)]
+        tables = [table.fillna("").astype(str) for table in tables]
+        if not tables[0].equals(tables[1]):
+            raise SystemExit(f"{name} differ between plain pandas and lecdsr")
+
+
+def main() -> None:
+    """Parse the sizes, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ratings", type=int, default=2_000_000, help="ratings of the pair that is scanned")
+    parser.add_argument("--pandas-ratings", type=int, default=2_000_000, help="ratings of the pair for pandas; 0: none")
+    parser.add_argument("--full", action="store_true", help=f"{FULL:,} ratings")
+    parser.add_argument("--folder", type=Path, help="where the files go; a temporary folder by default")
+    arguments = parser.parse_args()
+    kept = arguments.folder and arguments.folder.absolute()
+    enter_repository()
+    settings = load_block("sequences", Settings, "demo").model_copy(update={"min_item": 5})
+    with tempfile.TemporaryDirectory(prefix="lecdsr-benchmark-") as temporary:
+        folder = kept or Path(temporary)
+        table = Table(
+            "step", "wall s", "CPU s", "peak GB", "ratio", title="Raw files to sequences", title_justify="left"
+        )
+        _against_scan(table, folder, FULL if arguments.full else arguments.ratings, settings)
+        if arguments.pandas_ratings:
+            _against_pandas(table, folder, arguments.pandas_ratings, settings)
+        console.print(table)
+
+
+def _against_scan(table: Table, folder: Path, ratings: int, settings: Settings) -> None:
+    raw = make(folder, ratings)
+    scanned = measure(scan, raw)
+    built = measure(ours, raw, settings, folder / "ours")
+    say(f"read: {scanned.result}; left: {built.result}")
+    _row(table, f"DuckDB scans {ratings:,} ratings", scanned, "")
+    _row(table, "lecdsr makes their sequences", built, f"{built.wall / scanned.wall:.2f} × the scan")
+
+
+def _against_pandas(table: Table, folder: Path, ratings: int, settings: Settings) -> None:
+    raw = make(folder, ratings)
+    built = measure(ours, raw, settings, folder / "ours")
+    pandas = measure(plain, raw, settings, folder / "plain")
+    say(f"left: {built.result}")
+    same(folder / "plain", folder / "ours")
+    _row(table, f"plain pandas, {ratings:,} ratings", pandas, "")
+    ratio = f"{pandas.wall / built.wall:.1f} × faster, {built.memory_gb / pandas.memory_gb:.2f} of the memory"
+    _row(table, "lecdsr, the same", built, ratio)
+
+
+def _row(table: Table, name: str, cost: Cost, ratio: str) -> None:
+    table.add_row(name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", f"{cost.memory_gb:.2f}", ratio)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The same work written the straightforward way, to compare with."""
