@@ -1,12 +1,14 @@
 """Bring the raw ratings and metadata of both domains of a pair.
 
 The pair's `source` is `synthetic` (the embedded data set is generated), a folder (files are copied)
-or a base URL (files are downloaded). Writes data/PAIR/raw with a manifest of sizes and hashes; what
-is there already is verified against it and kept.
+or base URLs (files are downloaded, from the first mirror that has them; an interrupted download goes
+on where it stopped). Writes data/PAIR/raw with a manifest of sizes and hashes, also kept in
+metrics/PAIR/stages/download.json; what is there already is verified against it and kept.
 """
 
 from lecdsr.base.console import summary
 from lecdsr.base.door import run_stage
+from lecdsr.base.files import write_json
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.settings import load_block, load_pair
 from lecdsr.download.bring import bring
@@ -15,7 +17,10 @@ from lecdsr.download.settings import Settings
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
-    files = bring(load_pair(pair), load_block("download", Settings, pair), Artefacts(pair).raw)
+    artefacts = Artefacts(pair)
+    files = bring(load_pair(pair), load_block("download", Settings, pair), artefacts.raw)
+    facts = {file.name: {"size": file.size, "sha256": file.sha256} for file in files}
+    write_json(artefacts.stage_metrics("download"), {"files": facts})
     summary(f"Raw files of {pair}", {file.name: f"{file.size:,} bytes, sha256 {file.sha256[:12]}…" for file in files})
 
 

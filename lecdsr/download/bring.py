@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from lecdsr.base.console import say
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import atomic_path, read_json, sha256_file, write_json
 from lecdsr.base.pair import Pair, is_url
-from lecdsr.download.fetch import fetch_first
+from lecdsr.download.inspect import BrokenError, Inspected, inspect
+from lecdsr.download.mirrors import download
 from lecdsr.download.settings import Settings
 from lecdsr.download.synthetic import generate
 from lecdsr.raw.layouts import find, flat, layout_of
@@ -19,75 +21,124 @@ MANIFEST = "manifest.json"
 
 
 class File(NamedTuple):
-    """One file of the raw folder."""
+    """One file of the raw folder. ``came_from``: a URL, a path, or nothing where it was there already."""
 
     name: str
     size: int
     sha256: str
+    came_from: str = ""
 
 
 def bring(pair: Pair, settings: Settings, folder: Path) -> list[File]:
     """Fill ``folder`` with the ratings and metadata of both domains.
 
-    Files that are there and match the manifest are kept; a different source starts anew.
+    Every file is recorded in the manifest as soon as it is whole, with its size and hash, and has to
+    match them ever after; one that was removed is brought again. Another source starts anew, but
+    mirrors may be added and changed: the hashes tell whether their files are the same.
 
     Raises:
-        UserError: a file cannot be found or reached, or differs from what was first brought.
+        UserError: a file cannot be found or reached, is broken, or differs from what was first brought.
     """
-    wanted = _origin(pair, settings)
-    manifest = folder / MANIFEST
-    if manifest.exists():
-        known = read_json(manifest)
-        if known.get("origin") == wanted and known.get("files"):
-            return _verify(folder, known["files"])
-        if known.get("origin") != wanted:
-            say(f"the source has changed: emptying {folder}")
-            shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Written before the first file, so that an interrupted download is never taken for one of another source.
-    write_json(manifest, {"origin": wanted, "files": []})
-    names = _bring_all(pair, settings, folder)
-    files = [File(name, (folder / name).stat().st_size, sha256_file(folder / name)) for name in names]
-    write_json(manifest, {"origin": wanted, "files": [file._asdict() for file in files]})
-    return files
+    known = _open_manifest(pair, settings, folder)
+    wanted = _wanted(pair)
+    if pair.synthetic and not all(any((folder / n).exists() for n in flat(*each)) for each in wanted):
+        generate(folder, pair.domains, settings.synthetic)
+    return [_bring_one(pair, settings, folder, known, choices, domain) for choices, domain in wanted]
+
+
+def _wanted(pair: Pair) -> list[tuple[tuple[str, ...], str]]:
+    """File names to choose from and domain of each file wanted."""
+    layout = layout_of(pair)
+    kinds = [kind for kind in (layout.ratings, layout.metadata) if kind]
+    return [(choices, domain) for domain in pair.domains for choices in kinds]
+
+
+def _open_manifest(pair: Pair, settings: Settings, folder: Path) -> dict[str, File]:
+    """Files recorded so far by their names; the folder is emptied if they came from another source."""
+    manifest, origin = folder / MANIFEST, _origin(pair, settings)
+    recorded: dict[str, Any] = read_json(manifest) if manifest.exists() else {}
+    if recorded and recorded.get("origin") != origin:
+        say(f"the source has changed: emptying {folder}")
+        shutil.rmtree(folder)
+        recorded = {}
+    if not recorded:
+        # Written before the first file, so that an interrupted download is never taken for one of another source.
+        write_json(manifest, {"origin": origin, "files": []})
+    return {file["name"]: File(**file) for file in recorded.get("files", [])}
 
 
 def _origin(pair: Pair, settings: Settings) -> dict[str, Any]:
-    origin: dict[str, Any] = {"source": list(pair.source), "release": pair.release, "domains": list(pair.domains)}
+    """What the files depend on: of mirrors only that they are some."""
+    source = "mirrors" if is_url(pair.source[0]) else list(pair.source)
+    origin: dict[str, Any] = {"source": source, "release": pair.release, "domains": list(pair.domains)}
+    if pair.custom is not None:
+        layout = layout_of(pair)
+        origin["files"] = [*layout.ratings, *layout.metadata]
     if pair.synthetic:
         origin["synthetic"] = settings.synthetic.model_dump()
     return origin
 
 
-def _verify(folder: Path, known: list[dict[str, Any]]) -> list[File]:
-    files = [File(**file) for file in known]
-    for file in files:
-        path = folder / file.name
-        if not path.is_file() or path.stat().st_size != file.size or sha256_file(path) != file.sha256:
-            raise UserError(
-                "a raw file is missing or is not the one that was first brought",
-                where=str(path),
-                do=f"restore it, or remove the folder {folder} to bring everything anew",
-            )
-    return files
+def _bring_one(
+    pair: Pair, settings: Settings, folder: Path, known: dict[str, File], choices: tuple[str, ...], domain: str
+) -> File:
+    """One file: verified if it is recorded, else taken as it lies there, copied or downloaded, and recorded."""
+    names = flat(choices, domain)
+    recorded = next((known[name] for name in names if name in known), None)
+    if recorded and (folder / recorded.name).exists():
+        _verify(folder, recorded)
+        return recorded
+    there = next((name for name in names if (folder / name).is_file()), None)
+
+    def check(path: Path, name: str) -> Inspected:
+        return inspect(path, name, settings.max_unpacked_gb)
+
+    if there is not None:
+        file = _take(folder, there, check)
+    elif is_url(pair.source[0]):
+        relative = [choice.format(domain=domain) for choice in choices]
+        name, found, url = download(pair.source, relative, folder, settings, check)
+        file = File(name, *found, came_from=url)
+    else:
+        file = _copy(Path(pair.source[0]), choices, domain, folder, check)
+    if recorded and (file.size, file.sha256) != (recorded.size, recorded.sha256):
+        (folder / file.name).unlink()
+        raise UserError(
+            "the source now has another file than the one that was first brought",
+            where=file.came_from or str(folder / file.name),
+            do=f"restore the first one to {folder}, or remove that folder to accept the new one",
+        )
+    known[file.name] = recorded or file
+    write_json(
+        folder / MANIFEST, {"origin": _origin(pair, settings), "files": [each._asdict() for each in known.values()]}
+    )
+    return known[file.name]
 
 
-def _bring_all(pair: Pair, settings: Settings, folder: Path) -> list[str]:
-    if pair.synthetic:
-        generate(folder, pair.domains, settings.synthetic)
-        return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
-    layout = layout_of(pair)
-    names = []
-    for domain in pair.domains:
-        for choices in (layout.ratings, layout.metadata):
-            if is_url(pair.source[0]):
-                names.append(_download(pair.source[0], choices, domain, folder, settings))
-            else:
-                names.append(_copy(Path(pair.source[0]), choices, domain, folder))
-    return names
+def _verify(folder: Path, file: File) -> None:
+    path = folder / file.name
+    if not path.is_file() or path.stat().st_size != file.size or sha256_file(path) != file.sha256:
+        raise UserError(
+            "a raw file is not the one that was first brought",
+            where=str(path),
+            do=f"remove it to bring it again, or remove the folder {folder} to bring everything anew",
+        )
 
 
-def _copy(source: Path, choices: tuple[str, ...], domain: str, folder: Path) -> str:
+Check = Callable[[Path, str], Inspected]
+
+
+def _take(folder: Path, name: str, check: Check) -> File:
+    """A file that was put there by hand, or made there."""
+    try:
+        return File(name, *check(folder / name, name))
+    except BrokenError as error:
+        raise UserError(
+            f"the file cannot be used: {error}", where=str(folder / name), do="remove it, or put a whole one there"
+        ) from error
+
+
+def _copy(source: Path, choices: tuple[str, ...], domain: str, folder: Path, check: Check) -> File:
     if not source.is_dir():
         raise UserError(
             "the source folder does not exist",
@@ -96,14 +147,9 @@ def _copy(source: Path, choices: tuple[str, ...], domain: str, folder: Path) -> 
         )
     path = find(source, choices, domain)
     say(f"copying {path}")
-    with atomic_path(folder / path.name) as temporary:
-        shutil.copyfile(path, temporary)
-    return path.name
-
-
-def _download(base: str, choices: tuple[str, ...], domain: str, folder: Path, settings: Settings) -> str:
-    for name in flat(choices, domain):
-        if (folder / name).is_file():  # brought before an interruption, or put there by hand
-            return name
-    relative = [choice.format(domain=domain) for choice in choices]
-    return fetch_first(base, relative, folder, settings.timeout_s, settings.attempts)
+    try:
+        with atomic_path(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+            return File(path.name, *check(temporary, path.name), came_from=str(path))
+    except BrokenError as error:
+        raise UserError(f"the file cannot be used: {error}", where=str(path), do="bring it anew") from error

@@ -13,4 +13,5 @@ class Settings(Block):
 
     timeout_s: float = Field(gt=0)
     attempts: int = Field(ge=1)
+    max_unpacked_gb: float = Field(gt=0)
     synthetic: synthetic.Settings
