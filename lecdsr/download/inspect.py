@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lecdsr.base.errors import UserError
+from lecdsr.raw.lines import LONGEST_LINE
 
 BLOCK = 1 << 20
 GZIP = 31  # window bits of zlib for a gzip header
@@ -28,10 +29,11 @@ def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
     """Read ``path`` once; unpack it, and throw away what comes out, if ``name`` says that it is gzipped.
 
     Raises:
-        BrokenError: the gzip is cut short or corrupt.
+        BrokenError: the gzip is cut short or corrupt, or a CSV has a line that no reader would take.
         UserError: it unpacks to more than ``max_unpacked_gb``.
     """
-    unpacking = _Unpacking(name, max_unpacked_gb) if name.endswith(".gz") else None
+    lines = _Lines() if ".csv" in name else None
+    unpacking = _Unpacking(name, max_unpacked_gb, lines) if name.endswith(".gz") else None
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
@@ -39,16 +41,33 @@ def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
             size += len(block)
             if unpacking is not None:
                 unpacking.feed(block)
+            elif lines is not None:
+                lines.feed(block)
     if unpacking is not None:
         unpacking.close()
     return Inspected(size, digest.hexdigest())
 
 
+class _Lines:
+    """Refuses a line so long that DuckDB's reader of CSV files would pass over it without a word."""
+
+    def __init__(self) -> None:
+        self.open = 0  # bytes since the last end of a line
+
+    def feed(self, piece: bytes) -> None:
+        ended = piece.rfind(b"\n")
+        # A line that begins and ends inside a piece is no longer than the piece.
+        first = piece.find(b"\n") if ended >= 0 else len(piece)
+        if self.open + first > LONGEST_LINE:
+            raise BrokenError(f"it has a line of more than {LONGEST_LINE:,} bytes")
+        self.open = len(piece) - ended - 1 if ended >= 0 else self.open + len(piece)
+
+
 class _Unpacking:
     """Counts the unpacked bytes of a gzip, of one or several members, a megabyte at a time."""
 
-    def __init__(self, name: str, max_gb: float) -> None:
-        self.name, self.max_gb, self.unpacked = name, max_gb, 0
+    def __init__(self, name: str, max_gb: float, lines: _Lines | None) -> None:
+        self.name, self.max_gb, self.lines, self.unpacked = name, max_gb, lines, 0
         self.member = zlib.decompressobj(GZIP)
         self.begun = False
 
@@ -72,6 +91,8 @@ class _Unpacking:
 
     def _count(self, piece: bytes) -> None:
         self.unpacked += len(piece)
+        if self.lines is not None:
+            self.lines.feed(piece)
         if self.unpacked > self.max_gb * 1e9:
             raise UserError(
                 f"the file unpacks to more than {self.max_gb:g} GB",

@@ -105,10 +105,13 @@ def _csv(path: Path, layout: Layout) -> Source:
 
 
 def scan_csv(path: Path, layout: Layout) -> str:
-    """SQL of the columns of a CSV of ratings as they stand in the file."""
+    """SQL of the columns of a CSV of ratings as they stand in the file.
+
+    No release quotes anything; were quotes read, one of them unbalanced would swallow what follows.
+    """
     columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
     return f"""read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
-        delim = ',', quote = '"', escape = '"', nullstr = '',
+        delim = ',', quote = '', escape = '', nullstr = '',
         store_rejects = true, rejects_limit = {MOST_REJECTED})"""
 
 

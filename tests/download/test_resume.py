@@ -312,6 +312,18 @@ def test_what_is_no_whole_gzip_is_broken(tmp_path, content):
         inspect(path, NAME, 1)
 
 
+@pytest.mark.parametrize("name", ["A.csv", "A.csv.gz"])
+@pytest.mark.parametrize("length", [1 << 24, (1 << 24) + 1])
+def test_a_csv_line_that_its_reader_would_pass_over_is_refused(tmp_path, name, length):
+    content = b"i1,u1,5.0,1000\n" + b"a" * length + b"\ni2,u2,5.0,1000\n"
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    if length <= 1 << 24:
+        inspect(tmp_path / name, name, 1)
+    else:
+        with pytest.raises(BrokenError, match="line of more than"):
+            inspect(tmp_path / name, name, 1)
+
+
 # A real process, killed again and again
 
 CHILD = """

@@ -12,9 +12,10 @@ import duckdb
 import pytest
 
 from lecdsr.base.errors import UserError
+from lecdsr.raw.aside import Aside
 from lecdsr.raw.layouts import LAYOUTS, find
-from lecdsr.raw.metadata import read_metadata
-from lecdsr.raw.ratings import read_ratings
+from lecdsr.raw.metadata import Reading, records_of_lines
+from lecdsr.raw.ratings import create_ratings, read_ratings
 from lecdsr.raw.text import clean
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "raw-samples"
@@ -28,13 +29,20 @@ def db():
 
 
 def ratings(db, path, release):
+    create_ratings(db, "r")
     aside = read_ratings(db, path, LAYOUTS[release], "r")
-    return db.execute("SELECT asin, reviewer, rating, time FROM r ORDER BY row").fetchall(), aside
+    rows = db.execute("SELECT asin, reviewer, rating, time FROM r ORDER BY row").fetchall()
+    db.execute("DROP TABLE r")
+    return rows, aside
 
 
-def metadata(db, path, release, asins):
-    db.execute("CREATE OR REPLACE TABLE kept AS SELECT unnest($1) AS asin", [sorted(set(asins))])
-    return read_metadata(db, path, LAYOUTS[release], "kept", 2000)
+def metadata(path, release, asins):
+    """Items by ASIN, malformed lines, repeated lines."""
+    wanted = {asin: number for number, asin in enumerate(sorted(set(asins)))}
+    aside = Aside(path)
+    reading = Reading(wanted, 2000, aside)
+    found = dict(reading.items(records_of_lines(path, LAYOUTS[release], aside)))
+    return {asin: found[number] for asin, number in wanted.items() if number in found}, aside, reading.repeated
 
 
 @needs_samples
@@ -50,12 +58,12 @@ def test_sample_reviews_equal_a_plain_reader(db):
 
 
 @needs_samples
-def test_sample_metadata_without_loss(db):
+def test_sample_metadata_without_loss():
     """Every product of the sample is read; every oddity it has is accounted for."""
     path = find(SAMPLES, LAYOUTS[2018].metadata, "Gift_Cards")
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = {row["asin"]: row for row in map(json.loads, lines)}
-    items, aside, repeated = metadata(db, path, 2018, rows)
+    items, aside, repeated = metadata(path, 2018, rows)
     assert (len(items), aside.total, aside.bad, repeated) == (1547, 1547, 0, 0)
     # rank is a list or a string, and no column of ours: both kinds of line are read.
     assert Counter(type(row["rank"]).__name__ for row in rows.values()) == {"str": 827, "list": 720}
@@ -89,7 +97,7 @@ def test_ratings_of_three_releases_are_one_table(db, tmp_path):
         assert aside.bad == 0
 
 
-def test_metadata_of_three_releases_are_one_table(db, tmp_path):
+def test_metadata_of_three_releases_are_one_table(tmp_path):
     old = {"asin": "i1", "title": 'It\'s "5"', "brand": "B", "categories": [["Food", "Tea"]], "description": "D"}
     with gzip.open(tmp_path / "meta_A.json.gz", "wt") as file:
         file.write(f"{old}\n")
@@ -101,7 +109,7 @@ def test_metadata_of_three_releases_are_one_table(db, tmp_path):
         file.write(json.dumps(new) + "\n")
     assert ast.literal_eval(str(old)) == old
     for release, domain in ((2014, "A"), (2018, "B"), (2023, "C")):
-        items, aside, _ = metadata(db, find(tmp_path, LAYOUTS[release].metadata, domain), release, ["i1"])
+        items, aside, _ = metadata(find(tmp_path, LAYOUTS[release].metadata, domain), release, ["i1"])
         assert items == {"i1": ('It\'s "5"', "B", ["Food", "Tea"], "D")}
         assert aside.bad == 0
 
@@ -121,7 +129,7 @@ def test_malformed_ratings_are_set_aside(db, tmp_path):
     aside.check(tmp_path / "aside", 0.9)
 
 
-def test_malformed_metadata_is_set_aside_and_the_first_title_counts(db, tmp_path):
+def test_malformed_metadata_is_set_aside_and_the_first_title_counts(tmp_path):
     lines = [
         '{"asin": "i1", "title": ""}',
         '{"asin": "i1", "title": "right"}',
@@ -132,17 +140,17 @@ def test_malformed_metadata_is_set_aside_and_the_first_title_counts(db, tmp_path
         "[1, 2]",
     ]
     (tmp_path / "meta_A.json").write_text("\n".join(lines) + "\n")
-    items, aside, repeated = metadata(db, tmp_path / "meta_A.json", 2018, ["i1", "i2", "i3"])
+    items, aside, repeated = metadata(tmp_path / "meta_A.json", 2018, ["i1", "i2", "i3"])
     assert items["i1"].title == "right"
     assert items["i3"] == ("", "", ["A", "B"], "")
     assert "i2" not in items
     assert (aside.total, aside.bad, repeated) == (7, 3, 2)
 
 
-def test_python_metadata_is_never_evaluated(db, tmp_path):
+def test_python_metadata_is_never_evaluated(tmp_path):
     witness = tmp_path / "witness"
     (tmp_path / "meta_A.json").write_text(f"{{'asin': 'i1', 'title': open({str(witness)!r}, 'w').write('x')}}\n")
-    items, aside, _ = metadata(db, tmp_path / "meta_A.json", 2014, ["i1"])
+    items, aside, _ = metadata(tmp_path / "meta_A.json", 2014, ["i1"])
     assert not witness.exists()
     assert items == {}
     assert aside.bad == 1
@@ -152,7 +160,7 @@ def test_truncated_gzip_is_a_clear_error(db, tmp_path):
     whole = gzip.compress("".join(f"i{n},u{n},5.0,1000\n" for n in range(50_000)).encode())
     (tmp_path / "A.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cannot be read"):
-        read_ratings(db, tmp_path / "A.csv.gz", LAYOUTS[2018], "r")
+        ratings(db, tmp_path / "A.csv.gz", 2018)
 
 
 def test_missing_domain_names_the_files_that_are_there(tmp_path):
@@ -165,6 +173,7 @@ def test_row_numbers_follow_the_file(db, tmp_path):
     rows = [(f"i{n % 7}", f"u{n}", "5.0", str(n)) for n in range(20_000)]
     with open(tmp_path / "A.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
+    create_ratings(db, "r")
     read_ratings(db, tmp_path / "A.csv", LAYOUTS[2018], "r")
     assert db.execute("SELECT count(*) FROM r WHERE row <> time").fetchone() == (0,)
 
