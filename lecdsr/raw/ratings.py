@@ -31,6 +31,8 @@ def read_ratings(db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, tabl
         source = _reviews(path, layout) if ".json" in path.name else _csv(path, layout)
     try:
         return insert(db, path, source, table, domain, layout.last_time)
+    except duckdb.OutOfMemoryException:
+        raise  # no fault of the file
     except duckdb.Error as error:
         raise unreadable(path, error) from error
 

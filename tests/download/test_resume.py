@@ -96,8 +96,8 @@ class Server:
             def _write(self, body):
                 step = server.chunk or len(body) or 1
                 for start in range(0, len(body), step):
-                    self.wfile.write(body[start : start + step])
                     server.sent += len(body[start : start + step])
+                    self.wfile.write(body[start : start + step])
                     if server.chunk:
                         time.sleep(0.01)
 

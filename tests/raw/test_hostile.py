@@ -38,7 +38,6 @@ def db():
         "i2,u2,inf,1000",
         ",u2,5.0,1000",
         "i2,,5.0,1000",
-        '"i2,u2,5.0,1000',  # a quote that never ends must not swallow what follows
     ],
 )
 def test_a_bad_line_of_ratings_is_counted_and_its_neighbours_are_read(db, tmp_path, line):
@@ -54,9 +53,9 @@ def test_a_bad_line_of_ratings_is_counted_and_its_neighbours_are_read(db, tmp_pa
 )
 def test_odd_ids_are_read_as_they_are(db, tmp_path, name):
     path = tmp_path / "A.csv"
-    path.write_text(f"{GOOD}{name},{name},4.0,2000\n", encoding="utf-8")
+    path.write_text(f"{GOOD}{name},{name},4.0,2000\n{GOOD}", encoding="utf-8")
     found, aside = ratings(db, path, 2018)
-    assert (found[1:], aside.bad) == ([(name, name, 4.0, 2000)], 0)
+    assert (found[1:], aside.bad) == ([(name, name, 4.0, 2000), ("i1", "u1", 5.0, 1000)], 0)
 
 
 @pytest.mark.parametrize("spoilt", [b"i2,u\x002,5.0,1000\n", b"i2,u\xff\xfe,5.0,1000\n"], ids=["NUL", "not UTF-8"])

@@ -1,0 +1,131 @@
+"""No interaction at or after a cut reaches a prompt, a vector or a training batch."""
+
+import gzip
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from lecdsr.base.files import read_table
+from lecdsr.base.pair import Pair
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
+from lecdsr.prompts import Settings as Prompts
+from lecdsr.prompts import write_questions
+from lecdsr.ranking.histories import Gatherer, from_tables, prefix_samples, sequence_samples
+from lecdsr.sequences.build import build
+from tests.sequences.test_build import settings
+
+PAIR = Pair(name="small", domains=("Tea", "Cups"), release=2018, source="here")
+FIRST_DAY = 10_000
+SPLITS = ("leave_one_out", "ratio_windows", "temporal")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Every interaction has an item of its own, whose title names it: a leak cannot hide."""
+    chance, folder = random.Random(5), tmp_path / "raw"
+    folder.mkdir()
+    rows, titles = {"Tea": [], "Cups": []}, {"Tea": [], "Cups": []}
+    for user in range(30):
+        for place in range(chance.randrange(8, 30)):
+            # The last ten users are of one domain; days are tied now and then.
+            domain = "Tea" if user >= 20 else ("Tea", "Cups")[(user + place) % 2]
+            asin, day = f"I{user:02}x{place:02}", FIRST_DAY + user % 7 + 3 * (place // 2)
+            rows[domain].append(f"{asin},U{user:02},5.0,{day * SECONDS_PER_DAY}\n")
+            titles[domain].append({"asin": asin, "title": f"only {asin} day {day}"})
+    for domain in rows:
+        chance.shuffle(rows[domain])
+        (folder / f"{domain}.csv").write_text("".join(rows[domain]))
+        with gzip.open(folder / f"meta_{domain}.json.gz", "wt") as file:
+            file.writelines(json.dumps(line) + "\n" for line in titles[domain])
+    return folder
+
+
+class Made:
+    """The tables of one build, and by a plain rule which rows lie at or after a cut."""
+
+    def __init__(self, raw, folder, split, overlap):
+        chosen = settings(split=split, overlap=overlap, min_history=2, min_user_total=5, min_window=3)
+        self.facts = build(PAIR, chosen, raw, folder, folder / "aside")
+        schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
+        for name, schema in schemas.items():
+            setattr(self, name, read_table(folder / f"{name}.parquet", schema))
+        self.split, self.overlap = split, overlap
+        self.user, self.time = (self.interactions[name].to_numpy() for name in ("user", "time"))
+
+    def forbidden(self):
+        """Rows that nothing but evaluation may see."""
+        if self.split == "temporal":
+            part = self.interactions["split"].to_numpy()
+            return self.time >= self.time[part != TRAIN].min()
+        late = np.zeros(len(self.user), np.bool_)
+        n_x, n_y = (self.users[name].to_numpy() for name in ("n_x", "n_y"))
+        for user in range(len(self.users)):
+            rows = np.flatnonzero(self.user == user)
+            if self.overlap == "prefer" and min(n_x[user], n_y[user]) == 0:
+                continue  # in training whole
+            kept = len(rows) - 2 if self.split == "leave_one_out" else int(round(len(rows) * 0.8, 9) // 1)
+            late[rows[kept:]] = True
+        return late
+
+    def questions(self, profile_from):
+        instruction = {"profile_instruction": "Describe.", "description_instruction": "Describe."}
+        chosen = Prompts(
+            profiles=True, descriptions=False, profile_from=profile_from, history_length=50, model="m",
+            temperature=0.0, max_tokens=9, resample=0, **instruction,
+        )  # fmt: skip
+        return write_questions(self.items, self.users, self.interactions, self.windows, PAIR.domains, chosen).table
+
+    def leaks(self, windows=None):
+        """Forbidden items in prompts, in training batches, and in what counts as seen in training."""
+        item = self.interactions["item"].to_numpy()
+        late = set(item[self.forbidden()].tolist())
+        asin = self.items["asin"].to_pylist()
+        found = set()
+        for profile_from in ("training", "before_first_target"):
+            bodies = "\n".join(self.questions(profile_from)["body"].to_pylist())
+            found |= {("prompt", i) for i in late if asin[i] in bodies}
+        for i in self._in_batches() & late:
+            found.add(("batch", i))
+        counts = self.items["train_count"].to_numpy()
+        return found | {("count", i) for i in late if counts[i]}
+
+    def _in_batches(self):
+        """Every item that the tensors of training batches hold, as history or as target."""
+        sequences = from_tables(self.interactions, self.windows)
+        training = sequences.of_split(TRAIN)
+        n_x = int((self.items["domain"].to_numpy() == 0).sum())
+        gatherer = Gatherer(sequences, 50, n_x, len(self.items), torch.device("cpu"))
+        one = gatherer.prefixes(prefix_samples(training))
+        many = gatherer.sequences(sequence_samples(training, 50))
+        tensors = (one.histories.sequence, one.target, many.histories.sequence, many.targets)
+        return {item for tensor in tensors for item in tensor.flatten().tolist()} - {len(self.items)}
+
+
+@pytest.mark.parametrize("overlap", ["only", "prefer", "all"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_nothing_at_or_after_a_cut_is_seen(raw, tmp_path, split, overlap):
+    made = Made(raw, tmp_path / "out", split, overlap)
+    assert made.forbidden().any()
+    assert made._in_batches()
+    assert made.leaks() == set()
+    assert made.facts["one_domain_share"] == (0 if overlap == "only" else pytest.approx(1 / 3))
+    later = made.facts["training_later_than_test_share"]
+    assert later == 0 if split == "temporal" else later > 0 or split == "ratio_windows"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_check_sees_a_leak(raw, tmp_path, split):
+    made = Made(raw, tmp_path / "out", split, "only")
+    part = made.interactions["split"].to_numpy().copy()
+    part[part == VALID] = TRAIN
+    place = made.interactions.schema.get_field_index("split")
+    made.interactions = made.interactions.set_column(place, "split", [part])
+    if split != "temporal":  # whose rule is read from the splits themselves
+        assert {kind for kind, _ in made.leaks()} == {"prompt"}
+    windows = made.windows["split"].to_numpy().copy()
+    windows[windows == TEST] = TRAIN
+    made.windows = made.windows.set_column(0, "split", [windows])
+    assert "batch" in {kind for kind, _ in made.leaks()}
