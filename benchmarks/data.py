@@ -1,9 +1,10 @@
 """Raw files to sequences: against DuckDB merely scanning the same files, and against plain pandas.
 
-Generates a pair whose users are all of both domains, the hardest case: nothing is dropped before the
-k-core. Every step is measured in a process of its own, one after another: wall time, processor time and
-peak memory. `--full` takes 50 million ratings and 5 million metadata lines (4 GB of disk, about ten
-minutes). `--folder` keeps the generated files for the next time.
+Generates a pair as real ones are: `--shared` of the ratings (0.4) come from users of both domains, the
+others from users of one domain with a few ratings each, whom `overlap: only` drops. With `--shared 1`
+nothing is dropped before the k-core, the hardest case. Every step is measured in a process of its own, one
+after another: wall time, processor time and peak memory. `--full` takes 50 million ratings and 5 million
+metadata lines (4 GB of disk, about ten minutes). `--folder` keeps the generated files for the next time.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 from rich.table import Table
 
 from benchmarks.plain.sequences import prepare
 from lecdsr.base.console import console, say
 from lecdsr.base.pair import Pair
 from lecdsr.base.paths import enter_repository
+from lecdsr.base.schemas import SECONDS_PER_DAY
 from lecdsr.base.settings import load_block
 from lecdsr.download.synthetic import Settings as Synthetic
 from lecdsr.download.synthetic import generate
@@ -39,10 +45,14 @@ from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 
 DOMAINS = ("A", "B")
-MEAN_LENGTH = 12
+MEAN_LENGTH = 20
 FULL = 50_000_000
 # Fewer than generated: one rating in a hundred stands in its file twice.
 TWICE = 1.01
+# Ratings of users of one domain that are made at once.
+CHUNK = 1_000_000
+# The generator mixes malformed lines in.
+_LENIENT = csv.ParseOptions(invalid_row_handler=lambda _: "skip")
 
 
 class Cost(NamedTuple):
@@ -107,24 +117,42 @@ def plain(raw: Path, settings: Settings, folder: Path) -> dict[str, int]:
     return prepare(raw, DOMAINS, settings, folder)
 
 
-def make(folder: Path, ratings: int) -> Path:
+def make(folder: Path, ratings: int, shared: float) -> Path:
     """Generate a pair of that many ratings and a tenth as many items, gzipped, unless it is there."""
-    raw, note = folder / f"raw-{ratings}", folder / f"raw-{ratings}.json"
+    raw = folder / f"raw-{ratings}-{shared:g}"
+    note = raw.with_suffix(".json")
     if note.exists():
         return raw
     shutil.rmtree(raw, ignore_errors=True)
     raw.mkdir(parents=True)
     say(f"generating {ratings:,} ratings and {ratings // 10:,} items")
     items = ratings // 20
-    users = round(ratings / TWICE / MEAN_LENGTH)
+    users = round(ratings * shared / TWICE / MEAN_LENGTH)
     sizes = {"users": users, "items_x": items, "items_y": items, "interactions_per_user": MEAN_LENGTH}
     generate(raw, DOMAINS, Synthetic(seed=7, bad_lines=3, **sizes))
-    for name in DOMAINS:
-        with open(raw / f"{name}.csv", "rb") as plain_file, gzip.open(raw / f"{name}.csv.gz", "wb", 4) as packed:
-            shutil.copyfileobj(plain_file, packed, 1 << 20)
-        (raw / f"{name}.csv").unlink()
+    for code, name in enumerate(DOMAINS):
+        plain_path = raw / f"{name}.csv"
+        with gzip.open(raw / f"{name}.csv.gz", "wb", 4) as packed:
+            with open(plain_path, "rb") as file:
+                shutil.copyfileobj(file, packed, 1 << 20)
+            for lines in _one_domain(plain_path, code, round(ratings * (1 - shared) / 2)):
+                packed.write(lines)
+        plain_path.unlink()
     note.write_text(json.dumps(sizes))
     return raw
+
+
+def _one_domain(path: Path, domain: int, ratings: int) -> Iterator[bytes]:
+    """Rating lines of users of one domain, of 2.5 each on average: items of the file's own lines, drawn anew."""
+    lines = csv.read_csv(path, csv.ReadOptions(column_names=["asin", "reviewer", "rating", "time"]), _LENIENT)
+    rng = np.random.default_rng([domain, ratings])
+    for start in range(0, ratings, CHUNK):
+        rows = min(CHUNK, ratings - start)
+        drawn = lines["asin"].combine_chunks().take(pa.array(rng.integers(len(lines), size=rows)))
+        user = pc.cast(pa.array(2 * rng.integers(max(int(ratings / 2.5), 1), size=rows) + domain), pa.string())
+        user = pc.binary_join_element_wise("Z", pc.utf8_lpad(user, 12, "0"), "")
+        day = pc.cast(pa.array(rng.integers(16_071, 17_804, rows) * SECONDS_PER_DAY), pa.string())
+        yield ("\n".join(pc.binary_join_element_wise(drawn, user, "5.0", day, ",").to_pylist()) + "\n").encode()
 
 
 def same(one: Path, other: Path) -> None:
@@ -145,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=int, default=2_000_000, help="ratings of the pair that is scanned")
     parser.add_argument("--pandas-ratings", type=int, default=2_000_000, help="ratings of the pair for pandas; 0: none")
+    parser.add_argument("--shared", type=float, default=0.4, help="share of ratings from users of both domains")
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} ratings")
     parser.add_argument("--folder", type=Path, help="where the files go; a temporary folder by default")
     arguments = parser.parse_args()
@@ -156,14 +185,14 @@ def main() -> None:
         table = Table(
             "step", "wall s", "CPU s", "peak GB", "ratio", title="Raw files to sequences", title_justify="left"
         )
-        _against_scan(table, folder, FULL if arguments.full else arguments.ratings, settings)
+        _against_scan(table, folder, FULL if arguments.full else arguments.ratings, arguments.shared, settings)
         if arguments.pandas_ratings:
-            _against_pandas(table, folder, arguments.pandas_ratings, settings)
+            _against_pandas(table, folder, arguments.pandas_ratings, arguments.shared, settings)
         console.print(table)
 
 
-def _against_scan(table: Table, folder: Path, ratings: int, settings: Settings) -> None:
-    raw = make(folder, ratings)
+def _against_scan(table: Table, folder: Path, ratings: int, shared: float, settings: Settings) -> None:
+    raw = make(folder, ratings, shared)
     scanned = measure(scan, raw)
     built = measure(ours, raw, settings, folder / "ours")
     say(f"read: {scanned.result}; left: {built.result}")
@@ -171,8 +200,8 @@ def _against_scan(table: Table, folder: Path, ratings: int, settings: Settings) 
     _row(table, "lecdsr makes their sequences", built, f"{built.wall / scanned.wall:.2f} × the scan")
 
 
-def _against_pandas(table: Table, folder: Path, ratings: int, settings: Settings) -> None:
-    raw = make(folder, ratings)
+def _against_pandas(table: Table, folder: Path, ratings: int, shared: float, settings: Settings) -> None:
+    raw = make(folder, ratings, shared)
     built = measure(ours, raw, settings, folder / "ours")
     pandas = measure(plain, raw, settings, folder / "plain")
     say(f"left: {built.result}")

@@ -63,18 +63,24 @@ def _core(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def _texts(raw: Path, domains: tuple[str, str], items: pd.DataFrame, length: int) -> pd.DataFrame:
-    kept = set(zip(items["domain"], items["asin"], strict=True))
-    found = []
-    for code, name in enumerate(domains):
-        with gzip.open(raw / f"meta_{name}.json.gz", "rt", encoding="utf-8") as file:
-            for line in file:
-                try:
-                    fields = json.loads(line)
-                except ValueError:
-                    continue
-                if (code, fields.get("asin")) in kept:
-                    found.append({"domain": code, "asin": fields["asin"], **to_item(fields, length)._asdict()})
-    texts = pd.DataFrame(found)
+    """The whole metadata as a table, as the data set's own page loads it; then what is wanted of it."""
+    metadata = pd.concat([_metadata(raw / f"meta_{name}.json.gz", code) for code, name in enumerate(domains)])
+    metadata = metadata.merge(items[["domain", "asin"]], on=["domain", "asin"])
+    metadata = metadata.replace({float("nan"): None})
+    texts = pd.DataFrame([to_item(fields, length)._asdict() for fields in metadata.to_dict("records")])
+    texts[["domain", "asin"]] = metadata[["domain", "asin"]].to_numpy()
+    texts["domain"] = texts["domain"].astype(int)
     texts["untitled"] = texts["title"] == ""
     texts = texts.sort_values("untitled", kind="stable").drop_duplicates(["domain", "asin"])
     return texts.drop(columns="untitled")
+
+
+def _metadata(path: Path, domain: int) -> pd.DataFrame:
+    lines = []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+    return pd.DataFrame(lines).assign(domain=domain)

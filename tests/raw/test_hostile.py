@@ -141,7 +141,7 @@ with duckdb.connect(config={"memory_limit": "500MB"}) as db:
             found, aside = ratings(db, path, 2018)
             good = len(found)
         print(good, aside.bad, end=" ")
-    except UserError as error:
+    except (UserError, duckdb.OutOfMemoryException):  # the latter is made the former where the stage connects
         print("error", "error", end=" ")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
