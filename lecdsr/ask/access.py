@@ -15,6 +15,7 @@ KEY = "OPENAI_API_KEY"
 BASE_URL = "OPENAI_BASE_URL"
 CONCURRENCY = "LECDSR_LLM_CONCURRENCY"
 MAX_REQUESTS = "LECDSR_LLM_MAX_REQUESTS"
+MAX_COST = "LECDSR_LLM_MAX_COST"
 TIMEOUT = "LECDSR_LLM_TIMEOUT_S"
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -32,8 +33,9 @@ class Access:
 
     base_url: str = field(repr=False)  # may carry a password
     key: str = field(repr=False)
-    concurrency: int = 8
+    concurrency: int = 16
     max_requests: int | None = None
+    max_cost: float | None = None  # US dollars
     timeout_s: float = 120.0
 
     @property
@@ -59,8 +61,9 @@ def read_access(environment: Mapping[str, str]) -> Access:
     return Access(
         base_url=base_url,
         key=_read_key(environment, base_url),
-        concurrency=_number(environment, CONCURRENCY, int, 8, least=1),
+        concurrency=_number(environment, CONCURRENCY, int, 16, least=1),
         max_requests=_number(environment, MAX_REQUESTS, int, -1, least=0) if environment.get(MAX_REQUESTS) else None,
+        max_cost=_number(environment, MAX_COST, float, -1, least=0) if environment.get(MAX_COST) else None,
         timeout_s=_number(environment, TIMEOUT, float, 120.0, least=0.01),
     )
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import pyarrow as pa
 
+from lecdsr.ask.claims import Claims
 from lecdsr.ask.seam import Answer, Failure, Outcome, Provider, Question, Usage
 from lecdsr.ask.store import Store
-from lecdsr.base.console import progress_bar, warn
+from lecdsr.base.console import progress_bar, say, warn
 from lecdsr.base.errors import UserError
 from lecdsr.base.requests import model_of
 from lecdsr.base.schemas import ANSWERS
+
+# Few enough that two runs started together share the work, many enough that claiming costs little.
+_CLAIMED_AT_ONCE = 128
+_LOOK_EVERY_S = 1.0
+_SAY_EVERY_S = 60.0
 
 
 @dataclass
@@ -50,9 +58,12 @@ def ask(questions: pa.Table, provider: Provider, store: Store | None = None) -> 
         for key, answer in store.answers(list(dict.fromkeys(questions["key"].to_pylist()))):
             asked.know(key, answer)
         asked.from_store = len(asked.texts)
-    missing = _count_missing(questions, asked.texts)
-    if missing:
-        _ask_missing(_unanswered(questions, frozenset(asked.texts)), missing, provider, store, asked)
+    missing = _missing(questions, asked)
+    if missing and store is None:
+        for outcomes in _watched(provider, _rows(questions, missing), len(missing), asked):
+            _record(outcomes, asked)
+    elif store is not None:
+        _ask_missing(questions, missing, provider, store, asked)
     return asked
 
 
@@ -108,42 +119,90 @@ def check_failures(answers: pa.Table, asked: Asked, most: float) -> None:
     )
 
 
-def _count_missing(questions: pa.Table, texts: dict[str, str]) -> int:
-    return len({key for key in questions["key"].to_pylist() if key not in texts})
+def _missing(questions: pa.Table, asked: Asked) -> set[str]:
+    return {key for key in questions["key"].to_pylist() if key not in asked.texts and key not in asked.reasons}
 
 
-def _unanswered(questions: pa.Table, known: frozenset[str]) -> Iterator[Question]:
-    """Every key that is not known, once; a batch of rows at a time is held as Python text."""
+def _rows(questions: pa.Table, wanted: set[str]) -> Iterator[Question]:
+    """Every wanted key, once; a batch of rows at a time is held as Python text."""
     seen: set[str] = set()
     for batch in questions.select(["kind", "key", "body", "facts"]).to_batches(max_chunksize=1024):
         for kind, key, body, facts in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if key not in known and key not in seen:
+            if key in wanted and key not in seen:
                 seen.add(key)
                 yield Question(kind, key, body, facts)
 
 
-def _ask_missing(
-    questions: Iterator[Question], total: int, provider: Provider, store: Store | None, asked: Asked
-) -> None:
+def _ask_missing(questions: pa.Table, missing: set[str], provider: Provider, store: Store, asked: Asked) -> None:
+    """Ask what is missing and no other run is asking; then wait for what the others do with the rest."""
+    claims, started = Claims(store), time.time()
     try:
-        with progress_bar() as bar:
-            task = bar.add_task(provider.title, total=total, note="")
-            for question, outcome in provider.answer(questions):
-                _record(question, outcome, store, asked)
-                bar.update(task, advance=1, note=f"{len(asked.reasons)} failed" if asked.reasons else "")
+        while missing:
+            mine = _claimed(_rows(questions, missing), claims)
+            for outcomes in _watched(provider, mine, len(missing), asked):
+                if outcomes:
+                    store.put(outcomes)
+                    _record(outcomes, asked)
+                claims.renew()
+            missing = _missing(questions, asked)
+            if missing:
+                _learn_from_others(missing, store, asked, started)
+                missing = _missing(questions, asked)
     except UserError:
-        if store is not None:
-            warn(f"{len(asked.texts) - asked.from_store:,} new answers of this run are kept in {store.path}")
+        bought = len(asked.texts) - asked.from_store
+        warn(f"{bought:,} new answers of this run are kept in {store.path}")
         raise
+    finally:
+        store.if_open(claims.release)
 
 
-def _record(question: Question, outcome: Outcome, store: Store | None, asked: Asked) -> None:
-    if isinstance(outcome, Answer):
-        if store is not None:
-            store.put(question, outcome)
-        asked.know(question.key, outcome)
-    else:
-        if store is not None:
-            store.fail(question, outcome)
-        asked.reasons[question.key] = outcome
-    asked.usage_now += outcome.usage
+def _claimed(questions: Iterator[Question], claims: Claims) -> Iterator[Question]:
+    """Those of the questions that no other run has claimed, claimed for this one."""
+    while chunk := list(islice(questions, _CLAIMED_AT_ONCE)):
+        ours = claims.take([question.key for question in chunk])
+        yield from (question for question in chunk if question.key in ours)
+
+
+def _learn_from_others(missing: set[str], store: Store, asked: Asked, started: float) -> None:
+    """Take over what other runs were answered, or told no, since this one began; look once a second."""
+    time.sleep(_LOOK_EVERY_S)
+    for key, answer in store.answers(sorted(missing)):
+        asked.know(key, answer)
+        asked.from_store += 1
+    for key, failure in store.failures(since=started):
+        if key in missing and key not in asked.texts:
+            asked.reasons[key] = failure
+
+
+def _watched(
+    provider: Provider, questions: Iterator[Question], total: int, asked: Asked
+) -> Iterator[list[tuple[Question, Outcome]]]:
+    """The outcomes of the provider behind a live line; where there is no terminal, a line a minute."""
+    began = said = time.monotonic()
+    done = 0
+    with progress_bar() as bar:
+        task = bar.add_task(provider.title, total=total, note="")
+        for outcomes in provider.answer(questions):
+            yield outcomes
+            done += len(outcomes)
+            now = time.monotonic()
+            note = _note(asked, provider.spent, done / max(now - began, 1e-9))
+            bar.update(task, advance=len(outcomes), note=note)
+            if bar.disable and now - said >= _SAY_EVERY_S:
+                said = now
+                left = (total - done) * (now - began) / max(done, 1)
+                say(f"{provider.title}: {done:,} of {total:,}, {note}, {left / 60:,.0f} min left")
+
+
+def _note(asked: Asked, spent: float, rate: float) -> str:
+    parts = [f"{rate:.1f}/s", f"{len(asked.reasons):,} failed"]
+    return ", ".join([*parts, f"{spent:.4f} USD"] if spent else parts)
+
+
+def _record(outcomes: list[tuple[Question, Outcome]], asked: Asked) -> None:
+    for question, outcome in outcomes:
+        if isinstance(outcome, Answer):
+            asked.know(question.key, outcome)
+        else:
+            asked.reasons[question.key] = outcome
+        asked.usage_now += outcome.usage

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
+from collections import deque
 
-from lecdsr.ask.access import MAX_REQUESTS
-from lecdsr.ask.verdict import KEPT
-from lecdsr.base.errors import UserError
+from lecdsr.ask.budget import Budget
+
+# A timer may fire a little before its moment by the clock; without this its pause would never end.
+_TICK_S = 0.005
 
 
 class Stopped(Exception):
@@ -18,97 +20,116 @@ class Gate:
     """Admits requests: additive increase up to ``most``, halving when the server is overrun.
 
     It begins with a single request, so that a wrong key or an empty account is met once and not
-    ``most`` times.
+    ``most`` times. All methods but :meth:`shut_from_outside` belong to the event loop's thread.
     """
 
-    def __init__(self, most: int, max_requests: int | None) -> None:
-        self._most, self._max_requests = most, max_requests
+    def __init__(self, most: int, budget: Budget) -> None:
+        self._most, self.budget = most, budget
         self._limit = 1.0
-        self._in_flight = self._requests = 0
+        self._in_flight = 0
         self._open_at = 0.0  # moment before which nothing is sent
         self._halved_at = -1.0
         self._stop: BaseException | None = None
-        self._changed = threading.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._resting: set[asyncio.Future[None]] = set()
+        self._loop = asyncio.get_running_loop()
 
     @property
     def stop_reason(self) -> BaseException | None:
         """Why the gate was shut; None while it is open."""
         return self._stop
 
-    def enter(self) -> float:
-        """Wait for a place; return the moment of sending. Every call is paired with :meth:`leave`.
+    async def enter(self, worst: float) -> float:
+        """Wait for a place and reserve ``worst`` dollars; return the moment of sending.
+
+        Every call is paired with :meth:`leave`.
 
         Raises:
-            Stopped: the gate is shut, or the cap on requests is reached.
+            Stopped: the gate is shut, or a cap is reached.
         """
-        with self._changed:
-            while self._stop is None and (wait := self._wait()) != 0:
-                self._changed.wait(wait)
-            if self._stop is None and self._requests == self._max_requests:
-                self._shut(_cap_reached(self._requests))
-            if self._stop is not None:
-                raise Stopped
-            self._in_flight += 1
-            self._requests += 1
-            return time.monotonic()
+        while not self._admits(worst):
+            place: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append(place)
+            await place
+        self._in_flight += 1
+        self.budget.reserve(worst)
+        return time.monotonic()
 
-    def leave(self) -> None:
-        """Give the place back."""
-        with self._changed:
-            self._in_flight -= 1
-            self._changed.notify_all()
+    def leave(self, worst: float, cost: float) -> None:
+        """Give the place back and count what the request cost."""
+        self._in_flight -= 1
+        self.budget.settle(worst, cost)
+        self._wake()
 
     def succeeded(self) -> None:
         """Allow more at once: twice as many a round at first, one more a round after a halving."""
-        with self._changed:
-            step = 1.0 if self._halved_at < 0 else 1.0 / self._limit
-            self._limit = min(float(self._most), self._limit + step)
-            self._changed.notify_all()
+        step = 1.0 if self._halved_at < 0 else 1.0 / self._limit
+        self._limit = min(float(self._most), self._limit + step)
+        self._wake()
 
     def limited(self, sent_at: float) -> None:
         """Halve what is allowed, once for all the requests that were under way together."""
-        with self._changed:
-            if sent_at >= self._halved_at:
-                self._limit = max(1.0, self._limit / 2)
-                self._halved_at = time.monotonic()
+        if sent_at >= self._halved_at:
+            self._limit = max(1.0, self._limit / 2)
+            self._halved_at = time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Send nothing for this long."""
-        with self._changed:
-            self._open_at = max(self._open_at, time.monotonic() + seconds)
+        self._open_at = max(self._open_at, time.monotonic() + seconds)
+        self._loop.call_later(seconds, self._wake)
 
-    def rest(self, seconds: float) -> None:
+    async def rest(self, seconds: float) -> None:
         """Let one worker wait without a place.
 
         Raises:
             Stopped: the gate was shut meanwhile.
         """
-        until = time.monotonic() + seconds
-        with self._changed:
-            while self._stop is None and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
-            if self._stop is not None:
-                raise Stopped
+        alarm: asyncio.Future[None] = self._loop.create_future()
+        self._resting.add(alarm)
+        timer = self._loop.call_later(seconds, _ring, alarm)
+        try:
+            if self._stop is None:
+                await alarm
+        finally:
+            timer.cancel()
+            self._resting.discard(alarm)
+        if self._stop is not None:
+            raise Stopped
 
     def shut(self, reason: BaseException) -> None:
         """Admit nothing more; the first reason given is kept."""
-        with self._changed:
-            self._shut(reason)
-
-    def _shut(self, reason: BaseException) -> None:
         self._stop = self._stop or reason
-        self._changed.notify_all()
+        for sleeper in (*self._waiting, *self._resting):
+            _ring(sleeper)
+        self._waiting.clear()
 
-    def _wait(self) -> float | None:
-        """Seconds until a place may be free; None: until something changes; 0: now."""
-        if self._in_flight >= int(self._limit):
-            return None
-        return max(0.0, self._open_at - time.monotonic())
+    def shut_from_outside(self, reason: BaseException) -> None:
+        """:meth:`shut`, from any thread; nothing is admitted from this moment on."""
+        self._stop = self._stop or reason
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.shut, reason)
+
+    def _admits(self, worst: float) -> bool:
+        if self._stop is None and self._in_flight < int(self._limit) and not self._paused():
+            try:
+                return self.budget.has_room(worst)
+            except Exception as reached:
+                self.shut(reached)
+        if self._stop is not None:
+            raise Stopped
+        return False
+
+    def _paused(self) -> bool:
+        return time.monotonic() < self._open_at - _TICK_S
+
+    def _wake(self) -> None:
+        """Let as many try as there are places; those that find none wait again at the end of the line."""
+        if self._paused():
+            return  # the timer of the pause comes here again
+        for _ in range(min(len(self._waiting), int(self._limit) - self._in_flight)):
+            _ring(self._waiting.popleft())
 
 
-def _cap_reached(requests: int) -> UserError:
-    return UserError(
-        f"the cap of {requests} requests is reached and questions are left",
-        where=MAX_REQUESTS,
-        do=f"raise or unset it; {KEPT}",
-    )
+def _ring(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)

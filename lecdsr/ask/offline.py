@@ -35,13 +35,14 @@ class OfflineWriter:
 
     name = "offline"
     title = "offline rule-based writer"
+    spent = 0.0
 
-    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Outcome]]:
+    def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
         """Yield every question with a text of at most about sixty words."""
         for question in questions:
             facts = json.loads(question.facts)
             text = describe_customer(facts) if question.kind == "user" else describe_item(facts)
-            yield question, Answer(text)
+            yield [(question, Answer(text))]
 
 
 def describe_customer(history: Sequence[dict[str, Any]]) -> str:

@@ -1,26 +1,31 @@
-"""Any server that speaks the OpenAI API, asked by a crew of threads."""
+"""Any server that speaks the OpenAI API, asked by asynchronous workers."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import queue
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
-
-import openai
 
 from lecdsr.ask.access import Access, read_access
-from lecdsr.ask.crew import Crew
-from lecdsr.ask.gate import Gate
+from lecdsr.ask.budget import Budget
+from lecdsr.ask.client import Client, Refused, TimedOut, Unreachable
+from lecdsr.ask.gate import Gate, Stopped
+from lecdsr.ask.prices import read_price
 from lecdsr.ask.reply import read_reply
 from lecdsr.ask.seam import Answer, Failure, Outcome, Question
 from lecdsr.ask.verdict import KEPT, Retry, judge
 from lecdsr.base.errors import UserError
 from lecdsr.base.requests import model_of, sent_part
 
-Send = Callable[[dict[str, Any]], str]
+#: Seconds after which the reader of the outcomes is given an empty list, so that it can look around.
+TICK_S = 1.0
+# Outcomes that may wait to be stored before workers wait too: what a kill could lose is bounded.
+_UNSTORED = 256
 
 
 @dataclass(frozen=True)
@@ -49,53 +54,135 @@ class OpenAIProvider:
         self._pace = pace or Pace()
         self._gate: Gate | None = None
         self._shut: BaseException | None = None
+        self._budget: Budget | None = None
 
-    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Outcome]]:
+    @property
+    def spent(self) -> float:
+        """US dollars spent so far, as far as the price of the model is known."""
+        return self._budget.spent if self._budget else 0.0
+
+    def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
         """Ask every question, at most as many at once as the environment and the server allow.
 
         Raises:
+            BudgetReached: a cap on requests or cost is reached.
             UserError: the environment is incomplete, the key or the model is refused, the account
-                is empty, the server cannot be reached, the cap on requests is reached, or question
-                after question fails.
+                is empty, the server cannot be reached, or question after question fails.
         """
-        access = read_access(self._environment)
-        gate = self._gate = Gate(access.concurrency, access.max_requests)
         if self._shut is not None:
-            gate.shut(self._shut)
-        with _client(access) as client:
-            asker = _Asker(access, self._pace, gate, _sender(client))
-            yield from Crew(questions, asker.answer, gate).outcomes(access.concurrency)
+            raise self._shut
+        access = read_access(self._environment)
+        results = _Results(questions)
+        threading.Thread(target=asyncio.run, args=(self._ask_all(access, results),), daemon=True).start()
+        try:
+            yield from results.outcomes()
+        finally:
+            # Also where the reader of the outcomes gives up; the first reason is the one that stays.
+            if self._gate is not None:
+                self._gate.shut_from_outside(Stopped())
+        if results.reason is not None and not isinstance(results.reason, Stopped):
+            raise results.reason
 
     def shut(self, reason: BaseException) -> None:
-        """Hand out no further work; :meth:`answer` yields what is under way and then raises ``reason``."""
+        """Send nothing further; :meth:`answer` yields what is under way and then raises ``reason``."""
         self._shut = reason
         if self._gate is not None:
-            self._gate.shut(reason)
+            self._gate.shut_from_outside(reason)
+
+    async def _ask_all(self, access: Access, results: _Results) -> None:
+        try:
+            first = results.next()
+            if first is None:
+                return
+            # The caps hold for all that one provider asks, however often it is called.
+            self._budget = self._budget or _budget(access, first, self._environment)
+            gate = self._gate = Gate(access.concurrency, self._budget)
+            if self._shut is not None:
+                gate.shut(self._shut)
+            results.put_back(first)
+            async with Client(access) as client:
+                asker = _Asker(access, self._pace, gate, client)
+                await asyncio.gather(*(_work(asker, gate, results) for _ in range(access.concurrency)))
+            results.reason = gate.stop_reason
+        except BaseException as error:
+            results.reason = error  # raised by the thread that reads the outcomes
+        finally:
+            results.end()
+
+
+class _Results:
+    """Questions in, outcomes out, between the thread of the event loop and its reader."""
+
+    def __init__(self, questions: Iterable[Question]) -> None:
+        self._questions = iter(questions)
+        self._first: Question | None = None
+        self._queue: queue.SimpleQueue[tuple[Question, Outcome] | None] = queue.SimpleQueue()
+        self.reason: BaseException | None = None
+
+    def next(self) -> Question | None:
+        question, self._first = self._first, None
+        return question or next(self._questions, None)
+
+    def put_back(self, question: Question) -> None:
+        self._first = question
+
+    async def put(self, question: Question, outcome: Outcome) -> None:
+        self._queue.put((question, outcome))
+        while self._queue.qsize() > _UNSTORED:
+            await asyncio.sleep(0.01)
+
+    def end(self) -> None:
+        self._queue.put(None)
+
+    def outcomes(self) -> Iterator[list[tuple[Question, Outcome]]]:
+        """Whatever has come since the last time, or an empty list after a while without."""
+        while True:
+            batch: list[tuple[Question, Outcome]] = []
+            try:
+                item = self._queue.get(timeout=TICK_S)
+                while item is not None:
+                    batch.append(item)
+                    item = self._queue.get_nowait()
+            except queue.Empty:
+                yield batch
+            else:
+                yield batch
+                return
+
+
+async def _work(asker: _Asker, gate: Gate, results: _Results) -> None:
+    try:
+        while gate.stop_reason is None and (question := results.next()) is not None:
+            await results.put(question, await asker.answer(question))
+    except Stopped:
+        return
+    except Exception as error:
+        gate.shut(error)
 
 
 class _Asker:
     """One question to one outcome, over as many requests as its errors warrant."""
 
-    def __init__(self, access: Access, pace: Pace, gate: Gate, send: Send) -> None:
-        self._access, self._pace, self._gate, self._send = access, pace, gate, send
+    def __init__(self, access: Access, pace: Pace, gate: Gate, client: Client) -> None:
+        self._access, self._pace, self._gate, self._client = access, pace, gate, client
         self._failed_in_a_row = 0
-        self._counting = threading.Lock()
 
-    def answer(self, question: Question) -> Outcome:
-        outcome = self._ask(question)
-        with self._counting:
-            self._failed_in_a_row = 0 if isinstance(outcome, Answer) else self._failed_in_a_row + 1
-            if self._failed_in_a_row == self._pace.failures_in_a_row:
-                self._gate.shut(_hopeless(self._failed_in_a_row, outcome))
+    async def answer(self, question: Question) -> Outcome:
+        outcome = await self._ask(question)
+        self._failed_in_a_row = 0 if isinstance(outcome, Answer) else self._failed_in_a_row + 1
+        if self._failed_in_a_row == self._pace.failures_in_a_row:
+            self._gate.shut(_hopeless(self._failed_in_a_row, outcome))
         return outcome
 
-    def _ask(self, question: Question) -> Outcome:
+    async def _ask(self, question: Question) -> Outcome:
         request = sent_part(question.body)
+        body = json.dumps(request, ensure_ascii=False).encode()
+        worst = self._gate.budget.worst(body, int(request.get("max_tokens", 0)))
         timeouts = 0
         for attempt in count(1):
             try:
-                return read_reply(self._access.redact(self._request(request)))
-            except openai.OpenAIError as error:
+                return await self._request(body, worst)
+            except (Refused, TimedOut, Unreachable) as error:
                 verdict = judge(error, self._access, model_of(question.body))
             if isinstance(verdict, UserError):
                 raise verdict
@@ -104,26 +191,38 @@ class _Asker:
             timeouts += verdict.timeout
             if timeouts > 1 or attempt == self._pace.attempts:
                 return _give_up(verdict)
-            self._wait(verdict, attempt)
+            await self._wait(verdict, attempt)
         raise AssertionError("unreachable")
 
-    def _request(self, request: dict[str, Any]) -> str:
-        sent_at = self._gate.enter()
+    async def _request(self, body: bytes, worst: float) -> Outcome:
+        gate, cost = self._gate, worst
+        sent_at = await gate.enter(worst)
         try:
-            raw = self._send(request)
-        except openai.RateLimitError:
-            self._gate.limited(sent_at)
+            outcome = read_reply(self._access.redact(await self._client.post("chat/completions", body)))
+            cost = gate.budget.cost(outcome.usage, worst)
+        except Refused as error:
+            cost = 0.0
+            if error.status == 429:
+                gate.limited(sent_at)
+            raise
+        except Unreachable as error:
+            cost = worst if error.sent else 0.0
             raise
         finally:
-            self._gate.leave()
-        self._gate.succeeded()
-        return raw
+            gate.leave(worst, cost)
+        gate.succeeded()
+        return outcome
 
-    def _wait(self, verdict: Retry, attempt: int) -> None:
+    async def _wait(self, verdict: Retry, attempt: int) -> None:
         if verdict.after:
             self._gate.pause(verdict.after)  # the server speaks to all workers
         else:
-            self._gate.rest(self._pace.delay(attempt))
+            await self._gate.rest(self._pace.delay(attempt))
+
+
+def _budget(access: Access, first: Question, environment: Mapping[str, str]) -> Budget:
+    model = model_of(first.body)
+    return Budget(model, read_price(model, environment), access.max_requests, access.max_cost)
 
 
 def _give_up(verdict: Retry) -> Failure:
@@ -134,17 +233,3 @@ def _give_up(verdict: Retry) -> Failure:
 
 def _hopeless(failures: int, last: Outcome) -> UserError:
     return UserError(f"{failures} questions failed one after another; the last: {last}", do=f"mend the cause; {KEPT}")
-
-
-def _client(access: Access) -> openai.OpenAI:
-    # The client's own retries repeat what cannot succeed, and repeat paid timeouts.
-    return openai.OpenAI(api_key=access.key, base_url=access.base_url, timeout=access.timeout_s, max_retries=0)
-
-
-def _sender(client: openai.OpenAI) -> Send:
-    create: Any = client.chat.completions.with_raw_response.create
-
-    def send(request: dict[str, Any]) -> str:
-        return str(create(**request).text)
-
-    return send

@@ -63,8 +63,13 @@ class Provider(Protocol):
     #: Name for people.
     title: str
 
-    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Outcome]]:
-        """Yield each question with its outcome, in any order, as they come.
+    @property
+    def spent(self) -> float:
+        """US dollars spent so far, as far as prices are known."""
+        ...
+
+    def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
+        """Yield questions with their outcomes, in any order, as they come; an empty list now and then.
 
         Raises:
             UserError: nothing more can be answered; what was yielded before stays valid.

@@ -6,18 +6,20 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from lecdsr.ask.reply import read_reply
-from lecdsr.ask.seam import Answer, Failure, Question
+from lecdsr.ask.seam import Answer, Failure, Outcome, Question
 from lecdsr.base.errors import UserError
 from lecdsr.base.paths import store_root
 
 FOLDER = "LECDSR_LLM_STORE"
-_VERSION = 1
+#: Version 1 had answers and failures alone; the tables added since are made where they are absent.
+VERSION = 2
+_READABLE = (0, 1, VERSION)
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY,
@@ -39,6 +41,27 @@ CREATE TABLE IF NOT EXISTS failures (
     completion_tokens INTEGER NOT NULL,
     created REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs (
+    job TEXT PRIMARY KEY,
+    transport TEXT NOT NULL,
+    server TEXT NOT NULL,
+    state TEXT NOT NULL,
+    file TEXT,
+    batch TEXT,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS job_items (
+    custom_id TEXT NOT NULL,
+    job TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (custom_id, job)
+) WITHOUT ROWID;
 """
 # SQLite allows a bounded number of values in one statement.
 _CHUNK = 500
@@ -50,7 +73,7 @@ def store_folder(environment: Mapping[str, str]) -> Path:
 
 
 class Store:
-    """Answers and failures in one SQLite file; every answer is on the disk before the next is taken.
+    """Answers and failures in one SQLite file; what :meth:`put` returns from is on the disk.
 
     Several threads and processes may use the file. Failures are kept to be listed; they are asked
     again by the next run.
@@ -64,7 +87,7 @@ class Store:
         self._lock = threading.Lock()
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+            self._connection = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
             # WAL survives a kill at any moment; FULL also a power cut.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -77,60 +100,92 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one query read to its end.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        with self._lock, self._guarded():
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside one transaction, which is kept whole or not at all.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with self._lock, self._guarded():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
     def answers(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
         """Yield the answer of every key that has one, in no particular order.
 
         Raises:
             UserError: the file cannot be read.
         """
-        for start in range(0, len(keys), _CHUNK):
-            chunk = keys[start : start + _CHUNK]
+        for chunk in chunks(keys):
             marks = ",".join("?" * len(chunk))
-            with self._lock, self._guarded():
-                rows = self._connection.execute(
-                    f"SELECT key, reply FROM answers WHERE key IN ({marks})", chunk
-                ).fetchall()
+            with self.reading() as connection:
+                rows = connection.execute(f"SELECT key, reply FROM answers WHERE key IN ({marks})", chunk).fetchall()
             for key, reply in rows:
                 answer = read_reply(reply)
                 if isinstance(answer, Answer):
                     yield key, answer
 
-    def put(self, question: Question, answer: Answer) -> None:
-        """Commit an answer; a failure of the same key is forgotten.
+    def put(self, outcomes: Iterable[tuple[Question, Outcome]]) -> None:
+        """Commit outcomes together, and give up the claims on their questions.
+
+        An answer makes a failure of the same key forgotten; a failure never touches an answer.
 
         Raises:
             UserError: the file cannot be written.
         """
-        row = (question.key, question.body, answer.reply, answer.usage.prompt_tokens, answer.usage.completion_tokens)
-        with self._lock, self._guarded(), self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, answer.model, answer.finish_reason, time.time()),
-            )
-            self._connection.execute("DELETE FROM failures WHERE key = ?", (question.key,))
+        answers, failures, keys = [], [], []
+        now = time.time()
+        for question, outcome in outcomes:
+            keys.append((question.key,))
+            usage = (outcome.usage.prompt_tokens, outcome.usage.completion_tokens)
+            if isinstance(outcome, Answer):
+                row = (question.key, question.body, outcome.reply, *usage, outcome.model, outcome.finish_reason, now)
+                answers.append(row)
+            else:
+                reason = (outcome.reason, outcome.detail, outcome.reply)
+                failures.append((question.key, question.body, *reason, *usage, now))
+        with self.writing() as connection:
+            # An answer that is there was paid for earlier, and other tables may have been made from it.
+            connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", answers)
+            connection.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)", failures)
+            connection.executemany("DELETE FROM failures WHERE key = ?", [row[:1] for row in answers])
+            connection.executemany("DELETE FROM claims WHERE key = ?", keys)
 
-    def fail(self, question: Question, failure: Failure) -> None:
-        """Commit why a question has no answer.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        row = (question.key, question.body, failure.reason, failure.detail, failure.reply)
-        with self._lock, self._guarded(), self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, failure.usage.prompt_tokens, failure.usage.completion_tokens, time.time()),
-            )
-
-    def failures(self) -> list[tuple[str, Failure]]:
-        """Every key that failed and was not answered since, by time.
+    def failures(self, since: float = 0.0) -> list[tuple[str, Failure]]:
+        """Every key that failed at or after ``since`` (seconds since 1970) and has no answer, by time.
 
         Raises:
             UserError: the file cannot be read.
         """
-        with self._lock, self._guarded():
-            rows = self._connection.execute("SELECT key, reason, detail FROM failures ORDER BY created, key").fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT key, reason, detail FROM failures WHERE created >= ? ORDER BY created, key", (since,)
+            ).fetchall()
         return [(key, Failure(reason, detail)) for key, reason, detail in rows]
+
+    def if_open(self, action: Callable[[], None]) -> None:
+        """Do what may be left undone where the file was closed meanwhile, as it is when the parent ends."""
+        try:
+            action()
+        except UserError as error:
+            if not isinstance(error.__cause__, sqlite3.ProgrammingError):
+                raise
 
     def close(self) -> None:
         """Close the file; allowed more than once and from any thread."""
@@ -139,13 +194,13 @@ class Store:
 
     def _check_version(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if version not in _READABLE:
             raise UserError(
-                f"the answer store has version {version}, this program reads {_VERSION}",
+                f"the answer store has version {version}, this program reads {VERSION}",
                 where=str(self.path),
                 do=f"use the program that wrote it, or another folder ({FOLDER})",
             )
-        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -157,6 +212,12 @@ class Store:
                 where=str(self.path),
                 do=f"check the file and the room on its disk, or name another folder in {FOLDER}",
             ) from error
+
+
+def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Keys in parts that one statement can take."""
+    for start in range(0, len(keys), _CHUNK):
+        yield keys[start : start + _CHUNK]
 
 
 def open_store() -> Store:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import openai
-
 from lecdsr.ask.access import BASE_URL, KEY, TIMEOUT, Access
+from lecdsr.ask.client import Refused, TimedOut, Unreachable
 from lecdsr.ask.reply import plain
 from lecdsr.ask.seam import Failure
 from lecdsr.base.errors import UserError
@@ -40,17 +40,16 @@ class Retry:
 Verdict = Retry | Failure | UserError
 
 
-def judge(error: openai.OpenAIError, access: Access, model: str) -> Verdict:
+def judge(error: Refused | TimedOut | Unreachable, access: Access, model: str) -> Verdict:
     """Classify an error of the client; the key appears in no message."""
-    detail = plain(access.redact(_message(error)), 200)
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, TimedOut):
         return Retry(Failure("timeout", f"no reply within {access.timeout_s:g} s ({TIMEOUT})"), timeout=True)
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, Unreachable):
         return Retry(_stop(f"the server {access.host} cannot be reached", BASE_URL, "check address and network"))
-    if isinstance(error, openai.APIStatusError):
-        codes = _codes(error.body)
-        return _stopping(error.status_code, codes, detail, access, model) or _passing(error, codes, detail, access)
-    return Failure("error of the client", detail)
+    body = _error_of(error.body)
+    codes = _codes(body)
+    detail = plain(access.redact(_message(body) or error.body), 200)
+    return _stopping(error.status, codes, detail, access, model) or _passing(error, codes, detail, access)
 
 
 def _stopping(status: int, codes: set[str], detail: str, access: Access, model: str) -> UserError | None:
@@ -70,13 +69,13 @@ def _stopping(status: int, codes: set[str], detail: str, access: Access, model: 
     return None
 
 
-def _passing(error: openai.APIStatusError, codes: set[str], detail: str, access: Access) -> Verdict:
-    status = error.status_code
+def _passing(error: Refused, codes: set[str], detail: str, access: Access) -> Verdict:
+    status = error.status
     if codes & _FILTERED:
         return Failure("content filter", detail)
     if status not in (408, 409, 429) and status < 500:
         return Failure(f"request refused ({status})", detail)
-    after = _retry_after(error.response.headers)
+    after = _retry_after(error.headers)
     if after is not None and after > LONGEST_PAUSE_S:
         return _stop(f"the server asks to wait {after / 3600:.1f} hours: {detail}", access.host, "come back then")
     if status == 429:
@@ -89,10 +88,18 @@ def _stop(what: str, where: str, do: str) -> UserError:
     return UserError(what, where=where, do=f"{do}; {KEPT}")
 
 
-def _message(error: openai.OpenAIError) -> str:
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    return message if isinstance(message, str) else str(error)
+def _error_of(body: str) -> Any:
+    """The error object of a reply, which most servers put under ``error``."""
+    try:
+        reply = json.loads(body)
+    except ValueError:
+        return None
+    return reply.get("error", reply) if isinstance(reply, dict) else None
+
+
+def _message(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
 
 
 def _codes(body: Any) -> set[str]:

@@ -14,8 +14,8 @@ from lecdsr.base.paths import enter_repository
 def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
     """Parse ``--NAME VALUE`` for each name, call ``main`` with the values, show a user's mistake plainly.
 
-    Exits with 1 after a :class:`UserError` and with 130 after an interrupt; any other exception is
-    a defect and keeps its traceback.
+    Exits with the code of a :class:`UserError` (1 unless its kind has another) and with 130 after an
+    interrupt; any other exception is a defect and keeps its traceback.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in names:
@@ -26,7 +26,7 @@ def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
         main(**vars(arguments))
     except UserError as error:
         stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         stderr.print("interrupted; what was paid for or computed so far is kept", markup=False)
         sys.exit(130)

@@ -12,6 +12,9 @@ class UserError(Exception):
         do: what to do about it.
     """
 
+    #: What the process ends with; a kind that scripts must tell apart has its own.
+    exit_code = 1
+
     def __init__(self, what: str, where: str | None = None, do: str | None = None) -> None:
         self.what, self.where, self.do = what, where, do
         super().__init__(what)

@@ -123,7 +123,7 @@ def run() -> None:
         app()
     except UserError as error:
         stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_the_provider_keeps_order_and_tells_kinds_apart():
         Question("item", "i", "{}", json.dumps(item)),
         Question("user", "u", "{}", json.dumps([bought("S", "Pot")])),
     ]
-    assert [(q.key, outcome) for q, outcome in OfflineWriter().answer(questions)] == [
+    assert [(q.key, outcome) for part in OfflineWriter().answer(questions) for q, outcome in part] == [
         ("i", Answer("Pot.")),
         ("u", Answer("In S: buys products of many kinds; latest pot.")),
     ]

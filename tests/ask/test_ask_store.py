@@ -69,7 +69,7 @@ def test_the_offline_writer_leaves_no_store(tmp_path):
 
 def test_what_a_row_holds(tmp_path):
     with Store(tmp_path) as store:
-        store.put(Question("user", "k", "{}", "[]"), Answer("t", '{"raw": 1}', "m", "stop", Usage(5, 6)))
+        store.put([(Question("user", "k", "{}", "[]"), Answer("t", '{"raw": 1}', "m", "stop", Usage(5, 6)))])
     with sqlite3.connect(tmp_path / "answers.sqlite") as other:
         *row, created = other.execute("SELECT * FROM answers").fetchone()
     assert row == ["k", "{}", '{"raw": 1}', 5, 6, "m", "stop"]
@@ -81,21 +81,21 @@ def test_more_keys_than_one_statement_takes(tmp_path):
     keys = [f"k{number}" for number in range(1201)]
     with Store(tmp_path) as store:
         for key in keys[::10]:
-            store.put(Question("user", key, "{}", "[]"), Answer("t", reply))
+            store.put([(Question("user", key, "{}", "[]"), Answer("t", reply))])
         assert sorted(key for key, _ in store.answers(keys)) == sorted(keys[::10])
 
 
 def test_failures_are_listed_by_time(tmp_path):
     with Store(tmp_path) as store:
         for key in "ba":
-            store.fail(Question("user", key, "{}", "[]"), Failure("refused", key))
+            store.put([(Question("user", key, "{}", "[]"), Failure("refused", key))])
         assert store.failures() == [("b", Failure("refused", "b")), ("a", Failure("refused", "a"))]
 
 
 def test_two_openings_share_one_file(tmp_path):
     reply = '{"choices": [{"finish_reason": "stop", "message": {"content": "t"}}]}'
     with Store(tmp_path) as one, Store(tmp_path) as other:
-        one.put(Question("user", "k", "{}", "[]"), Answer("t", reply))
+        one.put([(Question("user", "k", "{}", "[]"), Answer("t", reply))])
         assert [key for key, _ in other.answers(["k"])] == ["k"]
 
 

@@ -1,0 +1,75 @@
+"""What a token costs: a table in the repository, and a user's own laid over it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from lecdsr.ask.seam import Usage
+from lecdsr.base.errors import UserError
+
+PRICES = "LECDSR_LLM_PRICES"
+COLUMNS = ("model", "input", "output", "batch_share", "as_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens; ``batch_share`` of it is paid through the batch API.
+
+    ``as_of``: the month (YYYY-MM) in which the figures were looked up. They change: a bill counts,
+    this table does not.
+    """
+
+    input: float
+    output: float
+    batch_share: float
+    as_of: str
+
+    def of(self, usage: Usage) -> float:
+        """Dollars for the tokens of ``usage``, asked one by one."""
+        return (usage.prompt_tokens * self.input + usage.completion_tokens * self.output) / 1e6
+
+
+def read_price(model: str, environment: Mapping[str, str]) -> Price | None:
+    """The price of a model, from the file that LECDSR_LLM_PRICES names, else from the table here.
+
+    A dated name such as ``gpt-4o-mini-2024-07-18`` has the price of ``gpt-4o-mini``.
+
+    Raises:
+        UserError: the user's file is missing or is no price table.
+    """
+    prices = _parse((files(__package__) / "prices.csv").read_text(encoding="utf-8"), "prices.csv")
+    if own := environment.get(PRICES):
+        prices.update(_parse(_read(Path(own).expanduser()), own))
+    if model in prices:
+        return prices[model]
+    undated = model[:-11] if len(model) > 11 and model[-11] == "-" and model[-10:].replace("-", "").isdigit() else model
+    return prices.get(undated)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the price table cannot be read: {error}", where=PRICES) from error
+
+
+def _parse(text: str, name: str) -> dict[str, Price]:
+    reader = csv.DictReader(io.StringIO(text))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise UserError(f"columns are {reader.fieldnames}, expected {','.join(COLUMNS)}", where=f"{PRICES}: {name}")
+    prices = {}
+    for row in reader:
+        try:
+            price = Price(float(row["input"]), float(row["output"]), float(row["batch_share"]), row["as_of"])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"line {reader.line_num}: {error}", where=f"{PRICES}: {name}") from error
+        if not all(math.isfinite(value) and value >= 0 for value in (price.input, price.output, price.batch_share)):
+            raise UserError(f"line {reader.line_num}: a price is not negative", where=f"{PRICES}: {name}")
+        prices[row["model"]] = price
+    return prices
