@@ -7,6 +7,7 @@ import json
 import queue
 import random
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -26,6 +27,8 @@ from lecdsr.base.requests import model_of, sent_part
 TICK_S = 1.0
 # Outcomes that may wait to be stored before workers wait too: what a kill could lose is bounded.
 _UNSTORED = 256
+# Seconds between looks for a question that is being fetched.
+_FETCH_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class OpenAIProvider:
         if self._shut is not None:
             raise self._shut
         access = read_access(self._environment)
-        results = _Results(questions)
+        results = _Results(questions, ahead=2 * access.concurrency)
         threading.Thread(target=asyncio.run, args=(self._ask_all(access, results),), daemon=True).start()
         try:
             yield from results.outcomes()
@@ -91,7 +94,7 @@ class OpenAIProvider:
 
     async def _ask_all(self, access: Access, results: _Results) -> None:
         try:
-            first = results.next()
+            first = await results.first()
             if first is None:
                 return
             # The caps hold for all that one provider asks, however often it is called.
@@ -99,11 +102,11 @@ class OpenAIProvider:
             gate = self._gate = Gate(access.concurrency, self._budget)
             if self._shut is not None:
                 gate.shut(self._shut)
-            results.put_back(first)
             async with Client(access) as client:
                 asker = _Asker(access, self._pace, gate, client)
-                await asyncio.gather(*(_work(asker, gate, results) for _ in range(access.concurrency)))
-            results.reason = gate.stop_reason
+                # Twice the workers: the next request stands ready at the gate when a place comes free.
+                await asyncio.gather(*(_work(asker, gate, results) for _ in range(2 * access.concurrency)))
+            results.reason = results.reason or gate.stop_reason
         except BaseException as error:
             results.reason = error  # raised by the thread that reads the outcomes
         finally:
@@ -111,20 +114,44 @@ class OpenAIProvider:
 
 
 class _Results:
-    """Questions in, outcomes out, between the thread of the event loop and its reader."""
+    """Questions in, outcomes out, between the thread of the event loop and its reader.
 
-    def __init__(self, questions: Iterable[Question]) -> None:
-        self._questions = iter(questions)
-        self._first: Question | None = None
+    Questions are fetched by a thread of their own, a few ahead: claiming them waits for the disk,
+    and the event loop must not.
+    """
+
+    def __init__(self, questions: Iterable[Question], ahead: int) -> None:
+        self._questions: deque[Question] = deque()
+        self._room = threading.Semaphore(ahead)
+        self._fetched = self._ended = False
         self._queue: queue.SimpleQueue[tuple[Question, Outcome] | None] = queue.SimpleQueue()
         self.reason: BaseException | None = None
+        threading.Thread(target=self._fetch, args=(questions,), daemon=True).start()
 
-    def next(self) -> Question | None:
-        question, self._first = self._first, None
-        return question or next(self._questions, None)
+    def _fetch(self, questions: Iterable[Question]) -> None:
+        try:
+            for question in questions:
+                self._room.acquire()
+                if self._ended:
+                    return
+                self._questions.append(question)
+        except BaseException as error:
+            self.reason = error
+        finally:
+            self._fetched = True
 
-    def put_back(self, question: Question) -> None:
-        self._first = question
+    async def first(self) -> Question | None:
+        """The first question, left in its place."""
+        while not self._questions and not self._fetched:
+            await asyncio.sleep(_FETCH_S)
+        return self._questions[0] if self._questions else None
+
+    async def next(self) -> Question | None:
+        """The next question; None after the last."""
+        if await self.first() is None:
+            return None
+        self._room.release()
+        return self._questions.popleft()
 
     async def put(self, question: Question, outcome: Outcome) -> None:
         self._queue.put((question, outcome))
@@ -132,6 +159,8 @@ class _Results:
             await asyncio.sleep(0.01)
 
     def end(self) -> None:
+        self._ended = True
+        self._room.release()
         self._queue.put(None)
 
     def outcomes(self) -> Iterator[list[tuple[Question, Outcome]]]:
@@ -152,7 +181,7 @@ class _Results:
 
 async def _work(asker: _Asker, gate: Gate, results: _Results) -> None:
     try:
-        while gate.stop_reason is None and (question := results.next()) is not None:
+        while gate.stop_reason is None and (question := await results.next()) is not None:
             await results.put(question, await asker.answer(question))
     except Stopped:
         return
