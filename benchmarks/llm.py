@@ -1,0 +1,148 @@
+"""Ask 20,000 questions of a server on this machine: share of its capacity, processor time, memory.
+
+The server takes 100 ms for a reply and at most 64 requests at once; what is above gets a 429. Its
+capacity is then 640 replies a second. The baseline, in the same run, is the `openai` client with 64
+coroutines that store nothing, over fewer questions.
+
+    python benchmarks/llm.py [--questions 20000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pyarrow as pa
+from aiohttp import web
+
+from lecdsr.ask.asking import ask
+from lecdsr.ask.openai_provider import OpenAIProvider
+from lecdsr.ask.store import Store
+from lecdsr.base.requests import request_body, request_key, sent_part
+from lecdsr.base.schemas import QUESTIONS
+
+LATENCY_S, AT_ONCE = 0.1, 64
+CAPACITY = AT_ONCE / LATENCY_S
+# As long as a profile's prompt and its answer are.
+PROMPT, ANSWER = "1. [Kitchen] Iron pan, 28 cm | Smith | Pans\n" * 30, "likes iron pans and green tea " * 12
+
+
+def serve(port: multiprocessing.Queue[int]) -> None:
+    """Run the server until it is killed."""
+    busy = 0
+    reply = json.dumps(
+        {
+            "model": "m",
+            "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}],
+            "usage": {"prompt_tokens": 400, "completion_tokens": 80},
+        }
+    ).encode()
+
+    async def chat(request: web.Request) -> web.Response:
+        nonlocal busy
+        await request.read()
+        if busy >= AT_ONCE:
+            return web.Response(status=429, body=b'{"error": {"message": "busy"}}')
+        busy += 1
+        await asyncio.sleep(LATENCY_S)
+        busy -= 1
+        return web.Response(body=reply, content_type="application/json")
+
+    async def main() -> None:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", chat)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port.put(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def questions(count: int) -> pa.Table:
+    """Table ``QUESTIONS`` with prompts of the usual length."""
+    bodies = [request_body("system", f"{PROMPT}{number}", "m", 0.0, 200, 0) for number in range(count)]
+    columns = [["user"] * count, range(count), [request_key(body) for body in bodies], bodies, ["[]"] * count]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, QUESTIONS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=QUESTIONS)
+
+
+def resident() -> float:
+    """Megabytes of this process now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def sample_memory(stop: threading.Event, into: list[float]) -> None:
+    """Note the memory twice a second."""
+    while not stop.wait(0.5):
+        into.append(resident())
+
+
+def ours(table: pa.Table, url: str) -> Iterator[str]:
+    """Ask all through the store; the lines to print."""
+    environment = {"OPENAI_BASE_URL": url, "LECDSR_LLM_CONCURRENCY": str(AT_ONCE)}
+    memory, stop = list[float](), threading.Event()
+    threading.Thread(target=sample_memory, args=(stop, memory), daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
+        began, cpu = time.perf_counter(), time.process_time()
+        asked = ask(table, OpenAIProvider(environment), store)
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    stop.set()
+    count = table.num_rows
+    third = max(1, len(memory) // 3)
+    yield f"lecdsr:  {len(asked.texts):,} of {count:,} answered in {wall:.1f} s, {count / wall:.0f}/s"
+    yield f"         {count / wall / CAPACITY:.1%} of the capacity of {CAPACITY:.0f}/s"
+    yield f"         {cpu / count * 1e3:.2f} ms of processor time a question"
+    yield (
+        f"         memory {memory[third]:.0f} MB after a third, {memory[-1]:.0f} MB at the end "
+        f"(answers held: {count * len(ANSWER) / 1e6:.0f} MB), peak "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB"
+    )
+
+
+async def plain(table: pa.Table, url: str) -> str:
+    """The `openai` client, nothing stored."""
+    bodies = iter(table["body"].to_pylist())
+    client = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=10)
+
+    async def work() -> None:
+        for body in bodies:
+            await client.chat.completions.create(**sent_part(body))
+
+    began, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    count = table.num_rows
+    return f"openai:  {count / wall:.0f}/s, {count / wall / CAPACITY:.1%}, {cpu / count * 1e3:.2f} ms a question"
+
+
+def main() -> None:
+    """Print both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=20_000)
+    count = parser.parse_args().questions
+    port: multiprocessing.Queue[int] = multiprocessing.Queue()
+    server = multiprocessing.Process(target=serve, args=(port,), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{port.get()}/v1"
+    table = questions(count)
+    for line in ours(table, url):
+        print(line, flush=True)
+    print(asyncio.run(plain(table.slice(0, max(1, count // 5)), url)))
+    server.terminate()
+
+
+if __name__ == "__main__":
+    main()
