@@ -23,7 +23,6 @@ from pathlib import Path
 
 import openai
 import pyarrow as pa
-from aiohttp import web
 
 from lecdsr.ask.asking import ask
 from lecdsr.ask.openai_provider import OpenAIProvider
@@ -37,36 +36,61 @@ CAPACITY = AT_ONCE / LATENCY_S
 PROMPT, ANSWER = "1. [Kitchen] Iron pan, 28 cm | Smith | Pans\n" * 30, "likes iron pans and green tea " * 12
 
 
-def serve(port: multiprocessing.Queue[int]) -> None:
-    """Run the server until it is killed."""
-    busy = 0
-    reply = json.dumps(
+def http(status: str, body: str) -> bytes:
+    """A whole HTTP reply."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+BUSY = http("429 Too Many Requests", json.dumps({"error": {"message": "busy"}}))
+REPLY = http(
+    "200 OK",
+    json.dumps(
         {
             "model": "m",
             "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}],
             "usage": {"prompt_tokens": 400, "completion_tokens": 80},
         }
-    ).encode()
+    ),
+)
 
-    async def chat(request: web.Request) -> web.Response:
-        nonlocal busy
-        await request.read()
-        if busy >= AT_ONCE:
-            return web.Response(status=429, body=b'{"error": {"message": "busy"}}')
-        busy += 1
-        await asyncio.sleep(LATENCY_S)
-        busy -= 1
-        return web.Response(body=reply, content_type="application/json")
+
+class Connection(asyncio.Protocol):
+    """As little of an HTTP server as will do: on two cores a full one would be part of what is measured."""
+
+    busy = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to read."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport, self.waiting = transport, b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once the body is whole."""
+        self.waiting += data
+        head, end, body = self.waiting.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+        if not end or len(body) < int(length):
+            return
+        self.waiting = b""
+        if Connection.busy >= AT_ONCE:
+            self.transport.write(BUSY)
+            return
+        Connection.busy += 1
+        asyncio.get_running_loop().call_later(LATENCY_S, self.reply)
+
+    def reply(self) -> None:
+        """What every question is answered."""
+        Connection.busy -= 1
+        self.transport.write(REPLY)
+
+
+def serve(port: multiprocessing.Queue[int]) -> None:
+    """Run the server until it is killed."""
 
     async def main() -> None:
-        application = web.Application()
-        application.router.add_post("/v1/chat/completions", chat)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.put(runner.addresses[0][1])
-        await asyncio.Event().wait()
+        server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
+        port.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
 
     asyncio.run(main())
 

@@ -62,8 +62,8 @@ class Gate:
         self._wake()
 
     def succeeded(self) -> None:
-        """Allow more at once: three times as many a round at first, one more a round after a halving."""
-        step = 2.0 if self._halved_at < 0 else 1.0 / self._limit
+        """Allow more at once: eight times as many a round at first, one more a round after a halving."""
+        step = 7.0 if self._halved_at < 0 else 1.0 / self._limit
         self._limit = min(float(self._most), self._limit + step)
         self._wake()
 
