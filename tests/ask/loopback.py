@@ -23,6 +23,7 @@ class Reply:
     body: dict | str = field(default_factory=dict)
     headers: dict = field(default_factory=dict)
     wait: float = 0.0
+    cut: int | None = None  # bytes of the body after which the connection breaks
 
 
 def chat(text="a text", finish="stop", **message):
@@ -48,7 +49,7 @@ class Loopback:
     """``behave(prompt, n)`` gives the reply to the n-th request (from 0) whose user message is ``prompt``."""
 
     def __init__(self):
-        self.requests, self.times, self.keys = [], [], []
+        self.requests, self.times, self.keys, self.sent = [], [], [], []
         self.at_once = self.most_at_once = 0
         self.behave = lambda prompt, number: chat(f"about {prompt}")
         self._lock = threading.Lock()
@@ -108,7 +109,13 @@ class Loopback:
                         self.send_header(name.replace("_", "-"), value)
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()
-                    self.wfile.write(body)
+                    self.wfile.write(body[: reply.cut])
+                    self.wfile.flush()
+                    if reply.cut is not None:
+                        self.close_connection = True
+                    elif reply.status == 200:
+                        # Whole replies, in the order in which they were sent: what was paid for.
+                        loopback.sent.append((request["messages"][-1]["content"], reply))
                 except OSError:
                     self.close_connection = True  # the client has gone
 

@@ -1,6 +1,7 @@
 """Real processes, killed, interrupted and orphaned; the server's log says what was asked."""
 
 import os
+import random
 import shlex
 import signal
 import subprocess
@@ -140,3 +141,48 @@ def test_the_watch_ends_with_its_block(monkeypatch):
     monkeypatch.setattr(os, "getppid", lambda: 1)
     time.sleep(0.05)
     assert steps == []
+
+
+def test_twenty_kills_in_a_row_lose_nothing_that_was_stored(server, tmp_path):
+    table = question_table([f"p{number}" for number in range(1500)])
+    write_table(tmp_path / "questions.parquet", table, QUESTIONS)
+    command = [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]
+    server.behave = lambda prompt, number: Reply(wait=0.03, body=chat(f"about {prompt}").body)
+    draw, survived, at_kills = random.Random(3), set(), 0
+    for _ in range(20):
+        before = len(server.requests)
+        process = start(command, server, tmp_path)
+        # At a random moment after it has begun to ask; starting alone takes a second.
+        wait_for(lambda before=before: len(server.requests) > before)
+        time.sleep(draw.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        at_kills += 4  # the most that it may have had under way
+        now = set(kept(tmp_path, table))
+        assert survived <= now
+        survived = now
+    assert 0 < len(survived) < 1500
+    assert start(command, server, tmp_path).wait() == 0
+    assert len(kept(tmp_path, table)) == 1500
+    asked_again = len(server.requests) - len(set(server.prompts))
+    assert 0 <= asked_again <= at_kills
+
+
+def test_two_runs_at_once_pay_once(server, tmp_path, questions, command):
+    server.behave = lambda prompt, number: Reply(wait=0.1, body=chat(f"about {prompt}").body)
+    runs = [start(command, server, tmp_path) for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert len(server.requests) == len(kept(tmp_path, questions)) == 200
+
+
+def test_a_run_takes_over_what_a_killed_one_had_claimed(server, tmp_path, questions, command):
+    server.behave = lambda prompt, number: Reply(wait=0.05, body=chat(f"about {prompt}").body)
+    first = start(command, server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 10)
+    second = start(command, server, tmp_path)
+    wait_for(lambda: len(server.requests) >= 40)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert second.wait() == 0
+    assert len(kept(tmp_path, questions)) == 200
+    assert len(server.requests) <= 200 + 4
