@@ -17,6 +17,8 @@ CONCURRENCY = "LECDSR_LLM_CONCURRENCY"
 MAX_REQUESTS = "LECDSR_LLM_MAX_REQUESTS"
 MAX_COST = "LECDSR_LLM_MAX_COST"
 TIMEOUT = "LECDSR_LLM_TIMEOUT_S"
+TRANSPORT = "LECDSR_LLM_TRANSPORT"
+TRANSPORTS = ("sync", "batch", "files")
 
 DEFAULT_URL = "https://api.openai.com/v1"
 # Servers on the same machine ask for no key; the client wants one all the same.
@@ -66,6 +68,18 @@ def read_access(environment: Mapping[str, str]) -> Access:
         max_cost=_number(environment, MAX_COST, float, -1, least=0) if environment.get(MAX_COST) else None,
         timeout_s=_number(environment, TIMEOUT, float, 120.0, least=0.01),
     )
+
+
+def read_transport(environment: Mapping[str, str]) -> str:
+    """How questions travel: one by one (``sync``), by the batch API, or as files. No setting: no answer changes by it.
+
+    Raises:
+        UserError: there is no such transport.
+    """
+    transport = environment.get(TRANSPORT, "").strip() or TRANSPORTS[0]
+    if transport not in TRANSPORTS:
+        raise UserError(f"expected {', '.join(TRANSPORTS)}, not {transport!r}", where=TRANSPORT)
+    return transport
 
 
 def _read_key(environment: Mapping[str, str], base_url: str) -> str:

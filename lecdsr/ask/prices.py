@@ -34,6 +34,10 @@ class Price:
         """Dollars for the tokens of ``usage``, asked one by one."""
         return (usage.prompt_tokens * self.input + usage.completion_tokens * self.output) / 1e6
 
+    def batched(self) -> Price:
+        """The price through the batch API."""
+        return Price(self.input * self.batch_share, self.output * self.batch_share, 1.0, self.as_of)
+
 
 def read_price(model: str, environment: Mapping[str, str]) -> Price | None:
     """The price of a model, from the file that LECDSR_LLM_PRICES names, else from the table here.
