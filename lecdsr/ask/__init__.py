@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -11,6 +12,12 @@ from lecdsr.ask.settings import Settings
 from lecdsr.base.console import warn
 from lecdsr.base.errors import UserError
 from lecdsr.base.requests import model_of
+
+if TYPE_CHECKING:
+    from lecdsr.ask.batch import BatchProvider
+    from lecdsr.ask.openai_provider import OpenAIProvider
+    from lecdsr.ask.shards import FilesProvider
+    from lecdsr.ask.store import Store
 
 __all__ = ["Asked", "Settings", "answer_metrics", "answer_questions", "answer_table", "ask", "check_failures"]
 
@@ -37,9 +44,8 @@ def _offline(questions: pa.Table, model: str) -> Asked:
 
 
 def _openai(questions: pa.Table, model: str) -> Asked:
-    # Imported here: the client takes a second to load, which the offline writer need not pay.
+    # Imported here: the clients take a second to load, which the offline writer need not pay.
     from lecdsr.ask.interrupt import gentle_interrupt
-    from lecdsr.ask.openai_provider import OpenAIProvider
     from lecdsr.ask.parent import watched_parent
     from lecdsr.ask.store import open_store
 
@@ -49,6 +55,40 @@ def _openai(questions: pa.Table, model: str) -> Asked:
             where="prompts.model",
             do="name a model of the server there, or set `ask.provider: offline`",
         )
-    provider = OpenAIProvider(os.environ)
-    with open_store() as store, watched_parent(provider.shut, store.close), gentle_interrupt(provider.shut):
-        return ask(questions, provider, store)
+    with open_store() as store:
+        provider = _provider(questions, store)
+        with watched_parent(provider.shut, store.close), gentle_interrupt(provider.shut):
+            return ask(questions, provider, store)
+
+
+def _provider(questions: pa.Table, store: Store) -> OpenAIProvider | BatchProvider | FilesProvider:
+    from lecdsr.ask.access import read_transport
+
+    transport = read_transport(os.environ)
+    _refuse_elsewhere(questions, store, transport)
+    if transport == "batch":
+        from lecdsr.ask.batch import BatchProvider
+
+        return BatchProvider(os.environ, store)
+    if transport == "files":
+        from lecdsr.ask.shards import FilesProvider
+
+        return FilesProvider(store)
+    from lecdsr.ask.openai_provider import OpenAIProvider
+
+    return OpenAIProvider(os.environ)
+
+
+def _refuse_elsewhere(questions: pa.Table, store: Store, transport: str) -> None:
+    """Ask nothing that is being answered on another way: it would be paid twice."""
+    from lecdsr.ask.access import TRANSPORT
+    from lecdsr.ask.jobs import under_way
+
+    held = under_way(store, list(dict.fromkeys(questions["key"].to_pylist())))
+    elsewhere = sorted({other for other in held.values() if other != transport})
+    if elsewhere:
+        raise UserError(
+            f"{len(held):,} of these questions are on their way by {elsewhere[0]}; asked otherwise they are paid twice",
+            where=TRANSPORT,
+            do=f"set it to {elsewhere[0]} and go on there; or drop what is on its way: `lecdsr answers prune`",
+        )

@@ -32,6 +32,7 @@ class Asked:
     texts: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, Failure] = field(default_factory=dict)
     from_store: int = 0
+    spent: float = 0.0  # US dollars of this run, as far as prices are known
     usage: Usage = field(default_factory=Usage)  # of the answers, whenever they were bought
     usage_now: Usage = field(default_factory=Usage)  # of what this run asked, failures included
 
@@ -185,6 +186,7 @@ def _watched(
         for outcomes in provider.answer(questions):
             yield outcomes
             done += len(outcomes)
+            asked.spent = provider.spent
             now = time.monotonic()
             note = _note(asked, provider.spent, done / max(now - began, 1e-9))
             bar.update(task, advance=len(outcomes), note=note)

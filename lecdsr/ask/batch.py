@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import openai
 
-from lecdsr.ask.access import Access, read_access
+from lecdsr.ask.access import BASE_URL, Access, read_access
 from lecdsr.ask.budget import Budget, BudgetReached
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
 from lecdsr.ask.jobs import (
@@ -82,7 +82,13 @@ class BatchProvider:
         with client:
             server = _Server(client, access, self._check_shut, self._woken)
             capped = self._plan(questions, access)
-            jobs = [job for job in open_jobs(self._store, "batch") if job.server == access.host]
+            jobs = open_jobs(self._store, "batch")
+            if other := next((job.server for job in jobs if job.server != access.host), None):
+                raise UserError(
+                    f"a batch is under way at {other}, not at {access.host}",
+                    where=BASE_URL,
+                    do="set the address back and collect it, or drop it: `lecdsr answers prune`",
+                )
             yield from self._collect(server, [self._submit(server, job) for job in jobs])
         if capped is not None:
             raise capped
@@ -194,16 +200,16 @@ class _Server:
     def create(self, file: str, label: str) -> str:
         def once() -> str:
             # Looked up before every attempt: an attempt whose reply was lost may have made it.
-            found = next((b.id for b in self._client.batches.list(limit=100) if _label(b) == label), None)
-            return (
-                found
-                or self._client.batches.create(
-                    input_file_id=file,
-                    endpoint="/v1/chat/completions",
-                    completion_window="24h",
-                    metadata={"lecdsr": label},
-                ).id
+            found = next((made.id for made in self._client.batches.list(limit=100) if _label(made) == label), None)
+            if found is not None:
+                return found
+            made = self._client.batches.create(
+                input_file_id=file,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={"lecdsr": label},
             )
+            return made.id
 
         return self._call(once)
 

@@ -11,6 +11,7 @@ import typer
 from lecdsr.base.console import console, stderr
 from lecdsr.base.errors import UserError
 from lecdsr.base.paths import Artefacts, enter_repository
+from lecdsr.cli.answers import app as answers_app
 from lecdsr.cli.data import app as data_app
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `dvc metrics show`, `dvc metrics diff`, `dvc exp run -S 'train.sasrec.width=128'` compare settings
 * `lecdsr data list` lists what there is to download: the domains of the Amazon releases, with sizes
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
+* `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
 * `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 
@@ -34,6 +36,7 @@ Run any command with `--help` for its options. Every parameter is explained in p
 """,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(answers_app, name="answers")
 
 # Commands that need no repository around them.
 ANYWHERE = ("data",)
@@ -67,6 +70,40 @@ def check() -> None:
     from lecdsr.cli.settings import check_all
 
     check_all()
+
+
+class Transport(enum.StrEnum):
+    """Ways of asking."""
+
+    sync = "sync"
+    batch = "batch"
+    files = "files"
+
+
+@app.command()
+def ask(
+    pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
+    estimate: Annotated[bool, typer.Option("--estimate", help="Say what it would take; ask nothing.")] = False,
+    transport: Annotated[
+        Transport | None, typer.Option(help="One by one (default), by the batch API at its price, or as files.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars that this run may spend.")] = None,
+    max_requests: Annotated[int | None, typer.Option(min=0, help="Requests that this run may send.")] = None,
+    rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: requests a minute that you may send.")] = None,
+    tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: tokens a minute that you may use.")] = None,
+) -> None:
+    """Answer the questions of a pair into the answer store, from which `dvc repro` then takes them.
+
+    The questions are made by `dvc repro prompts`. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
+    A cap that is reached ends the command with exit code 3; all answers are kept. Prices are in
+    lecdsr/ask/prices.csv; a table of your own is named by LECDSR_LLM_PRICES.
+    """
+    from lecdsr.cli.ask import ask_pair, show_estimate
+
+    if estimate:
+        show_estimate(pair, rpm, tpm)
+    else:
+        ask_pair(pair, None if transport is None else transport.value, max_cost, max_requests)
 
 
 @app.command()

@@ -1,0 +1,128 @@
+"""What asking would take, before anything is asked: questions, tokens, dollars, hours."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lecdsr.ask.access import CONCURRENCY
+from lecdsr.ask.prices import Price, read_price
+from lecdsr.ask.seam import Usage
+from lecdsr.ask.store import Store
+from lecdsr.base.requests import model_of
+
+# English prose has about four bytes in a token; used until the store has answers to measure by.
+_BYTES_PER_TOKEN = 4.0
+_MEASURED_ON = 200
+# Seconds in which a hosted model writes an answer of the usual length.
+_SECONDS_PER_ANSWER = 3.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Facts about the questions that the store cannot answer.
+
+    ``most``: tokens if every answer is as long as it may be; ``likely``: if they are as long as the
+    answers of this model in the store (the same as ``most`` where it has none).
+    """
+
+    questions: int
+    answered: int
+    under_way: int
+    most: Usage
+    likely: Usage
+    measured_on: int
+    model: str
+    price: Price | None
+
+    @property
+    def missing(self) -> int:
+        """Questions to be asked."""
+        return self.questions - self.answered
+
+    def hours(self, per_minute: float, tokens_per_minute: float) -> float:
+        """Hours that the missing questions take under limits of requests and of tokens a minute."""
+        tokens = self.likely.prompt_tokens + self.likely.completion_tokens
+        return max(self.missing / per_minute, tokens / tokens_per_minute) / 60
+
+    def facts(self, per_minute: float | None, tokens_per_minute: float | None, concurrency: int) -> dict[str, object]:
+        """What to show, in the order in which it is read."""
+        measured = f"measured on {self.measured_on:,} answers" if self.measured_on else "4 bytes a token, full length"
+        told: dict[str, object] = {
+            "questions": self.questions,
+            "already answered": self.answered,
+            "on their way": self.under_way,
+            "to be asked": self.missing,
+            "model": self.model,
+            f"tokens ({measured})": f"{self.likely.prompt_tokens:,} in, {self.likely.completion_tokens:,} out",
+        }
+        if self.price is None:
+            told["cost"] = f"no price known for {self.model}; name a table in LECDSR_LLM_PRICES"
+        else:
+            told[f"cost, one by one (prices of {self.price.as_of})"] = _dollars(self.price, self.likely, self.most)
+            told["cost, by batch"] = _dollars(self.price.batched(), self.likely, self.most)
+        told |= self._times(per_minute, tokens_per_minute, concurrency)
+        return told
+
+    def _times(self, per_minute: float | None, tokens_per_minute: float | None, concurrency: int) -> dict[str, object]:
+        if per_minute is None and tokens_per_minute is None:
+            hours = self.missing * _SECONDS_PER_ANSWER / concurrency / 3600
+            return {f"hours, {concurrency} at once ({CONCURRENCY}), {_SECONDS_PER_ANSWER:g} s each": hours}
+        hours = self.hours(per_minute or float("inf"), tokens_per_minute or float("inf"))
+        return {"hours at these limits": hours}
+
+
+def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] = os.environ) -> Estimate:
+    """Count, without asking anything.
+
+    Args:
+        questions: table ``QUESTIONS``.
+        store: the answer store.
+        environment: where a price table may be named.
+
+    Raises:
+        UserError: the store or the price table cannot be read.
+    """
+    from lecdsr.ask.jobs import under_way
+
+    bodies = dict(zip(questions["key"].to_pylist(), questions["body"].to_pylist(), strict=True))
+    answered = {key for key, _ in store.answers(list(bodies))}
+    missing = [body for key, body in bodies.items() if key not in answered]
+    model = model_of(next(iter(bodies.values()))) if bodies else ""
+    sizes = [len(body.encode()) for body in missing]
+    bytes_per_token, mean_answer, measured_on = _measure(store, model)
+    prompt = round(sum(sizes) / bytes_per_token)
+    longest = sum(int(json.loads(body).get("max_tokens", 0)) for body in missing)
+    likely = longest if mean_answer is None else min(longest, round(mean_answer * len(missing)))
+    return Estimate(
+        questions=len(bodies),
+        answered=len(answered),
+        under_way=len(under_way(store, [key for key in bodies if key not in answered])),
+        most=Usage(prompt, longest),
+        likely=Usage(prompt, likely),
+        measured_on=measured_on,
+        model=model,
+        price=read_price(model, environment) if model else None,
+    )
+
+
+def _measure(store: Store, model: str) -> tuple[float, float | None, int]:
+    """Bytes in a token of a prompt and tokens in an answer, of this model's latest answers."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT length(CAST(body AS BLOB)), prompt_tokens, completion_tokens FROM answers "
+            "WHERE json_extract(body, '$.model') = ? AND prompt_tokens > 0 ORDER BY created DESC LIMIT ?",
+            (model, _MEASURED_ON),
+        ).fetchall()
+    if not rows:
+        return _BYTES_PER_TOKEN, None, 0
+    total = [sum(column) for column in zip(*rows, strict=True)]
+    return total[0] / total[1], total[2] / len(rows), len(rows)
+
+
+def _dollars(price: Price, likely: Usage, most: Usage) -> str:
+    return f"{price.of(likely):.2f} USD, at most about {price.of(most):.2f}"

@@ -1,0 +1,102 @@
+"""`lecdsr answers`: what is in the answer store, shared, checked and tidied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow.compute as pc
+import typer
+
+from lecdsr.ask import exchange
+from lecdsr.ask.store import open_store
+from lecdsr.base.console import say, summary
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import ANSWERS, QUESTIONS
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The store of answers that were paid for: count, share, check and tidy them. It lies in .llm-store, "
+    "or where LECDSR_LLM_STORE says.",
+)
+
+
+@app.command()
+def stats() -> None:
+    """Count answers and tokens by model, failures by reason, and what is on its way."""
+    with open_store() as store:
+        summary("Answer store", exchange.stats(store))
+
+
+@app.command()
+def failures(
+    pair: Annotated[str, typer.Option(help="Name of a domain pair whose stage `ask` has run.")],
+) -> None:
+    """List the questions of a pair that have no answer, each with its reason."""
+    answers = read_table(Artefacts(pair).answers, ANSWERS)
+    failed = answers.filter(pc.is_null(answers["text"]))
+    for kind, number, reason in zip(*(failed[name].to_pylist() for name in ("kind", "id", "reason")), strict=True):
+        say(f"{kind} {number}: {reason}")
+    say(f"{failed.num_rows:,} of {answers.num_rows:,} questions have no answer")
+
+
+@app.command("export")
+def export_answers(file: Annotated[Path, typer.Argument(help="File to write: one answer a line, as JSON.")]) -> None:
+    """Write all answers to a file that another group can import."""
+    with open_store() as store:
+        say(f"{exchange.export(store, file):,} answers written to {file}")
+
+
+@app.command("import")
+def import_answers(
+    files: Annotated[list[Path], typer.Argument(help="Exported answers, or results of files of requests.")],
+) -> None:
+    """Take in answers of another store, or the results of a batch that ran elsewhere.
+
+    The key of every answer is computed anew, and what is no answer is refused. Answers that the store has stay.
+    """
+    with open_store() as store:
+        for file in files:
+            told = exchange.import_answers(store, file)
+            facts = {"new answers": told.answers, "known already": told.known}
+            facts |= {f"failed: {reason}": count for reason, count in told.failures.items()}
+            summary(str(file), facts | {f"refused: {reason}": count for reason, count in told.refused.items()})
+
+
+@app.command()
+def verify() -> None:
+    """Check the file, every key and every reply."""
+    with open_store() as store:
+        faults = exchange.verify(store)
+        if faults:
+            raise UserError(
+                "\n  ".join([f"{len(faults):,} faults", *faults[:20]]),
+                where=str(store.path),
+                do="export what is sound, and import it into a new store",
+            )
+        say("every answer has the key of its question and can be read")
+
+
+@app.command()
+def prune(
+    unused: Annotated[
+        Path | None,
+        typer.Option(help="Also remove answers that no pair's questions use, after writing all answers to this file."),
+    ] = None,
+) -> None:
+    """Forget failures and everything on its way; with --unused FILE, answers that nothing uses any more.
+
+    What is on its way is dropped for good: a batch that the server has begun may still be charged.
+    """
+    with open_store() as store:
+        if unused is not None:
+            say(f"{exchange.export(store, unused):,} answers written to {unused}")
+        removed = exchange.prune(store, None if unused is None else _used_keys())
+        say(f"{removed:,} answers removed; failures, files and batches under way forgotten")
+
+
+def _used_keys() -> set[str]:
+    paths = sorted(Path("data").glob("*/questions.parquet"))
+    return {key for path in paths for key in read_table(path, QUESTIONS, columns=["key"])["key"].to_pylist()}

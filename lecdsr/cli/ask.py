@@ -1,0 +1,47 @@
+"""`lecdsr ask`: the price first, then the answers into the store, where `dvc repro` finds them."""
+
+from __future__ import annotations
+
+import os
+
+from lecdsr.ask import Settings, answer_metrics, answer_questions, answer_table
+from lecdsr.ask.access import CONCURRENCY, MAX_COST, MAX_REQUESTS, TRANSPORT
+from lecdsr.ask.estimate import estimate
+from lecdsr.ask.store import open_store
+from lecdsr.base.console import say, summary
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import QUESTIONS
+from lecdsr.base.settings import load_block
+
+
+def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float | None) -> None:
+    """Print what asking the questions of a pair would take."""
+    questions = read_table(Artefacts(pair).questions, QUESTIONS)
+    with open_store() as store:
+        facts = estimate(questions, store).facts(per_minute, tokens_per_minute, int(os.environ.get(CONCURRENCY) or 16))
+    summary(f"Asking the questions of {pair}", facts)
+
+
+def ask_pair(pair: str, transport: str | None, max_cost: float | None, max_requests: int | None) -> None:
+    """Ask what the store does not have; options stand above the environment.
+
+    Raises:
+        UserError: the pair's provider is the offline one, or asking cannot go on.
+    """
+    settings = load_block("ask", Settings, pair)
+    if settings.provider == "offline":
+        raise UserError(
+            "the provider is offline: rules write the texts, and nothing is asked or stored",
+            where="ask.provider",
+            do="set it to openai, and name a model in prompts.model",
+        )
+    for name, value in ((TRANSPORT, transport), (MAX_COST, max_cost), (MAX_REQUESTS, max_requests)):
+        if value is not None:
+            os.environ[name] = str(value)
+    questions = read_table(Artefacts(pair).questions, QUESTIONS)
+    asked = answer_questions(questions, settings)
+    metrics = answer_metrics(answer_table(questions, asked), questions, asked)
+    summary(f"Answers of {pair}", {**metrics, "from the store": asked.from_store, "USD of this run": asked.spent})
+    say(f"`dvc repro` takes them from the store; failed questions: `lecdsr answers failures --pair {pair}`")
