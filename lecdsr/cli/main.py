@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +31,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr data list` lists what there is to download: the domains of the Amazon releases, with sizes
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
 * `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
+* `lecdsr serve-llm` answers on this machine, without a key
 * `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 
@@ -39,7 +42,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(answers_app, name="answers")
 
 # Commands that need no repository around them.
-ANYWHERE = ("data",)
+ANYWHERE = ("data", "serve-llm")
 
 
 class Domain(enum.StrEnum):
@@ -150,6 +153,24 @@ def ablate(
     from lecdsr.cli.ablate import ablate as run_ablation
 
     run_ablation(Artefacts(pair), model, seeds)
+
+
+@app.command("serve-llm")
+def serve_llm(
+    model: Annotated[Path | None, typer.Option(help="A model in the GGUF format; default SmolLM2-135M.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8093,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Requests answered at once.")] = 4,
+    context: Annotated[int, typer.Option(min=128, help="Tokens of prompt and answer together.")] = 2048,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default all.")] = None,
+) -> None:
+    """Serve a language model on this machine through the OpenAI API: no key, no network, no GPU.
+
+    Install it once with `make local-llm`. The default model has 135 million parameters and is there to try the
+    pipeline with a real model, not for results: see docs/log.md.
+    """
+    from lecdsr.serve.server import serve
+
+    serve(model, port, parallel, context, threads or os.cpu_count() or 1)
 
 
 def run() -> None:
