@@ -70,7 +70,7 @@ def write_questions(
     catalogue = read_catalogue(items, domains)
     shown = shown_rows(interactions, windows, users.num_rows, settings.profile_from, settings.history_length)
     about_items = _item_rows(catalogue, settings) if settings.descriptions else iter(())
-    shown_items = interactions["item"].to_numpy()[shown.rows].tolist()
+    shown_items: list[int] = interactions["item"].to_numpy()[shown.rows].tolist()
     about_users = _user_rows(catalogue, shown, shown_items, domains, settings) if settings.profiles else iter(())
     table = _to_table(chain(about_items, about_users))  # "item" sorts before "user"
     descriptions = pc.sum(pc.equal(table["kind"], "item")).as_py() or 0
@@ -89,8 +89,8 @@ def write_questions(
 def _user_rows(
     catalogue: Sequence[Item], shown: Shown, items: Sequence[int], domains: Sequence[str], settings: Settings
 ) -> Iterator[Row]:
-    system = load_template("profile_system").substitute()
-    frame = load_template("profile_user")
+    system = load_template(settings.version, "profile_system").substitute()
+    frame = load_template(settings.version, "profile_user")
     lines = [item.line() for item in catalogue]
     facts = [item.profile_facts() for item in catalogue]
     common = {
@@ -98,18 +98,34 @@ def _user_rows(
         "domain_y": shop_name(domains[1]),
         "instruction": settings.profile_instruction,
     }
-    offsets = shown.offsets.tolist()
-    for user, (start, end) in enumerate(pairwise(offsets)):
+    sizes = [tokens(line) for line in lines]
+    for user, (start, end) in enumerate(pairwise(shown.offsets.tolist())):
         if start == end:
             continue
+        start += oldest_dropped([sizes[item] for item in items[start:end]], settings.history_tokens)
         history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items[start:end], 1))
         told = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
         yield _row("user", user, system, frame.substitute(common, history=history), told, settings)
 
 
+def tokens(line: str) -> int:
+    """About how many tokens a line of a history is: four bytes of UTF-8 each, and a few for its number and end."""
+    return len(line.encode()) // 4 + 4
+
+
+def oldest_dropped(sizes: Sequence[int], budget: int) -> int:
+    """How many of the first entries to leave out so that the rest fits ``budget``; the last always stays."""
+    left = budget
+    for kept, size in enumerate(reversed(sizes)):
+        left -= size
+        if left < 0:
+            return len(sizes) - max(kept, 1)
+    return 0
+
+
 def _item_rows(catalogue: Sequence[Item], settings: Settings) -> Iterator[Row]:
-    system = load_template("item_system").substitute()
-    frame = load_template("item_user")
+    system = load_template(settings.version, "item_system").substitute()
+    frame = load_template(settings.version, "item_user")
     for number, item in enumerate(catalogue):
         if item.known():
             user = _fill_item(frame, item, settings.description_instruction)

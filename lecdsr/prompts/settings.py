@@ -14,10 +14,12 @@ ProfileFrom = Literal["before_first_target", "training"]
 class Settings(Block):
     """What is asked, about whom, from which interactions, and of which model."""
 
+    version: str = Field(min_length=1)
     profiles: bool
     descriptions: bool
     profile_from: ProfileFrom
     history_length: int = Field(ge=1, le=1000)
+    history_tokens: int = Field(ge=1)
     profile_instruction: str = Field(min_length=1)
     description_instruction: str = Field(min_length=1)
     model: str = Field(min_length=1)

@@ -74,7 +74,7 @@ class Made:
         instruction = {"profile_instruction": "Describe.", "description_instruction": "Describe."}
         chosen = Prompts(
             profiles=True, descriptions=False, profile_from=profile_from, history_length=50, model="m",
-            temperature=0.0, max_tokens=9, resample=0, **instruction,
+            version="v1", history_tokens=10_000, temperature=0.0, max_tokens=9, resample=0, **instruction,
         )  # fmt: skip
         return write_questions(self.items, self.users, self.interactions, self.windows, PAIR.domains, chosen).table
 
