@@ -14,6 +14,7 @@ from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import ANSWERS, ITEMS, USERS, vectors
 from lecdsr.base.settings import load_block
 from lecdsr.embed.encoder import Encoder, Vectors
+from lecdsr.embed.likeness import mean_cosine, share_of_duplicates
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
@@ -31,10 +32,11 @@ def main(pair: str) -> None:
     artefacts = Artefacts(pair)
     settings = load_block("embed", Settings, pair)
     answers = read_table(artefacts.answers, ANSWERS)
-    encoder = Encoder(settings.encoder, settings.batch_size)
+    encoder = Encoder(settings.encoder, settings.batch_size, settings.precision, settings.width)
     with VectorStore(store_path()) as store:
         items = encoder.encode(item_texts(read_table(artefacts.items, ITEMS), answers, settings), store)
-        users = encoder.encode(user_texts(read_table(artefacts.users, USERS), answers, settings), store)
+        profiles = user_texts(read_table(artefacts.users, USERS), answers, settings)
+        users = encoder.encode(profiles, store)
     for path, rows in ((artefacts.item_vectors, items), (artefacts.user_vectors, users)):
         table = to_table(rows)
         write_table(path, table, table.schema)
@@ -45,6 +47,8 @@ def main(pair: str) -> None:
         "items_without_text": int((~items.any(axis=1)).sum()),
         "users": len(users),
         "users_without_profile": int((~users.any(axis=1)).sum()),
+        "profile_cosine": mean_cosine(users[users.any(axis=1)]),
+        "duplicate_profiles": share_of_duplicates([text for text in profiles if text]),
     }
     write_json(artefacts.stage_metrics("embed"), facts)
     summary(f"Vectors of {pair}", {**facts, "encoded now": encoder.encoded})

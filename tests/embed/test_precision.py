@@ -1,0 +1,51 @@
+"""The encoder of the install, in its precisions, widths, and on texts longer than it reads at once."""
+
+import numpy as np
+import pytest
+
+from lecdsr.base.errors import UserError
+from lecdsr.embed import encoder as encoder_module
+from lecdsr.embed.encoder import BUNDLED, Encoder, encode_whole
+from lecdsr.embed.store import VectorStore
+
+TEXTS = [f"Customer {number} likes {kind} from the {place}." for number in range(10)
+         for kind, place in (("green tea", "valley"), ("iron pans", "smithy"), ("board games", "attic"))]  # fmt: skip
+
+
+def encode(texts, tmp_path, **options):
+    with VectorStore(tmp_path / "v.sqlite") as store:
+        return Encoder(BUNDLED, 16, **options).encode(texts, store)
+
+
+def test_bfloat16_is_close_to_float32_and_kept_apart_from_it(tmp_path):
+    exact, fast = encode(TEXTS, tmp_path), encode(TEXTS, tmp_path, precision="bfloat16")
+    assert (exact * fast).sum(axis=1).min() > 0.999
+    assert np.abs(exact - fast).max() > 0
+    np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-6)
+    assert fast.dtype == np.float32
+
+
+def test_a_precision_that_costs_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 0.9999999)
+    with pytest.raises(UserError, match=r"in bfloat16 the vectors of 30 texts have a mean cosine of"):
+        encode(TEXTS, tmp_path, precision="bfloat16")
+
+
+def test_a_width_keeps_the_first_components_normalised(tmp_path):
+    exact, cut = encode(TEXTS, tmp_path), encode(TEXTS, tmp_path, width=100)
+    head = exact[:, :100] / np.linalg.norm(exact[:, :100], axis=1, keepdims=True)
+    np.testing.assert_allclose(cut, head, atol=1e-6)
+    with pytest.raises(UserError, match="384 wide, not 400"):
+        encode(["another text"], tmp_path, width=400)
+
+
+def test_a_long_text_is_the_mean_of_its_pieces(tmp_path):
+    encoder = Encoder(BUNDLED, 16)
+    encoder.model.max_seq_length = 12
+    long, short = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen", "one two"
+    rows = encode_whole(encoder.model, [short, long], 16)
+    pieces = ["one two three four five six seven eight nine ten", "eleven twelve thirteen fourteen"]
+    parts = encoder.model.encode(pieces, normalize_embeddings=True)
+    mean = (10 * parts[0] + 4 * parts[1]) / 14
+    np.testing.assert_allclose(rows[1], mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(rows[0], encoder.model.encode([short], normalize_embeddings=True)[0], atol=1e-5)
