@@ -18,6 +18,7 @@ from lecdsr.base.settings import load_block
 
 def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float | None) -> None:
     """Print what asking the questions of a pair would take."""
+    load_block("ask", Settings, pair)  # a mistyped pair is named as such
     questions = read_table(Artefacts(pair).questions, QUESTIONS)
     with open_store() as store:
         facts = estimate(questions, store).facts(per_minute, tokens_per_minute, int(os.environ.get(CONCURRENCY) or 16))
