@@ -32,6 +32,7 @@ from rich.table import Table
 
 from benchmarks.plain.sequences import prepare
 from lecdsr.base.console import console, say
+from lecdsr.base.memory import peak_memory
 from lecdsr.base.pair import Pair
 from lecdsr.base.paths import enter_repository
 from lecdsr.base.schemas import SECONDS_PER_DAY
@@ -84,7 +85,7 @@ def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, .
     result = work(*arguments)
     wall = time.perf_counter() - begin
     used = resource.getrusage(resource.RUSAGE_SELF)
-    sender.send((wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9, result))
+    sender.send((wall, used.ru_utime + used.ru_stime, peak_memory() / 1e9, result))
 
 
 def scan(raw: Path) -> dict[str, int]:

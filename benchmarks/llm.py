@@ -14,7 +14,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import resource
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ import pyarrow as pa
 from lecdsr.ask.asking import ask
 from lecdsr.ask.openai_provider import OpenAIProvider
 from lecdsr.ask.store import Store
+from lecdsr.base.memory import peak_memory
 from lecdsr.base.requests import request_body, request_key, sent_part
 from lecdsr.base.schemas import QUESTIONS
 
@@ -132,7 +132,7 @@ def ours(table: pa.Table, url: str) -> Iterator[str]:
     yield (
         f"         memory {memory[third]:.0f} MB after a third, {memory[-1]:.0f} MB at the end "
         f"(answers held: {count * len(ANSWER) / 1e6:.0f} MB), peak "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB"
+        f"{peak_memory() / 1e6:.0f} MB"
     )
 
 

@@ -20,13 +20,16 @@ class Gate:
     """Admits requests: additive increase up to ``most``, halving when the server is overrun.
 
     It begins with a single request, so that a wrong key or an empty account is met once and not
-    ``most`` times. All methods but :meth:`shut_from_outside` belong to the event loop's thread.
+    ``most`` times. Requests under way and outcomes not yet stored are together at most twice ``most``:
+    so much a kill can lose. All methods but those named ``from_outside`` belong to the event loop's
+    thread.
     """
 
     def __init__(self, most: int, budget: Budget) -> None:
         self._most, self.budget = most, budget
         self._limit = 1.0
         self._in_flight = 0
+        self._unstored = 0
         self._open_at = 0.0  # moment before which nothing is sent
         self._halved_at = -1.0
         self._stop: BaseException | None = None
@@ -60,6 +63,15 @@ class Gate:
         self._in_flight -= 1
         self.budget.settle(worst, cost)
         self._wake()
+
+    def received(self) -> None:
+        """Count an outcome that waits to be stored."""
+        self._unstored += 1
+
+    def stored_from_outside(self, outcomes: int) -> None:
+        """Outcomes are on the disk; from any thread."""
+        if outcomes and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stored, outcomes)
 
     def succeeded(self) -> None:
         """Allow more at once: eight times as many a round at first, one more a round after a halving."""
@@ -110,7 +122,7 @@ class Gate:
             self._loop.call_soon_threadsafe(self.shut, reason)
 
     def _admits(self, worst: float) -> bool:
-        if self._stop is None and self._in_flight < int(self._limit) and not self._paused():
+        if self._stop is None and self._places() > 0 and not self._paused():
             try:
                 return self.budget.has_room(worst)
             except Exception as reached:
@@ -119,6 +131,13 @@ class Gate:
             raise Stopped
         return False
 
+    def _places(self) -> int:
+        return min(int(self._limit), 2 * self._most - self._unstored) - self._in_flight
+
+    def _stored(self, outcomes: int) -> None:
+        self._unstored -= outcomes
+        self._wake()
+
     def _paused(self) -> bool:
         return time.monotonic() < self._open_at - _TICK_S
 
@@ -126,7 +145,7 @@ class Gate:
         """Let as many try as there are places; those that find none wait again at the end of the line."""
         if self._paused():
             return  # the timer of the pause comes here again
-        for _ in range(min(len(self._waiting), int(self._limit) - self._in_flight)):
+        for _ in range(min(len(self._waiting), self._places())):
             _ring(self._waiting.popleft())
 
 

@@ -87,13 +87,15 @@ def open_jobs(store: Store, transport: str | None = None) -> list[Job]:
 
 
 def items_of(store: Store, job: Job) -> dict[str, Question]:
-    """The questions of a job by the name they have in its file.
+    """The questions of a job by the name they have in its file, ordered by that name.
 
     Raises:
         UserError: the store cannot be read.
     """
     with store.reading() as connection:
-        rows = connection.execute("SELECT custom_id, key, body FROM job_items WHERE job = ?", (job.job,)).fetchall()
+        rows = connection.execute(
+            "SELECT custom_id, key, body FROM job_items WHERE job = ? ORDER BY custom_id", (job.job,)
+        ).fetchall()
     return {custom_id: Question("", key, body, "") for custom_id, key, body in rows}
 
 

@@ -25,8 +25,6 @@ from lecdsr.base.requests import model_of, sent_part
 
 #: Seconds after which the reader of the outcomes is given an empty list, so that it can look around.
 TICK_S = 1.0
-# Outcomes that may wait to be stored before workers wait too: what a kill could lose is bounded.
-_UNSTORED = 256
 # Seconds between looks for a question that is being fetched.
 _FETCH_S = 0.002
 
@@ -78,7 +76,10 @@ class OpenAIProvider:
         results = _Results(questions, ahead=2 * access.concurrency)
         threading.Thread(target=asyncio.run, args=(self._ask_all(access, results),), daemon=True).start()
         try:
-            yield from results.outcomes()
+            for outcomes in results.outcomes():
+                yield outcomes  # when the reader comes back for more, these are stored
+                if self._gate is not None:
+                    self._gate.stored_from_outside(len(outcomes))
         finally:
             # Also where the reader of the outcomes gives up; the first reason is the one that stays.
             if self._gate is not None:
@@ -153,10 +154,9 @@ class _Results:
         self._room.release()
         return self._questions.popleft()
 
-    async def put(self, question: Question, outcome: Outcome) -> None:
+    def put(self, question: Question, outcome: Outcome) -> None:
+        """Hand an outcome to the reader."""
         self._queue.put((question, outcome))
-        while self._queue.qsize() > _UNSTORED:
-            await asyncio.sleep(0.01)
 
     def end(self) -> None:
         self._ended = True
@@ -182,7 +182,9 @@ class _Results:
 async def _work(asker: _Asker, gate: Gate, results: _Results) -> None:
     try:
         while gate.stop_reason is None and (question := await results.next()) is not None:
-            await results.put(question, await asker.answer(question))
+            outcome = await asker.answer(question)
+            gate.received()
+            results.put(question, outcome)
     except Stopped:
         return
     except Exception as error:

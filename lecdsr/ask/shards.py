@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from lecdsr.ask.jobs import advance, items_of, open_jobs, plan, request_line, under_way
+from lecdsr.ask.jobs import Job, advance, items_of, open_jobs, plan, request_line, under_way
 from lecdsr.ask.seam import Outcome, Question
 from lecdsr.ask.store import Store
 from lecdsr.base.errors import UserError
@@ -40,7 +40,7 @@ class FilesProvider:
         fresh = self._not_under_way(questions)
         while self._shut is None and (part := list(islice(fresh, self._shard))):
             job = plan(self._store, part, "files", "", "planned")
-            self._write(job.job, [request_line(question) for question in part])
+            self._write(job)
             advance(self._store, job, "written", str(self._path(job.job)), None)
             yield []
         if self._shut is not None:
@@ -48,7 +48,7 @@ class FilesProvider:
         jobs = open_jobs(self._store, "files")
         for job in jobs:
             if not self._path(job.job).exists():  # killed between the note and the file, or deleted since
-                self._write(job.job, [request_line(question) for question in items_of(self._store, job).values()])
+                self._write(job)
         raise UserError(
             f"the questions are written to {len(jobs)} file(s), {self._path('*').name}; their answers are awaited",
             where=str(self._path("*").parent),
@@ -65,6 +65,8 @@ class FilesProvider:
     def _path(self, job: str) -> Path:
         return self._store.path.parent / "requests" / f"requests-{job}.jsonl"
 
-    def _write(self, job: str, lines: list[str]) -> None:
-        with atomic_path(self._path(job)) as temporary:
+    def _write(self, job: Job) -> None:
+        """From the store alone, so that a file written again is the same."""
+        lines = [request_line(question) for question in items_of(self._store, job).values()]
+        with atomic_path(self._path(job.job)) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")

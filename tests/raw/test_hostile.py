@@ -126,10 +126,11 @@ def test_metadata_cut_short_is_a_clear_error(tmp_path):
 
 
 LONG = """
-import resource, sys
+import sys
 from pathlib import Path
 import duckdb
 from lecdsr.base.errors import UserError
+from lecdsr.base.memory import peak_memory
 from tests.raw.test_readers import metadata, ratings
 path = Path(sys.argv[1])
 with duckdb.connect(config={"memory_limit": "500MB"}) as db:
@@ -143,7 +144,7 @@ with duckdb.connect(config={"memory_limit": "500MB"}) as db:
         print(good, aside.bad, end=" ")
     except (UserError, duckdb.OutOfMemoryException):  # the latter is made the former where the stage connects
         print("error", "error", end=" ")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_memory() >> 20)
 """
 
 
