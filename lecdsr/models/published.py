@@ -9,15 +9,27 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lecdsr.models.losses import alignment, hinge
+from lecdsr.models.losses import (
+    Align,
+    Surrogate,
+    align,
+    binary_cross_entropy,
+    hinge,
+    psl,
+    sampled_softmax,
+    softmax_by_domain,
+)
+from lecdsr.models.scores import candidate_scores
 from lecdsr.models.settings import TrainedSettings
+from lecdsr.models.spectrum import Spectrum, irfft, rfft
 from lecdsr.models.text import MixtureOfExperts, TextMode, control, mlp, project_distinct
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import PrefixBatch
-from lecdsr.ranking.negatives import draw_negatives
+from lecdsr.ranking.negatives import Draws, draw_negatives
 
 
 class Settings(TrainedSettings):
@@ -38,6 +50,17 @@ class Settings(TrainedSettings):
     tau2: float = Field(gt=0)
     alignment: float = Field(ge=0)
     reduction: Literal["sum", "mean"]
+    loss: Literal["hinge", "psl", "sampled_softmax", "softmax", "bce"]
+    score: Literal["dot", "cosine"]
+    surrogate: Surrogate
+    tau_outer: float = Field(gt=0)
+    align: Align
+
+    @model_validator(mode="after")
+    def _psl_on_cosines(self) -> Settings:
+        if self.loss == "psl" and self.score != "cosine":
+            raise ValueError("score: cosine with loss: psl, which is defined on cosines")
+        return self
 
 
 class Published(Recommender):
@@ -47,7 +70,7 @@ class Published(Recommender):
 
     def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
+        self.settings, self.catalogue, self.n_x = settings, catalogue, catalogue.n_x
         d, length = settings.width, settings.history_length
         items = control(catalogue.item_vectors, settings.item_text, seed)
         # Another seed, lest item i and user i get the same noise.
@@ -105,77 +128,95 @@ class Published(Recommender):
         return self._forward(histories)[0]
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` output vectors and ``[N]`` biases."""
+        """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""
         n = self.catalogue.n_items
+        if self.settings.score == "cosine":
+            return F.normalize(self.W2.weight[:n], dim=1), self.b2.weight.new_zeros(n)
         return self.W2.weight[:n], self.b2.weight[:n, 0]
 
     def score(self, histories: Histories, candidates: Tensor) -> Tensor:
         """``[B, K]`` scores of ``candidates [B, K]``. (5)"""
         return self._score(self.queries(histories), candidates)
 
+    def row_tables(self) -> list[nn.Embedding]:
+        """All tables of items and users, unless the loss scores every item."""
+        tables = (self.item_embeddings, self.W2, self.b2, self.user_embeddings)
+        return [] if self.settings.loss == "softmax" else [table for table in tables if table is not None]
+
     def _score(self, queries: Tensor, candidates: Tensor) -> Tensor:
-        # [B, K, d] @ [B, d, 1] -> [B, K]
-        scores: Tensor = (self.W2(candidates) @ queries.unsqueeze(-1)).squeeze(-1) + self.b2(candidates).squeeze(-1)
-        return scores
+        table, place = self.W2.weight, candidates
+        if self.W2.sparse:  # a gradient of the rows that are looked up, and of no others
+            distinct, place = torch.unique(candidates, return_inverse=True)
+            table = self.W2(distinct)  # [M, d]
+        if self.settings.score == "cosine":
+            return candidate_scores(queries, F.normalize(table, dim=1), place)
+        bias: Tensor = self.b2(candidates).squeeze(-1)  # [B, K]
+        return candidate_scores(queries, table, place) + bias
 
-    def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Ranking + weight × alignment over freshly drawn negatives of the target's domain."""
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """Ranking and alignment, over freshly drawn negatives of the target's domain."""
         samples = cast(PrefixBatch, batch)
-        histories, target = samples.histories, samples.target
-        excluded = histories.sequence if self.settings.exclude_history else None
-        count = self.settings.negatives
-        negatives = draw_negatives(target, count, self.catalogue.n_x, self.catalogue.n_y, generator, excluded)
-        candidates = torch.cat([target.unsqueeze(1), negatives], dim=1)  # [B, 1 + K]
-        ranking, aligned = self.losses(histories, candidates)
-        parts = {"ranking": ranking.item()}
-        total = ranking
-        if aligned is not None:
-            total = total + self.settings.alignment * aligned
-            parts["alignment"] = self.settings.alignment * aligned.item()
-        return total, parts
-
-    def losses(self, histories: Histories, candidates: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Ranking and alignment loss of a batch.
-
-        Args:
-            histories: the batch.
-            candidates: ``[B, 1 + K]``, the target first, then its negatives.
-
-        Returns:
-            The ranking loss, and the alignment loss before its weight (``None`` without item text).
-        """
+        histories, target, chosen = samples.histories, samples.target, self.settings
         queries, e, t = self._forward(histories)
-        scores = self._score(queries, candidates)
-        ranking = hinge(scores[:, 0], scores[:, 1:], self.settings.tau, self.settings.reduction)
-        if t is None or self.settings.alignment == 0:
-            return ranking, None
-        mask = self._real(histories.sequence) if self.settings.mask_padding else None
-        return ranking, alignment(e, t, self.settings.tau2, mask)
+        if chosen.loss == "softmax":
+            keys, bias = self.keys()
+            terms = {"ranking": softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, self.n_x)}
+            return terms | self._alignment(histories, e, t)
+        excluded = histories.sequence if chosen.exclude_history else None
+        negatives = draw_negatives(target, chosen.negatives, self.n_x, self.catalogue.n_y, draws, excluded)
+        candidates = torch.cat([target.unsqueeze(1), negatives], dim=1)  # [B, 1 + K]
+        return {"ranking": self._ranking(self._score(queries, candidates))} | self._alignment(histories, e, t)
+
+    def losses(self, histories: Histories, candidates: Tensor) -> dict[str, Term]:
+        """Ranking and alignment over given candidates ``[B, 1 + K]``, the target first, then its negatives."""
+        queries, e, t = self._forward(histories)
+        return {"ranking": self._ranking(self._score(queries, candidates))} | self._alignment(histories, e, t)
+
+    def _ranking(self, scores: Tensor) -> Term:
+        target, negatives, chosen = scores[:, 0], scores[:, 1:], self.settings
+        if chosen.loss == "psl":
+            return psl(target, negatives, chosen.tau, chosen.tau_outer, chosen.surrogate)
+        if chosen.loss == "sampled_softmax":
+            return sampled_softmax(target, negatives, chosen.tau)
+        if chosen.loss == "bce":
+            return binary_cross_entropy(target, negatives)
+        return hinge(target, negatives, chosen.tau, chosen.reduction)
+
+    def _alignment(self, histories: Histories, e: Tensor, t: Tensor | None) -> dict[str, Term]:
+        chosen = self.settings
+        if t is None or chosen.alignment == 0:
+            return {}
+        mask = self._real(histories.sequence) if chosen.mask_padding else None
+        return {"alignment": align(e, t, chosen.tau2, mask, chosen.align).times(chosen.alignment)}
 
     def _real(self, sequence: Tensor) -> Tensor:
         return sequence != self.catalogue.padding  # [B, L]
 
     def _forward(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor | None]:
         """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``."""
-        mask = self._real(histories.sequence).unsqueeze(-1) if self.settings.mask_padding else None
-        e = self.item_embeddings(histories.sequence)  # (1) [B, L, d]
-        t = self._item_text(histories.sequence)
+        e, t = self._items(histories.sequence)  # (1) [B, L, d]
         u = self._user(histories.user)  # [B, d]
-        if mask is not None:
-            e = e * mask
-            t = None if t is None else t * mask
         h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)
-        if mask is not None:
-            h = h * mask
+        counted = self._counted(histories.sequence)  # [B, L]
         f = self._feature_gate(h, t, u)  # (3) [B, L, d]
-        z = self._instance_gate(f, u, histories.position, mask)  # (4) [B, d]
-        length = h.shape[1] if mask is None else mask.sum(dim=1).clamp(min=1)
-        return u + z + h.sum(dim=1) / length, e, t
+        z = self._instance_gate(f, u, histories.position, counted)  # (4) [B, d]
+        queries = u + z + _weighted_mean(h, counted)
+        return F.normalize(queries, dim=1) if self.settings.score == "cosine" else queries, e, t
 
-    def _item_text(self, sequence: Tensor) -> Tensor | None:
+    def _counted(self, sequence: Tensor) -> Tensor:
+        """``[B, L]``: 1 where a position counts, 0 where it is padding left out."""
+        mask = self._real(sequence) if self.settings.mask_padding else torch.ones_like(sequence)
+        return mask.to(self.item_embeddings.weight.dtype)
+
+    def _items(self, sequence: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Ids and projected texts ``[B, L, d]``, each distinct item looked up, projected and masked once."""
+        distinct, inverse = torch.unique(sequence, return_inverse=True)  # [M], [B, L]
+        counted = self._counted(distinct).unsqueeze(-1)  # [M, 1]
+        e = F.embedding(inverse, self.item_embeddings(distinct) * counted)
         if self.adapter_text is None:
-            return None
-        return project_distinct(self.adapter_text, cast(Tensor, self.item_vectors), sequence)
+            return e, None
+        texts = self.adapter_text(cast(Tensor, self.item_vectors)[distinct]) * counted  # [M, d]
+        return e, F.embedding(inverse, texts)
 
     def _user(self, user: Tensor) -> Tensor:
         if self.user_embeddings is not None:
@@ -184,11 +225,10 @@ class Published(Recommender):
 
     def _convolve(self, e: Tensor, t: Tensor) -> Tensor:
         length = e.shape[1]
-        spectrum = torch.fft.rfft(e, dim=1, norm="ortho")  # [B, L//2 + 1, d]
-        text = torch.fft.rfft(t, dim=1, norm="ortho")
-        weight = torch.view_as_complex(self.complex_weight)
-        a = torch.fft.irfft(spectrum * weight, n=length, dim=1, norm="ortho")  # [B, L, d]
-        b = torch.fft.irfft(text * spectrum, n=length, dim=1, norm="ortho")
+        spectrum, text = rfft(e), rfft(t)  # [B, L//2 + 1, d]
+        weight = Spectrum(*self.complex_weight.unbind(-1))  # [1, L//2 + 1, d]
+        a = irfft(spectrum.times(weight), length)  # [B, L, d]
+        b = irfft(text.times(spectrum), length)
         h: Tensor = a * torch.sigmoid(self.item_gating(a)) + b * torch.sigmoid(self.fusion_gating(b))
         return h
 
@@ -199,11 +239,16 @@ class Published(Recommender):
         gated: Tensor = h * torch.sigmoid(gate)
         return gated
 
-    def _instance_gate(self, f: Tensor, u: Tensor, position: Tensor, mask: Tensor | None) -> Tensor:
-        p = self.position_embeddings(position)  # [B, L, d]
-        logits = f @ self.instance_gate_item + p @ self.instance_gate_position  # [B, L, 1]
-        s = torch.sigmoid(logits + (u @ self.instance_gate_user).unsqueeze(-1))
-        if mask is not None:
-            s = s * mask
-        summary: Tensor = (s * f).sum(dim=1) / s.sum(dim=1).clamp(min=1e-12)
-        return summary
+    def _instance_gate(self, f: Tensor, u: Tensor, position: Tensor, counted: Tensor) -> Tensor:
+        table = self.position_embeddings.weight
+        # Row 0 is padding: it is read as it stands but gets no gradient.
+        places = torch.cat([table[:1].detach(), table[1:]]) @ self.instance_gate_position  # [L+1, 1]
+        logits = f @ self.instance_gate_item + F.embedding(position, places)  # [B, L, 1]
+        s = torch.sigmoid(logits.squeeze(-1) + u @ self.instance_gate_user)  # [B, L]
+        return _weighted_mean(f, s * counted)
+
+
+def _weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
+    """``Σ_l w_l x_l / Σ_l w_l``, zero where no position counts. ``[B, L, d]``, ``[B, L]`` -> ``[B, d]``."""
+    shares = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return (shares.unsqueeze(1) @ x).squeeze(1)

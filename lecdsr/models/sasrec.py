@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import TrainedSettings
 from lecdsr.models.text import TextMode, control
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
+from lecdsr.ranking.negatives import Draws
 
 
 class Settings(TrainedSettings):
@@ -78,7 +79,7 @@ class SASRec(Recommender):
         table = self.table()[: self.catalogue.n_items]
         return table, table.new_zeros(len(table))
 
-    def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
         """Softmax over all items of the target's domain, at every position with a target."""
         samples = cast(SequenceBatch, batch)
         table = self.table()
@@ -86,8 +87,7 @@ class SASRec(Recommender):
         queries = self._states(samples.histories.sequence, table)[wanted]  # [M, d]
         keys = table[: self.catalogue.n_items]
         bias = keys.new_zeros(len(keys))
-        loss = softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)
-        return loss, {"softmax": loss.item()}
+        return {"softmax": softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)}
 
     def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
         """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""

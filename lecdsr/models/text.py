@@ -32,10 +32,10 @@ def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
     rows = vectors[known]
     replaced = vectors.clone()
     if mode == "random":
-        noise = torch.randn(rows.shape, generator=generator)
+        noise = torch.randn(rows.shape, generator=generator, device=rows.device)
         replaced[known] = F.normalize(noise, dim=1) * rows.norm(dim=1, keepdim=True)
     else:
-        replaced[known] = rows[torch.randperm(len(rows), generator=generator)]
+        replaced[known] = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
     return replaced
 
 

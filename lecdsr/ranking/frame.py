@@ -6,10 +6,12 @@ a text vector, K candidates, U users.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+
+from lecdsr.ranking.negatives import Draws
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,32 @@ class Histories:
         return Histories(self.sequence.to(device), self.position.to(device), self.user.to(device))
 
 
+@dataclass(frozen=True)
+class Term:
+    """One part of a training loss, before it becomes a mean.
+
+    Sum and count are kept apart because several processes may hold a share of the batch each: their mean
+    is the sum of all sums over the sum of all counts.
+
+    Args:
+        total: scalar, summed over the batch.
+        count: what it is a mean over; ``None`` leaves the sum, as the published ranking loss is one.
+        weight: factor in the loss.
+    """
+
+    total: Tensor
+    count: int | None
+    weight: float = 1.0
+
+    def times(self, weight: float) -> Term:
+        """The same part with another weight."""
+        return replace(self, weight=weight)
+
+    def value(self) -> Tensor:
+        """What it adds to the loss where the whole batch is here."""
+        return self.weight * self.total / (1 if self.count is None else max(1, self.count))
+
+
 class Recommender(nn.Module):
     """A model in two-tower form: score(history, item) = query · key + bias.
 
@@ -76,6 +104,10 @@ class Recommender(nn.Module):
     #: position; ``counts``: nothing to train.
     objective: str = "prefix"
 
+    def row_tables(self) -> list[nn.Embedding]:
+        """Tables of which a step touches few rows, all others being read through them too; empty if there are none."""
+        return []
+
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]``, one query a history."""
         raise TypeError(f"{type(self).__name__} does not define queries")
@@ -84,6 +116,11 @@ class Recommender(nn.Module):
         """``[N, d]`` keys and ``[N]`` biases of all items."""
         raise TypeError(f"{type(self).__name__} does not define keys")
 
-    def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Training loss of a batch and its parts by name, for the log."""
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """The parts of the training loss of a batch, by the name they have in the log."""
         raise TypeError(f"{type(self).__name__} does not define a loss")
+
+    def loss(self, batch: object, draws: Draws) -> tuple[Tensor, dict[str, float]]:
+        """Training loss of a whole batch and the value of each of its parts."""
+        values = {name: term.value() for name, term in self.terms(batch, draws).items()}
+        return torch.stack(list(values.values())).sum(), {name: value.item() for name, value in values.items()}

@@ -17,6 +17,8 @@ from lecdsr.base.arrays import IntArray, expand
 from lecdsr.base.schemas import TRAIN
 from lecdsr.ranking.frame import Histories
 
+Rows = IntArray | Tensor
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -136,28 +138,30 @@ class Gatherer:
         # One padding row more, so that an index out of a window has somewhere to point.
         self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
 
-    def histories(self, user: IntArray, start: IntArray, end: IntArray) -> Histories:
+    def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
         """Histories of rows ``start`` … ``end``-1, the latest ``length`` of them, left-padded."""
-        first, last = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (start, end))
+        users, first, last = (self._here(rows) for rows in (user, start, end))
         row = last.unsqueeze(1) + torch.arange(-self.length, 0, device=self.device)  # [B, L]
         inside = row >= first.unsqueeze(1)
         sequence = self.items[torch.where(inside, row, len(self.items) - 1)]  # [B, L]
-        users = torch.from_numpy(np.ascontiguousarray(user)).to(self.device)
         return Histories(sequence, recency(sequence, self.n_x, self.padding), users)
 
     def prefixes(self, samples: Samples) -> PrefixBatch:
         """Histories before each target row, and the targets."""
-        target = self.items[torch.from_numpy(samples.row).to(self.device)]
+        target = self.items[self._here(samples.row)]
         return PrefixBatch(self.histories(samples.user, samples.start, samples.row), target)
 
     def sequences(self, samples: Samples) -> SequenceBatch:
         """Inputs ending before ``row``'s last target, and the next item at every target position."""
         histories = self.histories(samples.user, samples.start, samples.row)
-        row = torch.from_numpy(samples.row).to(self.device).unsqueeze(1)
+        row = self._here(samples.row).unsqueeze(1)
         row = row + torch.arange(-self.length + 1, 1, device=self.device)  # [B, L] rows of next items
-        first = torch.from_numpy(samples.first_target).to(self.device).unsqueeze(1)
+        first = self._here(samples.first_target).unsqueeze(1)
         targets = self.items[torch.where(row >= first, row, len(self.items) - 1)]
         return SequenceBatch(histories, targets)
+
+    def _here(self, rows: Rows) -> Tensor:
+        return to_device(torch.as_tensor(rows), self.device)
 
 
 @dataclass(frozen=True)
@@ -167,23 +171,28 @@ class Samples:
     ``first_target`` is the first row with a loss in a sequence sample, ``row`` itself in a prefix one.
     """
 
-    user: IntArray
-    start: IntArray
-    first_target: IntArray
-    row: IntArray
+    user: Tensor
+    start: Tensor
+    first_target: Tensor
+    row: Tensor
 
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, chosen: IntArray) -> Samples:
+    def take(self, chosen: Rows) -> Samples:
         """The chosen samples."""
-        return Samples(self.user[chosen], self.start[chosen], self.first_target[chosen], self.row[chosen])
+        rows = torch.as_tensor(chosen, device=self.row.device)
+        return Samples(self.user[rows], self.start[rows], self.first_target[rows], self.row[rows])
+
+    def to(self, device: torch.device) -> Samples:
+        """The same samples on a device."""
+        return Samples(*(to_device(rows, device) for rows in (self.user, self.start, self.first_target, self.row)))
 
 
 def prefix_samples(training: Sequences) -> Samples:
     """One sample for every training target."""
     window, row = expand(training.first_target, training.end)
-    return Samples(training.user[window], training.start[window], row, row)
+    return _samples(training.user[window], training.start[window], row, row)
 
 
 def sequence_samples(training: Sequences, length: int) -> Samples:
@@ -195,7 +204,18 @@ def sequence_samples(training: Sequences, length: int) -> Samples:
     window, piece = expand(np.zeros_like(count), count)
     row = training.end[window] - 1 - piece * length
     first = np.maximum(training.first_target[window], row - length + 1)
-    return Samples(training.user[window], training.start[window], first, row)
+    return _samples(training.user[window], training.start[window], first, row)
+
+
+def _samples(*columns: IntArray) -> Samples:
+    return Samples(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns))
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; on its way to a GPU from pinned memory, so that nobody waits for the copy."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def recency(sequence: Tensor, n_x: int, padding: int) -> Tensor:

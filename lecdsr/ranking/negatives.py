@@ -8,12 +8,37 @@ from torch import Tensor
 from lecdsr.base.errors import UserError
 
 
+class Draws:
+    """Random numbers for the samples of a step, from one seed, the same however many processes share the step.
+
+    Every process draws for the whole batch and keeps the rows of its own samples.
+
+    Args:
+        seed: of the generator.
+        device: where the numbers are drawn and used.
+    """
+
+    def __init__(self, seed: int, device: torch.device | None = None) -> None:
+        self.generator = torch.Generator(device=device or "cpu").manual_seed(seed)
+        self._rows: tuple[slice, int] | None = None
+
+    def share(self, rows: slice, whole: int) -> None:
+        """From now on, the samples here are ``rows`` of a batch of ``whole``."""
+        self._rows = (rows, whole)
+
+    def uniform(self, samples: int, count: int) -> Tensor:
+        """``[samples, count]`` numbers in [0, 1), double precision."""
+        rows, whole = self._rows or (slice(None), samples)
+        drawn = torch.rand(whole, count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
+        return drawn[rows]
+
+
 def draw_negatives(
     target: Tensor,
     count: int,
     n_x: int,
     n_y: int,
-    generator: torch.Generator,
+    draws: Draws,
     excluded: Tensor | None = None,
 ) -> Tensor:
     """Uniform items of each target's domain, with replacement, never the target itself.
@@ -23,7 +48,7 @@ def draw_negatives(
         count: negatives for each target.
         n_x: items of domain X.
         n_y: items of domain Y.
-        generator: source of randomness, on the device of ``target``.
+        draws: source of randomness, on the device of ``target``.
         excluded: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
 
     Returns:
@@ -39,8 +64,7 @@ def draw_negatives(
     offset = torch.where(in_x, 0, n_x)
 
     def draw() -> Tensor:
-        uniform = torch.rand(len(target), count, generator=generator, device=target.device, dtype=torch.float64)
-        items = (uniform * size).long() + offset
+        items = (draws.uniform(len(target), count) * size).long() + offset
         return items + (items >= target.unsqueeze(1))  # skip the target: uniform over the others
 
     items = draw()

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from lecdsr.base.console import say
@@ -25,11 +24,8 @@ from lecdsr.base.settings import load_block
 from lecdsr.evaluate.evaluate import Settings as Evaluate
 from lecdsr.evaluate.evaluate import rank_held_out
 from lecdsr.models.registry import entry
-from lecdsr.models.saved import build
-from lecdsr.ranking.device import choose_device
 from lecdsr.ranking.metrics import mean_over_users
-from lecdsr.ranking.tables import load_pair_data
-from lecdsr.train.loop import train
+from lecdsr.train.fit import fit
 from lecdsr.train.settings import Shared
 
 #: Switches of each model: name of the variant -> settings changed; the first is what the others are read against.
@@ -132,14 +128,13 @@ def _one(
 
 
 def _ranks(given: Given, model: str, settings: Any, shared: Shared) -> pa.Table:
-    data = load_pair_data(given.artefacts, settings.domains)
-    device = choose_device(shared.device)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    network = build(model, settings, data.catalogue, shared.seed)
-    result = train(network, data.sequences, data.catalogue, settings, shared, device)
-    network.load_state_dict(result.weights)
-    length = settings.history_length
-    return rank_held_out(network, data.sequences, data.catalogue, given.candidates, length, given.rules, device)
+    fitted = fit(given.artefacts, model, settings, shared)
+    data, length = fitted.data, settings.history_length
+    ranks = rank_held_out(
+        fitted.network, data.sequences, data.catalogue, given.candidates, length, given.rules, fitted.device
+    )
+    fitted.checkpoints.remove()
+    return ranks
 
 
 def sliced(ranks: pa.Table) -> tuple[dict[str, float], dict[str, int]]:

@@ -1,9 +1,8 @@
-"""The training loop: epochs over samples, one joint validation rule, the best epoch kept."""
+"""The training loop: epochs over samples, one joint validation rule, the best epoch kept, kills survived."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +12,19 @@ from torch import Tensor
 
 from lecdsr.base.console import progress_bar, say
 from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import DOMAINS, TRAIN, VALID
+from lecdsr.base.schemas import DOMAINS, VALID
 from lecdsr.ranking.frame import Catalogue, Recommender
-from lecdsr.ranking.histories import Gatherer, PrefixBatch, Samples, SequenceBatch, Sequences
-from lecdsr.ranking.histories import prefix_samples as one_per_target
-from lecdsr.ranking.histories import sequence_samples as one_per_window
+from lecdsr.ranking.histories import Sequences
 from lecdsr.ranking.metrics import MONITOR, mean_over_users
 from lecdsr.ranking.ranks import rank_targets
+from lecdsr.train.checkpoint import Checkpoints, Saved, random_state, restore_random_state
 from lecdsr.train.settings import Shared
+from lecdsr.train.steps import Steps
+from lecdsr.train.world import World
 
 VALIDATION_BATCH = 512
+#: Steps between looks at the loss and the clock; on a GPU a look waits for all that is under way.
+LOOK = 10
 
 
 @dataclass
@@ -42,6 +44,8 @@ def train(
     settings: Any,
     shared: Shared,
     device: torch.device,
+    checkpoints: Checkpoints | None = None,
+    world: World | None = None,
 ) -> Result:
     """Train ``model`` and return its best epoch on validation.
 
@@ -49,115 +53,190 @@ def train(
     items of the target's domain but the history. Training ends after ``shared.patience`` epochs
     without a better one. Epoch 0 in the log is the model before training.
 
+    Args:
+        model: what to train; its weights are those of the last step afterwards.
+        sequences: windows of all splits.
+        catalogue: what the model was built for.
+        settings: the model's block.
+        shared: the block of all models.
+        device: where to compute.
+        checkpoints: where to keep what a kill must not cost; ``None`` keeps nothing.
+        world: the processes that share the work; ``None`` is this one alone.
+
     Raises:
-        UserError: there are no samples or no validation targets, or the loss is not finite.
+        UserError: there are no samples or no validation targets, the loss is not finite, or the
+            checkpoint cannot be used.
     """
     valid = sequences.of_split(VALID)
     if not len(valid):
         raise UserError("no validation targets to choose an epoch by", where="sequences.split")
     model.to(device)
-    result = Result(_copy(model), 0, -1.0)
-    result.best_score = _validate(result, model, valid, catalogue, settings, device, {"epoch": 0})
+    world = world or World()
+    judge = Judge(model, valid, catalogue, settings.history_length, device, world)
     if model.objective == "counts":
+        result = Result(copy_of(model), 0, -1.0)
+        result.best_score = judge.score(result, {"epoch": 0})
         return result
-    steps = Steps(model, sequences, catalogue, settings, shared, device)
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=shared.epochs * steps.per_epoch, note="")
-        for epoch in range(1, shared.epochs + 1):
-            begin = time.monotonic()
-            means = _epoch(steps, lambda note: bar.update(task, advance=1, note=note))
-            score = _validate(result, model, valid, catalogue, settings, device, {"epoch": epoch, **means})
-            seconds = time.monotonic() - begin
-            say(f"epoch {epoch}: loss {means['loss']:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
-            if score > result.best_score:
-                result.weights, result.best_epoch, result.best_score = _copy(model), epoch, score
-            elif epoch - result.best_epoch >= shared.patience:
-                break
-    return result
+    steps = Steps(model, sequences, catalogue, settings, shared, device, world)
+    return Training(steps, judge, shared, checkpoints).run()
 
 
-class Steps:
-    """The optimiser's side of training: samples in a new seeded order every epoch, one step a batch."""
+class Judge:
+    """Validation: one score for an epoch, shared among the processes of the world."""
 
     def __init__(
         self,
         model: Recommender,
-        sequences: Sequences,
+        valid: Sequences,
         catalogue: Catalogue,
-        settings: Any,
-        shared: Shared,
+        length: int,
         device: torch.device,
+        world: World,
     ) -> None:
-        training = sequences.of_split(TRAIN)
-        self.by_window = model.objective == "sequence"
-        length = settings.history_length
-        self.samples: Samples = one_per_window(training, length) if self.by_window else one_per_target(training)
-        if not len(self.samples):
-            raise UserError("no training targets", where="sequences", do="loosen the filters or min_history")
-        self.gatherer = Gatherer(sequences, length, catalogue.n_x, catalogue.padding, device)
-        self.batch_size: int = settings.batch_size
-        self.model = model
-        self.order = np.random.default_rng(shared.seed)
-        self.generator = torch.Generator(device=device).manual_seed(shared.seed)
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self._model, self._valid, self._catalogue = model, valid, catalogue
+        self._length, self._device, self._world = length, device, world
 
-    @property
-    def per_epoch(self) -> int:
-        """Steps of an epoch."""
-        return -(-len(self.samples) // self.batch_size)
-
-    def batches(self) -> Iterator[PrefixBatch | SequenceBatch]:
-        """One epoch of batches."""
-        order = self.order.permutation(len(self.samples))
-        for first in range(0, len(order), self.batch_size):
-            chosen = self.samples.take(order[first : first + self.batch_size])
-            yield self.gatherer.sequences(chosen) if self.by_window else self.gatherer.prefixes(chosen)
-
-    def step(self, batch: PrefixBatch | SequenceBatch) -> dict[str, float]:
-        """One step of the optimiser; the loss and its parts."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss, parts = self.model.loss(batch, self.generator)
-        value = loss.item()
-        if not np.isfinite(value):
-            raise UserError("the training loss is not finite", do="lower the model's learning_rate")
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return {"loss": value, **{f"loss_{name}": part for name, part in parts.items()}}
+    def score(self, result: Result, row: dict[str, float]) -> float:
+        """Add a row to the log and return the epoch's score."""
+        valid, n_x = self._valid, self._catalogue.n_x
+        ranks = np.zeros(len(valid), np.float32)
+        mine = self._world.share(len(valid))
+        part = valid.take(np.arange(mine.start, mine.stop))
+        ranks[mine] = rank_targets(
+            self._model, part, self._catalogue, self._length, VALIDATION_BATCH, self._device
+        ).full
+        ranks = self._world.sum(torch.from_numpy(ranks).to(self._device)).cpu().numpy()
+        in_y = valid.target >= n_x
+        scores = {
+            f"valid_{name}_{MONITOR}": mean_over_users(ranks[chosen], valid.user[chosen])[MONITOR]
+            for code, name in enumerate(DOMAINS)
+            if (chosen := in_y == bool(code)).any()
+        }
+        score = float(np.mean(list(scores.values())))
+        result.log.append({**row, f"valid_{MONITOR}": score, **scores})
+        return score
 
 
-def _epoch(steps: Steps, tick: Any) -> dict[str, float]:
-    """Means over the steps of one epoch."""
-    steps.model.train()
-    rows = []
-    for batch in steps.batches():
-        rows.append(steps.step(batch))
-        tick(f"loss {rows[-1]['loss']:.4g}")
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+class Training:
+    """One training from its beginning, or from where its checkpoint says."""
+
+    def __init__(self, steps: Steps, judge: Judge, shared: Shared, checkpoints: Checkpoints | None) -> None:
+        self._steps, self._judge, self._shared, self._checkpoints = steps, judge, shared, checkpoints
+        self._model, self._world = steps.model, steps.world
+        self._result = Result(copy_of(self._model), 0, -1.0)
+        self._epoch, self._step = 1, 0  # the next step to take
+        self._sums: Tensor | None = None  # of the loss and its parts over the steps of this epoch
+
+    def run(self) -> Result:
+        """Train until the epochs or the patience are used up."""
+        result, shared = self._result, self._shared
+        if not self._resume():
+            result.best_score = self._judge.score(result, {"epoch": 0})
+        with progress_bar() as bar:
+            done = (self._epoch - 1) * self._steps.per_epoch + self._step
+            self._bar, self._task = bar, bar.add_task("training", total=shared.epochs * self._steps.per_epoch, note="")
+            bar.advance(self._task, done)
+            while self._epoch <= shared.epochs and self._epoch - 1 - result.best_epoch < shared.patience:
+                self._one_epoch()
+        return result
+
+    def _one_epoch(self) -> None:
+        begin, result = time.monotonic(), self._result
+        self._model.train()
+        for batch in self._steps.batches(self._epoch, self._step):
+            values = self._steps.step(batch, (self._epoch - 1) * self._steps.per_epoch + self._step)
+            self._sums = values.double() if self._sums is None else self._sums + values
+            self._step += 1
+            if self._step % LOOK == 0:
+                self._look()
+            self._bar.advance(self._task)
+        means = self._means()
+        score = self._judge.score(result, {"epoch": self._epoch, **means})
+        if self._world.first:
+            seconds = time.monotonic() - begin
+            say(f"epoch {self._epoch}: loss {means['loss']:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
+        if score > result.best_score:
+            result.weights, result.best_epoch, result.best_score = copy_of(self._model), self._epoch, score
+        self._epoch, self._step, self._sums = self._epoch + 1, 0, None
+        self._keep()
+
+    def _look(self) -> None:
+        """Refuse a loss that is no number, before it could reach a checkpoint; write one if it is time."""
+        self._bar.update(self._task, note=f"loss {self._means()['loss']:.4g}")
+        self._keep()
+
+    def _means(self) -> dict[str, float]:
+        """Means over the steps of this epoch so far.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        assert self._sums is not None
+        means = (self._sums / self._step).tolist()
+        if not np.isfinite(means).all():
+            kept = self._checkpoints is not None and self._checkpoints.path.exists()
+            raise UserError(
+                f"the training loss is not finite in epoch {self._epoch}",
+                where=str(self._checkpoints.path) if kept and self._checkpoints else None,
+                do="lower the model's learning_rate" + ("; the checkpoint before it is kept" if kept else ""),
+            )
+        names = ["loss", *(f"loss_{name}" for name in self._steps.names)]
+        return dict(zip(names, means, strict=True))
+
+    def _keep(self) -> None:
+        """Write a checkpoint where the first process finds it due."""
+        if self._checkpoints is None:
+            return
+        due = torch.tensor(float(self._world.first and self._checkpoints.due()), device=self._steps.device)
+        if not self._world.sum(due):
+            return
+        randoms = self._world.gather(random_state(self._steps.device).to(self._steps.device))
+        if not self._world.first:
+            return
+        result, steps = self._result, self._steps
+        tensors = {
+            **_under("model", self._model.state_dict()),
+            **_under("best", result.weights),
+            **_under("optimiser", steps.optimisers.state()),
+            "draws": steps.draws.generator.get_state(),
+            "random": randoms,
+        }
+        if self._sums is not None:
+            tensors["sums"] = self._sums
+        facts = {
+            "epoch": self._epoch,
+            "step": self._step,
+            "log": result.log,
+            "best_epoch": result.best_epoch,
+            "best_score": result.best_score,
+            "names": steps.names,
+        }
+        self._checkpoints.write(Saved(tensors, facts))
+
+    def _resume(self) -> bool:
+        """Take over the checkpoint, where there is one."""
+        saved = self._checkpoints.read() if self._checkpoints else None
+        if saved is None:
+            return False
+        result, steps, facts = self._result, self._steps, saved.facts
+        self._model.load_state_dict(saved.part("model"))
+        steps.optimisers.load(saved.part("optimiser"))
+        steps.draws.generator.set_state(saved.tensors["draws"])
+        restore_random_state(saved.tensors["random"][self._world.rank], steps.device)
+        result.weights = {name: value.to(steps.device) for name, value in saved.part("best").items()}
+        result.best_epoch, result.best_score, result.log = facts["best_epoch"], facts["best_score"], facts["log"]
+        self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
+        sums = saved.tensors.get("sums")
+        self._sums = None if sums is None else sums.to(steps.device)
+        if self._world.first:
+            say(f"going on in epoch {self._epoch} after step {self._step}, from {self._checkpoints.path}")  # type: ignore[union-attr]
+        return True
 
 
-def _validate(
-    result: Result,
-    model: Recommender,
-    valid: Sequences,
-    catalogue: Catalogue,
-    settings: Any,
-    device: torch.device,
-    row: dict[str, float],
-) -> float:
-    """Add a row to the log and return the epoch's score."""
-    ranks = rank_targets(model, valid, catalogue, settings.history_length, VALIDATION_BATCH, device).full
-    in_y = valid.target >= catalogue.n_x
-    scores = {
-        f"valid_{name}_{MONITOR}": mean_over_users(ranks[in_y == bool(code)], valid.user[in_y == bool(code)])[MONITOR]
-        for code, name in enumerate(DOMAINS)
-        if (in_y == bool(code)).any()
-    }
-    score = float(np.mean(list(scores.values())))
-    result.log.append({**row, f"valid_{MONITOR}": score, **scores})
-    return score
-
-
-def _copy(model: Recommender) -> dict[str, Tensor]:
+def copy_of(model: Recommender) -> dict[str, Tensor]:
+    """The weights as they are now."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _under(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for key, value in tensors.items()}

@@ -16,3 +16,7 @@ class Shared(Block):
     device: Literal["auto", "cpu", "cuda"]
     epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
+    warmup_steps: int = Field(ge=0)
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+    tables: Literal["dense", "rows"]

@@ -6,6 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lecdsr.models import published, sasrec
+from lecdsr.train.settings import Shared
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -20,3 +21,7 @@ def published_settings(**changed: Any) -> published.Settings:
 
 def sasrec_settings(**changed: Any) -> sasrec.Settings:
     return sasrec.Settings.model_validate({**_block("sasrec"), **changed})
+
+
+def shared_settings(**changed: Any) -> Shared:
+    return Shared.model_validate({**_block("shared"), **changed})

@@ -18,7 +18,7 @@ from lecdsr.models.saved import build, load, read_config, save
 from lecdsr.models.text import MixtureOfExperts, control, mlp, project_distinct
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import PrefixBatch
-from lecdsr.ranking.negatives import draw_negatives
+from lecdsr.ranking.negatives import Draws, draw_negatives
 from tests.models.settings import sasrec_settings
 from tests.models.zoo import (
     ALL,
@@ -43,8 +43,8 @@ every_published = pytest.mark.parametrize("variant", PUBLISHED)
 every_sasrec = pytest.mark.parametrize("variant", SASREC)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0) -> Draws:
+    return Draws(seed)
 
 
 def histories_for(model: Recommender) -> Histories:
@@ -367,7 +367,8 @@ def test_the_alignment_is_weighed():
     loss, parts = network.loss(batch, generator())
     assert set(parts) == {"ranking", "alignment"}
     drawn = draw_negatives(batch.target, network.settings.negatives, N_X, N_Y, generator())
-    ranking, aligned = network.losses(batch.histories, torch.cat([batch.target.unsqueeze(1), drawn], 1))
+    terms = network.losses(batch.histories, torch.cat([batch.target.unsqueeze(1), drawn], 1))
+    ranking, aligned = terms["ranking"].value(), terms["alignment"].times(1.0).value()
     torch.testing.assert_close(loss, ranking + network.settings.alignment * aligned)
 
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecdsr.base.errors import UserError
-from lecdsr.ranking.negatives import draw_negatives
+from lecdsr.ranking.negatives import Draws, draw_negatives
 
 small = settings(max_examples=50, deadline=None)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0) -> Draws:
+    return Draws(seed)
 
 
 @small

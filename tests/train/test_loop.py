@@ -11,14 +11,17 @@ from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import TEST, TRAIN, VALID
 from lecdsr.models.popularity import Settings as PopularitySettings
 from lecdsr.models.saved import build
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import Sequences, from_tables, own_domain
+from lecdsr.ranking.negatives import Draws
 from lecdsr.ranking.ranks import Ranks, rank_targets
 from lecdsr.train import loop
 from lecdsr.train.log import to_csv
 from lecdsr.train.loop import Result, train
 from lecdsr.train.settings import Shared
-from tests.models.settings import published_settings, sasrec_settings
+from lecdsr.train.steps import Steps
+from lecdsr.train.world import World
+from tests.models.settings import published_settings, sasrec_settings, shared_settings
 from tests.tiny import catalogue, interactions, sequences, windows_table
 
 CPU = torch.device("cpu")
@@ -58,7 +61,7 @@ SETTINGS = {
 
 
 def shared(**changed) -> Shared:
-    return Shared(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, **changed})
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
@@ -91,9 +94,9 @@ def test_the_weights_are_those_of_the_score():
     data = catalogue(N, N, len(WALKS), 16)
     model = build("sasrec", SETTINGS["sasrec"], data, 7)
     model.load_state_dict(result.weights)
-    again = Result({}, 0, 0)
     valid = sequences(WALKS, N).of_split(VALID)
-    assert loop._validate(again, model, valid, data, SETTINGS["sasrec"], CPU, {}) == result.best_score
+    judge = loop.Judge(model, valid, data, SETTINGS["sasrec"].history_length, CPU, World())
+    assert judge.score(Result({}, 0, 0), {}) == result.best_score
     assert result.best_score == max(row["valid_ndcg@10"] for row in result.log)
     assert result.log[result.best_epoch]["valid_ndcg@10"] == result.best_score
 
@@ -145,8 +148,8 @@ class Counter(Recommender):
     def keys(self) -> tuple[Tensor, Tensor]:
         return torch.zeros(2 * N, 1), torch.zeros(2 * N)
 
-    def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        return self.weight.sum() + self.bad, {}
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        return {"all": Term(self.weight.sum() + self.bad, None)}
 
 
 @pytest.fixture
@@ -261,9 +264,9 @@ def test_every_training_target_is_seen_once_an_epoch():
     built, data = sequences(WALKS, N), catalogue(N, N, len(WALKS), 16)
     for name in ("sasrec", "published"):
         settings = SETTINGS[name].model_copy(update={"history_length": 3, "batch_size": 5})
-        steps = loop.Steps(build(name, settings, data, 1), built, data, settings, shared(), CPU)
-        for _ in range(2):
-            batches = list(steps.batches())
+        steps = Steps(build(name, settings, data, 1), built, data, settings, shared(), CPU)
+        for epoch in (1, 2):
+            batches = list(steps.batches(epoch))
             assert len(batches) == steps.per_epoch
             targets = [getattr(batch, "targets", getattr(batch, "target", None)).flatten() for batch in batches]
             seen = torch.cat(targets)
@@ -273,10 +276,8 @@ def test_every_training_target_is_seen_once_an_epoch():
 
 def test_epochs_have_different_orders():
     built, data = sequences(WALKS, N), catalogue(N, N, len(WALKS), 16)
-    steps = loop.Steps(
-        build("published", SETTINGS["published"], data, 1), built, data, SETTINGS["published"], shared(), CPU
-    )
-    first, second = ([batch.target.tolist() for batch in steps.batches()] for _ in range(2))
+    steps = Steps(build("published", SETTINGS["published"], data, 1), built, data, SETTINGS["published"], shared(), CPU)
+    first, second = ([batch.target.tolist() for batch in steps.batches(epoch)] for epoch in (1, 2))
     assert first != second
 
 
@@ -284,9 +285,9 @@ def test_dropout_is_on_in_every_epoch():
     modes = []
 
     class Recorder(Counter):
-        def loss(self, batch: object, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
             modes.append(self.training)
-            return super().loss(batch, generator)
+            return super().terms(batch, draws)
 
     train(Recorder(), sequences(WALKS, N), catalogue(N, N), SETTINGS["sasrec"], shared(epochs=3), CPU)
     assert len(modes) > 3

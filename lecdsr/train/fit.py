@@ -1,0 +1,79 @@
+"""From the tables of a pair to a trained model: what the stage and the studies share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import torch
+
+from lecdsr.base.console import say
+from lecdsr.base.files import sha256_file
+from lecdsr.base.paths import Artefacts
+from lecdsr.models.saved import build
+from lecdsr.ranking.device import choose_device
+from lecdsr.ranking.frame import Recommender
+from lecdsr.ranking.tables import PairData, load_pair_data
+from lecdsr.train.checkpoint import Checkpoints
+from lecdsr.train.footprint import activations, check_room, tables_footprint
+from lecdsr.train.loop import Result, train
+from lecdsr.train.settings import Shared
+from lecdsr.train.steps import Steps
+from lecdsr.train.world import World, join_world
+
+
+class Fitted(NamedTuple):
+    """A model at its best epoch, what it was trained on, and how it got there."""
+
+    network: Recommender
+    data: PairData
+    result: Result
+    device: torch.device
+    world: World
+    checkpoints: Checkpoints
+
+
+def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitted:
+    """Train one model on one pair, going on from a checkpoint where there is one.
+
+    The checkpoint is left in place: the caller removes it once the result is kept.
+
+    Raises:
+        UserError: an artefact is missing, the training does not fit into memory, or it fails.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    with join_world(choose_device(shared.device)) as (world, device):
+        data = load_pair_data(artefacts, settings.domains)
+        footprint = tables_footprint(model, settings, data.catalogue, shared, device)
+        check_room(footprint, model, device, world.size)
+        network = build(model, settings, data.catalogue, shared.seed)
+        if network.objective != "counts":
+            steps = Steps(network.to(device), data.sequences, data.catalogue, settings, shared, device)
+            footprint = dataclasses.replace(footprint, activations=activations(steps))
+            check_room(footprint, model, device, world.size)
+            del steps
+        if world.first:
+            say(f"{model} on {artefacts.pair}: about {footprint.total / 1e9:.2g} GB of memory ({footprint})")
+        checkpoints = Checkpoints(artefacts.pair, model, _rests_on(artefacts, model, settings, shared, world))
+        result = train(network, data.sequences, data.catalogue, settings, shared, device, checkpoints, world)
+        network.load_state_dict(result.weights)
+    return Fitted(network, data, result, device, world, checkpoints)
+
+
+def _rests_on(artefacts: Artefacts, model: str, settings: Any, shared: Shared, world: World) -> dict[str, Any]:
+    """All that decides the numbers of a training."""
+    tables = (
+        artefacts.interactions,
+        artefacts.windows,
+        artefacts.items,
+        artefacts.item_vectors,
+        artefacts.user_vectors,
+    )
+    return {
+        "model": model,
+        "settings": settings.model_dump(mode="json"),
+        "shared": shared.model_dump(mode="json"),
+        "data": {path.name + " of " + path.parent.name: sha256_file(path) for path in tables},
+        "processes": world.size,
+        "torch": torch.__version__,
+    }

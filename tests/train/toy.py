@@ -1,0 +1,81 @@
+"""A training run of a real process: a small pair on the disk, a script that trains it and writes what came out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lecdsr.base.files import write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from stages.embed import to_table
+from tests.tiny import interactions, items_table, sequences, windows_table
+
+ROOT = Path(__file__).parents[2]
+N = 12
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from lecdsr.base.paths import Artefacts
+from lecdsr.models.registry import entry
+from lecdsr.models.saved import save
+from lecdsr.train.fit import fit
+from lecdsr.train.log import to_csv
+from tests.models.settings import published_settings, sasrec_settings, shared_settings
+chosen = json.loads(sys.argv[1])
+of_model = {"published": published_settings, "sasrec": sasrec_settings}[chosen["model"]]
+fitted = fit(Artefacts("toy"), chosen["model"], of_model(**chosen["settings"]), shared_settings(**chosen["shared"]))
+if fitted.world.first:
+    save(Path("out"), fitted.network, {"epochs": len(fitted.result.log)})
+    Path("out/log.csv").write_text(to_csv(fitted.result.log))
+print("ended", flush=True)
+"""
+
+
+def write_pair(folder: Path, seed: int = 0, users: int = 40) -> None:
+    """Random walks over two domains of N items, with random vectors, as the artefacts of the pair ``toy``."""
+    draw = np.random.default_rng(seed)
+    walks = [[int(item) for item in draw.permutation(2 * N)[: draw.integers(6, 14)]] for _ in range(users)]
+    table, built = interactions(walks, N), sequences(walks, N)
+    rows = zip(built.split, built.user, built.start, built.first_target, built.end, strict=True)
+    artefacts = Artefacts("toy")
+    tables = (
+        (artefacts.interactions, table, INTERACTIONS),
+        (artefacts.windows, windows_table([tuple(int(value) for value in row) for row in rows]), WINDOWS),
+        (artefacts.items, items_table(N, N), ITEMS),
+        (artefacts.users, pa.table({name: _column(USERS.field(name).type, users) for name in USERS.names}), USERS),
+    )
+    for path, content, schema in tables:
+        write_table(folder / path, content.cast(schema), schema)
+    for path, count in ((artefacts.item_vectors, 2 * N), (artefacts.user_vectors, users)):
+        vectors = to_table(draw.standard_normal((count, 8)).astype(np.float32))
+        write_table(folder / path, vectors, vectors.schema)
+
+
+def _column(kind: pa.DataType, count: int) -> pa.Array:
+    if pa.types.is_string(kind):
+        return pa.array([f"u{number}" for number in range(count)])
+    return pa.array(np.arange(count)).cast(kind)
+
+
+def environment(**changed: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "LECDSR_CHECKPOINT_S": "0", **changed}
+
+
+def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subprocess.Popen[str]:
+    """Start the script in ``folder``; ``before`` goes before it on the command line."""
+    (folder / "script.py").write_text(SCRIPT)
+    command = [sys.executable, *before, "script.py", chosen]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(**changed), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What the process printed; it must have ended well."""
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    return printed
