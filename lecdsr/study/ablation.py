@@ -21,6 +21,7 @@ from lecdsr.base.files import read_json, read_table, sha256_file, write_json
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import CANDIDATES, DOMAINS, TEST
 from lecdsr.base.settings import load_block
+from lecdsr.compare import slices
 from lecdsr.evaluate.evaluate import Settings as Evaluate
 from lecdsr.evaluate.evaluate import rank_held_out
 from lecdsr.models.registry import entry
@@ -51,8 +52,14 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-#: Slices of test targets by the training interactions of the target: least and most.
-SLICES = {"all": (0, None), "0–4": (0, 4), "5–19": (5, 19), "20+": (20, None)}
+#: Slices of test targets by the training interactions of the target. Unseen and rare items are one slice here, as in
+#: the runs and tables that are finished.
+SLICES: dict[str, slices.Bounds] = {
+    slices.ALL: slices.EVERY,
+    "0–4": (slices.SLICES["0"][0], slices.SLICES["1–4"][1]),
+    "5–19": slices.SLICES["5–19"],
+    "20+": slices.SLICES["20+"],
+}
 PROTOCOLS = ("full", "sampled")
 
 
@@ -143,11 +150,9 @@ def sliced(ranks: pa.Table) -> tuple[dict[str, float], dict[str, int]]:
     values: dict[str, float] = {}
     counts: dict[str, int] = {}
     for code, domain in enumerate(DOMAINS):
-        for name, (least, most) in SLICES.items():
-            count = column["train_count"]
-            chosen = (column["split"] == TEST) & (column["domain"] == code) & (count >= least)
-            if most is not None:
-                chosen &= count <= most
+        for name, bounds in SLICES.items():
+            chosen = (column["split"] == TEST) & (column["domain"] == code)
+            chosen &= slices.inside(column["train_count"], bounds)
             if not chosen.any():
                 continue
             counts[f"{domain} {name}"] = int(chosen.sum())

@@ -1,0 +1,1 @@
+"""Two methods against each other, user by user: differences, intervals, significance."""
