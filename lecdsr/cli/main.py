@@ -33,6 +33,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
 * `lecdsr serve-llm` answers on this machine, without a key
 * `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
+* `lecdsr compare sasrec published` says which of two is better, and whether that could be chance
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 
 Run any command with `--help` for its options. Every parameter is explained in params.yaml.
@@ -138,6 +139,67 @@ def metrics(
     from lecdsr.cli.metrics import show_metrics
 
     show_metrics(Artefacts(pair), split.value)
+
+
+class Protocol(enum.StrEnum):
+    """Rankings that a comparison reads."""
+
+    full = "full"
+    sampled = "sampled"
+    both = "both"
+
+
+class Format(enum.StrEnum):
+    """Forms of a comparison."""
+
+    text = "text"
+    md = "md"
+    json = "json"
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="First method: [LABEL=]SOURCE[,SOURCE…], one source for each seed.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Second method, written the same way.")],
+    pair: Annotated[str | None, typer.Option(help="Name of the domain pair; default the only active one.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model of the revisions that name none; may be repeated.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Targets to compare on.")] = Split.test,
+    protocol: Annotated[Protocol, typer.Option(help="Ranking among all items, among 999, or both.")] = Protocol.both,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Metric to compare; may be repeated. Default ndcg@10 and hr@10.")
+    ] = None,
+    slices: Annotated[
+        bool, typer.Option("--slice", help="Also by training interactions of the target: 0, 1–4, 5–19, 20+.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the users.")] = 10_000,
+    form: Annotated[Format, typer.Option("--format", help="Table for the terminal, Markdown, or JSON.")] = Format.text,
+) -> None:
+    """Say which of two methods is better, by how much, and whether that could be chance.
+
+    A SOURCE is one of
+
+    * `sasrec`: a model of the pair, as it lies in data/PAIR/ranks
+    * `wider:sasrec`: a model of a DVC experiment, commit, branch or tag
+    * `wider`: the same, of every model that both sides have, or of those that --model names
+    * `some/ranks.parquet`, or `some/folder/` with one rank file for each seed
+
+    Examples:
+
+    * `lecdsr compare sasrec published`: two models of the workspace
+    * `lecdsr compare main wider`: what an experiment changed
+    * `lecdsr compare text=t1:sasrec,t2:sasrec,t3:sasrec ids=i1:sasrec,i2:sasrec,i3:sasrec`: three seeds each
+    * `lecdsr compare sasrec published --slice --protocol full --format md`
+
+    Tests are paired by user and corrected (Holm) for all rows of the call: docs/evaluation.md. Warnings go to
+    standard error. Paths are read from the root of the repository.
+    """
+    from lecdsr.cli.compare import show_comparison
+
+    show_comparison(a, b, pair, model or [], split.value, protocol.value, metric or [], slices, resamples, form.value)
 
 
 @app.command()
