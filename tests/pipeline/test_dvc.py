@@ -79,6 +79,21 @@ def test_diffs_show_what_changed(repository):
     assert "metrics/demo/training/sasrec.csv" in text
 
 
+def test_experiment_is_compared_with_what_it_began_from(repository):
+    repository.run("dvc", "exp", "run", "-n", "faster", "-S", "train.sasrec.learning_rate=0.05")
+    shown = repository.run("lecdsr", "compare", "main", "faster", "--format", "json", "--split", "valid")
+    found = json.loads(shown[shown.index("{\n") :])
+    (comparison,) = found["comparisons"]  # the other models have the same ranks and are left out
+    assert (comparison["a"]["seeds"], comparison["b"]["seeds"]) == (["main:sasrec"], ["faster:sasrec"])
+    metrics = json.loads(repository.run("git", "show", "main:metrics/demo/sasrec.json"))
+    for row in comparison["rows"]:
+        block = metrics["valid"][row["domain"]]
+        assert row["a"]["mean"] == pytest.approx(block[row["protocol"]][row["metric"]])
+        assert row["users"] == block["users"]
+    assert "not known" not in shown
+    assert "A = sasrec, B = published" in repository.run("lecdsr", "compare", "sasrec", "published")
+
+
 def test_metrics_are_nested_and_tell_what_they_rest_on(repository):
     metrics = json.loads((repository.folder / "metrics/demo/published.json").read_text())
     for split in ("valid", "test"):
