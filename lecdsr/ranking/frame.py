@@ -6,12 +6,17 @@ a text vector, K candidates, U users.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lecdsr.ranking.negatives import Draws
+
+if TYPE_CHECKING:
+    from lecdsr.ranking.histories import Sequences
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,28 @@ class Term:
 class Recommender(nn.Module):
     """A model in two-tower form: score(history, item) = query · key + bias.
 
-    Ranking a whole catalogue is then one matrix product.
+    Ranking a whole catalogue is then one matrix product. A model that is no product of two towers
+    overrides :meth:`scorer`, which is all that ranking and recommending call.
     """
 
     #: ``prefix``: one sample per training target; ``sequence``: one per window, a loss at every
-    #: position; ``counts``: nothing to train.
+    #: position; ``counts``: nothing to train, :meth:`count` is called once instead.
     objective: str = "prefix"
 
     def row_tables(self) -> list[nn.Embedding]:
         """Tables of which a step touches few rows, all others being read through them too; empty if there are none."""
         return []
+
+    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+        """A function of a batch and a slice of item ids that gives their scores ``[B, N_slice]``.
+
+        What is the same for every history is computed here, once, and not for every batch.
+        """
+        keys, bias = self.keys()
+        return lambda histories, items: self.queries(histories) @ keys[items].T + bias[items]
+
+    def count(self, training: Sequences) -> None:
+        """Fill the buffers of a model that counts from the training windows; else nothing."""
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]``, one query a history."""

@@ -73,14 +73,14 @@ def rank_targets(
     """
     model.eval()
     gatherer = Gatherer(sequences, length, catalogue.n_x, catalogue.padding, device)
-    keys, bias = model.keys()
+    score = model.scorer()
     full = np.zeros(len(sequences), np.float32)
     sampled = None if negatives is None else np.zeros(len(sequences), np.float32)
     for domain, windows in track(list(_batches(sequences, catalogue, batch_size)), label):
         items = catalogue.items_of(domain)
         chosen = sequences.take(windows)
         histories = gatherer.histories(chosen.user, chosen.start, chosen.end - 1)
-        scores = model.queries(histories) @ keys[items].T + bias[items]  # [B, N_domain]
+        scores = score(histories, items)  # [B, N_domain]
         target = torch.from_numpy(chosen.target - items.start).to(device)
         if sampled is not None and negatives is not None:
             some = [negatives[window] for window in windows]

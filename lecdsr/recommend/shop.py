@@ -79,9 +79,7 @@ class Shop:
         items = self.catalogue.items_of(domain)
         inside = (history >= items.start) & (history < items.stop)
         read = history[inside] if self.trained.domains == "own" else history
-        keys, bias = self.network.keys()
-        query = self.network.queries(self._histories(user, read))
-        scores = (query @ keys[items].T + bias[items])[0]  # [N_domain]
+        scores = self.network.scorer()(self._histories(user, read), items)[0]  # [N_domain]
         scores[torch.from_numpy(history[inside] - items.start)] = float("-inf")
         count = min(k, int(torch.isfinite(scores).sum()))
         top = torch.topk(scores, count)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lecdsr.base.console import progress_bar, say
 from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import DOMAINS, VALID
+from lecdsr.base.schemas import DOMAINS, TRAIN, VALID
 from lecdsr.ranking.frame import Catalogue, Recommender
 from lecdsr.ranking.histories import Sequences
 from lecdsr.ranking.metrics import MONITOR, mean_over_users
@@ -51,7 +51,8 @@ def train(
 
     The score of an epoch is the mean over the domains of NDCG@10 on validation, ranked against all
     items of the target's domain but the history. Training ends after ``shared.patience`` epochs
-    without a better one. Epoch 0 in the log is the model before training.
+    without a better one. Epoch 0 in the log is the model before training, and all
+    there is of a model that only counts.
 
     Args:
         model: what to train; its weights are those of the last step afterwards.
@@ -74,6 +75,7 @@ def train(
     world = world or World()
     judge = Judge(model, valid, catalogue, settings.history_length, device, world)
     if model.objective == "counts":
+        model.count(sequences.of_split(TRAIN))
         result = Result(copy_of(model), 0, -1.0)
         result.best_score = judge.score(result, {"epoch": 0})
         return result
