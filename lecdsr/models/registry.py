@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lecdsr.base.errors import UserError
-from lecdsr.models import popularity, published, sasrec
+from lecdsr.models import abxi_style, hgn, itemknn, popularity, published, sasrec
 from lecdsr.models.settings import ModelSettings
 
 
@@ -18,7 +18,10 @@ class Entry(NamedTuple):
 
 MODELS = {
     "popularity": Entry(popularity.Settings, popularity.Popularity),
+    "itemknn": Entry(itemknn.Settings, itemknn.ItemKNN),
+    "hgn": Entry(hgn.Settings, hgn.HGN),
     "sasrec": Entry(sasrec.Settings, sasrec.SASRec),
+    "abxi_style": Entry(abxi_style.Settings, abxi_style.ABXIStyle),
     "published": Entry(published.Settings, published.Published),
 }
 

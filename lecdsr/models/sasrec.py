@@ -1,22 +1,24 @@
 """SASRec (Kang and McAuley, ICDM 2018): causal self-attention over the sequence.
 
 Differences from the paper: both domains mixed in one sequence, a softmax over all items of the
-target's domain in place of one negative, tied input and output embeddings, and optionally the
-item's text vector added to its id on both sides of the score.
+target's domain in place of one negative, tied input and output embeddings, and optionally text:
+the item's vector added to its id on both sides of the score, or the table of ids started from the
+vectors and then trained as if they had been random (Harte et al., RecSys 2023).
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lecdsr.models.attention import attend, causal, or_itself
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import TrainedSettings
-from lecdsr.models.text import TextMode, control
+from lecdsr.models.text import TextMode, control, whiten
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
 from lecdsr.ranking.negatives import Draws
@@ -29,6 +31,7 @@ class Settings(TrainedSettings):
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)
+    start: Literal["random", "text"]
     item_text: TextMode
 
     @model_validator(mode="after")
@@ -61,6 +64,8 @@ class SASRec(Recommender):
             # Standardised vectors have length √D, so this gives texts the size of ids.
             nn.init.normal_(self.text_projection.weight, std=0.02 / self.text_projection.in_features**0.5)
         with torch.no_grad():
+            if settings.start == "text":
+                _start_from_text(self.item_embeddings.weight, catalogue.item_vectors)
             self.item_embeddings.weight[catalogue.padding] = 0
 
     def table(self) -> Tensor:
@@ -97,10 +102,7 @@ class SASRec(Recommender):
         x = F.embedding(sequence, table) * self.settings.width**0.5
         x = x + self.position_embeddings.weight[-length:]
         x = self.dropout(x) * real.unsqueeze(-1)
-        causal = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=sequence.device)
-        # A padding position may attend to itself, so that no row of the softmax is empty.
-        allowed = ((causal & real.unsqueeze(1)) | itself).unsqueeze(1)  # [B, 1, L, L]
+        allowed = or_itself(causal(real))  # [B, 1, L, L]
         for block in self.blocks:
             x = block(x, allowed)
         return cast(Tensor, self.norm(x))
@@ -125,12 +127,18 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
         """Attend where ``allowed [B, 1, L, L]`` is true."""
-        batch, length, width = x.shape
-        qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, L, d / heads]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        x = x + self.dropout(self.output(attended.transpose(1, 2).reshape(batch, length, width)))
+        attended = attend(self.qkv(self.attention_norm(x)), self.heads, allowed)
+        x = x + self.dropout(self.output(attended))
         return cast(Tensor, x + self.dropout(self.feed_forward(x)))
+
+
+def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:
+    """Lay whitened vectors over a random table, at its scale; items without text stay random."""
+    if vectors is None:
+        raise ValueError("start 'text' needs vectors")
+    whitened = whiten(vectors, table.shape[1])
+    known = vectors.norm(dim=1) > 0
+    table[known, : whitened.shape[1]] = 0.02 * whitened[known]
 
 
 def standardise(vectors: Tensor) -> Tensor:

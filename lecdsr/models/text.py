@@ -39,6 +39,29 @@ def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
     return replaced
 
 
+def whiten(vectors: Tensor, width: int) -> Tensor:
+    """First principal components of the known (non-zero) rows, each scaled to variance 1.
+
+    Args:
+        vectors: ``[N, D]``; unknown rows stay zero.
+        width: components wanted.
+
+    Returns:
+        ``[N, c]``, c the least of ``width``, D and the dimensions in which the known rows differ. Signs are
+        such that the largest weight of a component is positive, so that they do not hang on the machine.
+    """
+    known = vectors.norm(dim=1) > 0
+    rows = vectors[known].double()
+    centred = rows - rows.mean(dim=0) if len(rows) else rows
+    variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(rows) - 1, 1))  # ascending; axes in columns
+    kept = torch.nonzero(variances > 1e-9 * variances.max().clamp(min=1e-30)).flatten().flip(0)[:width]
+    axes = axes[:, kept]
+    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+    whitened = torch.zeros(len(vectors), len(kept), dtype=vectors.dtype)
+    whitened[known] = (centred @ (axes * largest.sign()) / variances[kept].sqrt()).to(vectors.dtype)
+    return whitened
+
+
 def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
     """The published projection: linear, layer norm, GELU, linear."""
     return nn.Sequential(

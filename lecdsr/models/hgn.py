@@ -1,0 +1,74 @@
+"""HGN (Ma, Kang and Liu, KDD 2019): gates over features and over items, and products of items.
+
+Differences from the paper: both domains mixed in one history, a softmax over all items of the
+target's domain in place of BPR with one negative, and padding, which is left out of gates and sums.
+Average pooling, as in the paper; LeCDSR's gates (``published``) divide by the sum of the gates.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lecdsr.models.losses import softmax_by_domain
+from lecdsr.models.settings import TrainedSettings
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
+from lecdsr.ranking.histories import PrefixBatch
+from lecdsr.ranking.negatives import Draws
+
+
+class Settings(TrainedSettings):
+    """Block ``train.hgn``; every key is explained in params.yaml."""
+
+    width: int = Field(ge=1)
+
+
+class HGN(Recommender):
+    """Query = user + mean of the gated items + sum of the items."""
+
+    objective = "prefix"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        d = settings.width
+        self.user_embeddings = nn.Embedding(catalogue.n_users, d)
+        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.output_embeddings = nn.Embedding(catalogue.n_items, d)
+        self.feature_gate_item = nn.Linear(d, d)
+        self.feature_gate_user = nn.Linear(d, d, bias=False)
+        self.instance_gate_item = nn.Linear(d, 1, bias=False)
+        self.instance_gate_user = nn.Linear(d, settings.history_length, bias=False)
+        for table in (self.user_embeddings, self.item_embeddings, self.output_embeddings):
+            nn.init.normal_(table.weight, std=1.0 / d)
+        with torch.no_grad():
+            self.item_embeddings.weight[catalogue.padding] = 0
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]``."""
+        sequence = histories.sequence
+        real = (sequence != self.catalogue.padding).unsqueeze(-1)  # [B, L, 1]
+        u = self.user_embeddings(histories.user)  # [B, d]
+        e = self.item_embeddings(sequence) * real  # [B, L, d]
+        f = e * torch.sigmoid(self.feature_gate_item(e) + self.feature_gate_user(u).unsqueeze(1))
+        places = self.instance_gate_user(u)[:, -sequence.shape[1] :]  # [B, L]
+        gated = f * torch.sigmoid(self.instance_gate_item(f) + places.unsqueeze(-1))
+        mean = gated.sum(dim=1) / real.sum(dim=1).clamp(min=1)  # padding is zero in e, so in f and here
+        return cast(Tensor, u + mean + e.sum(dim=1))
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` output embeddings, no bias."""
+        keys = self.output_embeddings.weight
+        return keys, keys.new_zeros(len(keys))
+
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """Softmax over all items of the target's domain."""
+        samples = cast(PrefixBatch, batch)
+        return {
+            "softmax": softmax_by_domain(
+                self.queries(samples.histories), *self.keys(), samples.target, self.catalogue.n_x
+            )
+        }

@@ -1,0 +1,121 @@
+"""Item-kNN: cosine of items over the users who had both (Sarwar et al., WWW 2001), without training.
+
+Shrinkage damps similarities that few users support, as in Koren (KDD 2008). Differences from the
+papers: interactions have no rating, so an item is the set of its users; recent items of the history
+weigh more; every item has neighbours of its own in either domain, so that a history of one domain
+speaks for the items of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from lecdsr.base.arrays import IntArray, expand
+from lecdsr.models.settings import ModelSettings
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.ranking.histories import Sequences
+
+#: Items whose similarities to all others are held at once.
+BLOCK = 4096
+
+
+class Settings(ModelSettings):
+    """Block ``train.itemknn``; every key is explained in params.yaml."""
+
+    neighbours: int = Field(ge=1)
+    shrinkage: float = Field(ge=0)
+    decay: float = Field(gt=0, le=1)
+
+
+class ItemKNN(Recommender):
+    """Score = Σ over the history of decay^(steps back) · similarity(item of the history, item).
+
+    A similarity counts where the item is among the ``neighbours`` of the history's item in its
+    domain. Neighbours lie in tables of k columns for X and k for Y, zeros where there are fewer.
+    """
+
+    objective = "counts"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        shape = (catalogue.n_items + 1, 2 * settings.neighbours)  # the last row is that of padding
+        self.register_buffer("neighbours", torch.zeros(shape, dtype=torch.int32))
+        self.register_buffer("similarities", torch.zeros(shape))
+
+    def count(self, training: Sequences) -> None:
+        """Find the neighbours of all items over the rows of the training windows.
+
+        A user, or with ``domains: own`` a domain of a user, of a single training item has no window:
+        he pairs nothing, and does not count below the line of the cosine either.
+        """
+        users = _users_of_items(training, self.catalogue.n_items)
+        for first in range(0, self.catalogue.n_items, BLOCK):
+            self._keep(_cosines(users, first, self.settings.shrinkage))
+
+    def _keep(self, pairs: Pairs) -> None:
+        """The likest of each item in each domain, the lower id first among equals."""
+        k = self.settings.neighbours
+        domain = (pairs.other >= self.catalogue.n_x).astype(np.int64)
+        order = np.lexsort((pairs.other, -pairs.similarity, domain, pairs.item))
+        group = (pairs.item * 2 + domain)[order]
+        place = np.arange(len(group)) - np.searchsorted(group, group)  # in its item's and domain's list
+        kept = order[place < k]
+        where = (torch.from_numpy(pairs.item[kept]), torch.from_numpy(domain[kept] * k + place[place < k]))
+        for name, values in (("neighbours", pairs.other[kept]), ("similarities", pairs.similarity[kept])):
+            table = cast(Tensor, getattr(self, name))
+            table[where] = torch.from_numpy(values).to(table)
+
+    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+        """Scores by adding up neighbours; there are no towers."""
+        return self._scores
+
+    def _scores(self, histories: Histories, items: slice) -> Tensor:
+        sequence, k = histories.sequence, self.settings.neighbours
+        neighbours, similarities = cast(Tensor, self.neighbours), cast(Tensor, self.similarities)
+        # One half of the columns is enough for a slice of one domain.
+        columns = slice(k if items.start >= self.catalogue.n_x else 0, k if items.stop <= self.catalogue.n_x else None)
+        steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
+        weight = (self.settings.decay**steps).unsqueeze(-1)  # [L, 1]
+        value = similarities[sequence, columns] * weight  # [B, L, k]
+        item = neighbours[sequence, columns].long() - items.start
+        width = items.stop - items.start
+        value = value.masked_fill((item < 0) | (item >= width), 0)
+        scores = torch.zeros(len(sequence), width, device=sequence.device)
+        return scores.scatter_add_(1, item.clamp(0, width - 1).flatten(1), value.flatten(1))
+
+
+class Pairs(NamedTuple):
+    """Pairs of different items that share a user: ``[P]`` ids, ids and similarities."""
+
+    item: IntArray
+    other: IntArray
+    similarity: NDArray[np.float32]
+
+
+def _users_of_items(training: Sequences, n_items: int) -> sparse.csr_array:
+    """``[U, N]``, 1 where the user had the item; windows that share rows, and repeats, count once."""
+    window, row = expand(training.start, training.end)
+    user, item = training.user[window], training.items[row]
+    shape = (int(user.max(initial=-1)) + 1, n_items)
+    had = sparse.csr_array((np.ones(len(row), np.int32), (user, item)), shape=shape)
+    had.data[:] = 1  # the constructor has added up repeats
+    return had
+
+
+def _cosines(users: sparse.csr_array, first: int, shrinkage: float) -> Pairs:
+    """Similarities of a block of items to all others: both / (√(n_i n_j) + shrinkage)."""
+    both = (users[:, first : first + BLOCK].T @ users).tocoo()
+    item, other = both.row.astype(np.int64) + first, both.col.astype(np.int64)
+    counts = users.sum(axis=0).astype(np.float64)
+    similarity = both.data / (np.sqrt(counts[item] * counts[other]) + shrinkage)
+    different = item != other
+    return Pairs(item[different], other[different], similarity[different].astype(np.float32))
