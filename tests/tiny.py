@@ -61,3 +61,10 @@ def items_table(n_x: int, n_y: int) -> pa.Table:
         "train_count": np.ones(n),
     }
     return pa.table(columns).cast(ITEMS)
+
+
+def circle(n: int) -> list[list[int]]:
+    """Walks of nine over one circle of ``n`` items of X and ``n`` of Y by turns, one from every item."""
+    in_x = np.random.default_rng(0).permutation(n)
+    items = [int(item) for pair in zip(in_x, n + np.arange(n), strict=True) for item in pair]
+    return [[items[(start + step) % (2 * n)] for step in range(9)] for start in range(2 * n)]

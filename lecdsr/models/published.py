@@ -81,7 +81,8 @@ class Published(Recommender):
         # Padding rows are read as they stand but get no gradient, as in the published code.
         self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
         self.W2 = nn.Embedding(catalogue.n_items + 1, d)
-        self.b2 = nn.Embedding(catalogue.n_items + 1, 1)
+        # A cosine has no bias.
+        self.b2 = nn.Embedding(catalogue.n_items + 1, 1) if settings.score == "dot" else None
         self.position_embeddings = nn.Embedding(length + 1, d, padding_idx=0)
         self.user_embeddings = nn.Embedding(catalogue.n_users, d) if users is None else None
         self.adapter_text = None if items is None else self._projection(items.shape[1])
@@ -113,7 +114,8 @@ class Published(Recommender):
         for table in (self.item_embeddings, self.W2, self.position_embeddings, self.user_embeddings):
             if table is not None:
                 nn.init.normal_(table.weight, std=1.0 / d)
-        nn.init.zeros_(self.b2.weight)
+        if self.b2 is not None:
+            nn.init.zeros_(self.b2.weight)
         for gate in (self.instance_gate_item, self.instance_gate_user, self.instance_gate_position):
             nn.init.xavier_uniform_(gate)
         if self._convolves:
@@ -130,8 +132,8 @@ class Published(Recommender):
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""
         n = self.catalogue.n_items
-        if self.settings.score == "cosine":
-            return F.normalize(self.W2.weight[:n], dim=1), self.b2.weight.new_zeros(n)
+        if self.b2 is None:
+            return F.normalize(self.W2.weight[:n], dim=1), self.W2.weight.new_zeros(n)
         return self.W2.weight[:n], self.b2.weight[:n, 0]
 
     def score(self, histories: Histories, candidates: Tensor) -> Tensor:
@@ -148,7 +150,7 @@ class Published(Recommender):
         if self.W2.sparse:  # a gradient of the rows that are looked up, and of no others
             distinct, place = torch.unique(candidates, return_inverse=True)
             table = self.W2(distinct)  # [M, d]
-        if self.settings.score == "cosine":
+        if self.b2 is None:
             return candidate_scores(queries, F.normalize(table, dim=1), place)
         bias: Tensor = self.b2(candidates).squeeze(-1)  # [B, K]
         return candidate_scores(queries, table, place) + bias

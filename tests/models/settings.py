@@ -6,22 +6,27 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lecdsr.models import published, sasrec
+from lecdsr.models.registry import entry
 from lecdsr.train.settings import Shared
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-def _block(name: str) -> dict[str, Any]:
+def block_of(name: str) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"][name])
 
 
+def settings_for(model: str, **changed: Any) -> Any:
+    return entry(model).settings.model_validate({**block_of(model), **changed})
+
+
 def published_settings(**changed: Any) -> published.Settings:
-    return published.Settings.model_validate({**_block("published"), **changed})
+    return settings_for("published", **changed)
 
 
 def sasrec_settings(**changed: Any) -> sasrec.Settings:
-    return sasrec.Settings.model_validate({**_block("sasrec"), **changed})
+    return settings_for("sasrec", **changed)
 
 
 def shared_settings(**changed: Any) -> Shared:
-    return Shared.model_validate({**_block("shared"), **changed})
+    return Shared.model_validate({**block_of("shared"), **changed})

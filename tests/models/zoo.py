@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from lecdsr.base.schemas import TRAIN
-from lecdsr.models.popularity import Settings as PopularitySettings
 from lecdsr.models.saved import build
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import Gatherer, PrefixBatch, SequenceBatch, prefix_samples, recency, sequence_samples
-from tests.models.settings import published_settings, sasrec_settings
+from lecdsr.ranking.negatives import Draws
+from tests.models.settings import settings_for
 from tests.tiny import catalogue, sequences
 
 N_X, N_Y, USERS, LENGTH = 6, 5, 4, 5
@@ -32,35 +32,100 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "mean, no history": {"reduction": "mean", "exclude_history": True},
     "even length": {"history_length": 4},
     "length 1": {"history_length": 1},
+    "psl": {"loss": "psl", "score": "cosine", "tau": 0.5, "surrogate": "tanh"},
+    "sampled softmax": {"loss": "sampled_softmax", "align": "batch"},
+    "softmax of cosines": {"loss": "softmax", "score": "cosine", "tau": 0.1},
+    "bce": {"loss": "bce"},
 }
 SASREC: dict[str, dict[str, Any]] = {
     "ids": {},
     "text": {"item_text": "vectors"},
+    "started from text": {"start": "text"},
     "random text": {"item_text": "random"},
     "shuffled text": {"item_text": "shuffled"},
     "no dropout": {"dropout": 0.0},
     "one layer, one head": {"layers": 1, "heads": 1},
     "length 1": {"history_length": 1},
 }
-TRAINED = [("published", name) for name in PUBLISHED] + [("sasrec", name) for name in SASREC]
-ALL = [*TRAINED, ("popularity", "counts")]
+HGN: dict[str, dict[str, Any]] = {"ids": {}, "length 1": {"history_length": 1}}
+ABXI_STYLE: dict[str, dict[str, Any]] = {
+    "ids": {},
+    "two layers, one head": {"layers": 2, "heads": 1},
+    "length 1": {"history_length": 1},
+}
+ITEMKNN: dict[str, dict[str, Any]] = {
+    "all neighbours": {"neighbours": 11},
+    "two neighbours": {"neighbours": 2, "shrinkage": 3.0, "decay": 1.0},
+    "length 1": {"history_length": 1},
+}
+#: Small sizes and variants of every registered model.
+ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "popularity": ({}, {"counts": {}}),
+    "itemknn": ({"history_length": LENGTH, "neighbours": 4, "shrinkage": 1.0, "decay": 0.7}, ITEMKNN),
+    "hgn": ({"width": 8, "history_length": LENGTH, "batch_size": 4}, HGN),
+    "sasrec": ({"width": 8, "heads": 2, "layers": 2, "history_length": LENGTH, "batch_size": 3}, SASREC),
+    "abxi_style": (
+        {"width": 8, "heads": 2, "domain_rank": 2, "invariant_rank": 3, "history_length": LENGTH, "batch_size": 3},
+        ABXI_STYLE,
+    ),
+    "published": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, PUBLISHED),
+}
+ALL = [(model, variant) for model, (_, variants) in ZOO.items() for variant in variants]
+TRAINED = [(model, variant) for model, variant in ALL if model not in ("popularity", "itemknn")]
 
 
 def settings_of(model: str, variant: str) -> Any:
     """Settings of a variant, with small sizes."""
-    if model == "published":
-        small = {"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}
-        return published_settings(**{**small, **PUBLISHED[variant]})
-    if model == "sasrec":
-        small = {"width": 8, "heads": 2, "layers": 2, "history_length": LENGTH, "batch_size": 3}
-        return sasrec_settings(**{**small, **SASREC[variant]})
-    return PopularitySettings()
+    small, variants = ZOO[model]
+    return settings_for(model, **{**small, **variants[variant]})
 
 
 def make(model: str, variant: str, seed: int = 0, data: Catalogue | None = None) -> Recommender:
-    """A variant with weights drawn from ``seed``, in evaluation mode."""
+    """A variant with weights drawn from ``seed``, or counted over ``HISTORIES``, in evaluation mode."""
     data = data or catalogue(N_X, N_Y, USERS)
-    return build(model, settings_of(model, variant), data, seed).eval()
+    network = build(model, settings_of(model, variant), data, seed).eval()
+    network.count(sequences(HISTORIES, N_X).of_split(TRAIN))
+    return network
+
+
+def config_of(model: str, settings: Any, seed: int = 0) -> dict[str, Any]:
+    """What is saved beside the weights."""
+    sizes = {"n_x": N_X, "n_y": N_Y, "n_users": USERS}
+    return {"model": model, "settings": settings.model_dump(), "seed": seed, **sizes}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Draws:
+    return Draws(seed)
+
+
+def histories_for(model: Recommender) -> Histories:
+    """All histories, with an empty one and a single item among them."""
+    return batch_of([*HISTORIES, [], [7]], [0, 1, 2, 3, 0, 1], model.settings.history_length)
+
+
+def row(histories: Histories, place: int) -> Histories:
+    """A batch of one."""
+    some = slice(place, place + 1)
+    return Histories(histories.sequence[some], histories.position[some], histories.user[some])
+
+
+def scores(network: Recommender, histories: Histories) -> torch.Tensor:
+    """``[B, N]`` scores of all items, one domain at a time as ranking does it."""
+    score = network.scorer()
+    return torch.cat([score(histories, network.catalogue.items_of(domain)) for domain in (0, 1)], dim=1).detach()
+
+
+def perturb(network: Recommender, scale: float = 0.3) -> Recommender:
+    """Weights of a trained size everywhere, so that a term that vanishes at the start is seen."""
+    source = generator(99)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += scale * torch.randn(parameter.shape, generator=source)
+    return network
 
 
 def batch_of(rows: list[list[int]], users: list[int], length: int = LENGTH) -> Histories:

@@ -22,16 +22,13 @@ from lecdsr.train.settings import Shared
 from lecdsr.train.steps import Steps
 from lecdsr.train.world import World
 from tests.models.settings import published_settings, sasrec_settings, shared_settings
-from tests.tiny import catalogue, interactions, sequences, windows_table
+from tests.tiny import catalogue, circle, interactions, sequences, windows_table
 
 CPU = torch.device("cpu")
 N = 12  # items of each domain
 
-# Everybody walks the same circle of all items, X and Y by turns: the next item follows from the last.
-CIRCLE = [
-    int(item) for pair in zip(np.random.default_rng(0).permutation(N), N + np.arange(N), strict=True) for item in pair
-]
-WALKS = [[CIRCLE[(start + step) % (2 * N)] for step in range(9)] for start in range(2 * N)]
+WALKS = circle(N)
+CIRCLE = WALKS[0] + WALKS[9] + WALKS[18][:6]
 
 SETTINGS = {
     "sasrec": sasrec_settings(
@@ -71,12 +68,11 @@ def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_rule_is_learned(name):
+def test_the_loss_falls(name):
     result = fit(name, epochs=30)
-    assert result.log[0]["valid_ndcg@10"] < 0.75  # by chance: a third of each domain is history
-    assert result.best_score > 0.95
     losses = [row["loss"] for row in result.log[1:]]
     assert losses[-1] < losses[0] / 2
+    assert result.best_score > 0.95
 
 
 @pytest.mark.parametrize("name", SETTINGS)

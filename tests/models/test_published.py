@@ -1,0 +1,152 @@
+"""LeCDSR as published: masks, gates by loop, alignment, what it needs. Its golden file: test_golden.py."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lecdsr.models.published import Published
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import PrefixBatch
+from lecdsr.ranking.negatives import draw_negatives
+from tests.models.zoo import (
+    N_X,
+    N_Y,
+    PADDING,
+    PUBLISHED,
+    USERS,
+    batch_of,
+    draws,
+    generator,
+    histories_for,
+    make,
+    perturb,
+    scores,
+    training_batch,
+)
+
+every_published = pytest.mark.parametrize("variant", PUBLISHED)
+
+
+@every_published
+def test_a_sample_without_history_trains(variant):
+    network = make("published", variant).train()
+    histories = batch_of([[], []], [0, 1], network.settings.history_length)
+    loss, _ = network.loss(PrefixBatch(histories, torch.tensor([2, 9])), draws())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@every_published
+def test_score_is_query_times_key_plus_bias(variant):
+    network = perturb(make("published", variant))
+    assert isinstance(network, Published)
+    histories = histories_for(network)
+    candidates = torch.stack([torch.randperm(N_X + N_Y, generator=generator(i))[:7] for i in range(6)])
+    expected = scores(network, histories).gather(1, candidates)
+    torch.testing.assert_close(network.score(histories, candidates), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", [name for name, changed in PUBLISHED.items() if changed.get("mask_padding", True)])
+def test_padding_rows_do_not_matter_where_padding_is_masked(variant):
+    network = perturb(make("published", variant))
+    histories = histories_for(network)
+    before = network.queries(histories)
+    with torch.no_grad():
+        network.item_embeddings.weight[PADDING] = 17
+        network.position_embeddings.weight[0] = -23
+        if network.item_vectors is not None:
+            network.item_vectors[PADDING] = 5
+        network.W2.weight[PADDING], network.b2.weight[PADDING] = 3, 4
+    assert torch.equal(network.queries(histories), before)
+
+
+def test_padding_rows_matter_as_published():
+    network = perturb(make("published", "as published"))
+    histories = histories_for(network)
+    before = network.queries(histories)
+    with torch.no_grad():
+        network.item_embeddings.weight[PADDING] = 17
+    assert not torch.allclose(network.queries(histories), before)
+
+
+def test_masked_alignment_leaves_padding_out():
+    network = perturb(make("published", "masked"))
+    histories, candidates = batch_of([[7, 2], [1]], [0, 1]), torch.tensor([[3, 4], [5, 0]])
+    before = network.losses(histories, candidates)
+    with torch.no_grad():
+        network.item_embeddings.weight[PADDING] = 17
+        network.item_vectors[PADDING] = 5
+    after = network.losses(histories, candidates)
+    assert set(before) == {"ranking", "alignment"}
+    assert all(torch.equal(before[name].value(), after[name].value()) for name in before)
+
+
+@pytest.mark.parametrize("variant", ["masked", "no convolution", "no item text", "ids only", "even length"])
+def test_masked_query_by_loop(variant):
+    # The formulas of the model over the real positions alone; only the convolution sees zeros in place of padding.
+    m = perturb(make("published", variant))
+    length, row = m.settings.history_length, [7, 2, 9]
+    histories = batch_of([row], [3], length)
+    ids = m.item_embeddings.weight[row]
+    user = m.user_embeddings
+    u = m.adapter_user(m.user_vectors[3]) if user is None else user.weight[3]
+    text = None if m.adapter_text is None else m.adapter_text(m.item_vectors[row])
+    h = ids
+    if text is not None and m.settings.convolution:
+        e, t = (F.pad(x, (0, 0, length - 3, 0)) for x in (ids, text))
+        spectrum, weight = torch.fft.rfft(e, dim=0, norm="ortho"), torch.view_as_complex(m.complex_weight)[0]
+        a = torch.fft.irfft(spectrum * weight, n=length, dim=0, norm="ortho")
+        b = torch.fft.irfft(torch.fft.rfft(t, dim=0, norm="ortho") * spectrum, n=length, dim=0, norm="ortho")
+        h = (a * torch.sigmoid(m.item_gating(a)) + b * torch.sigmoid(m.fusion_gating(b)))[-3:]
+    total, weights = 0, 0
+    for place in range(3):
+        gate = m.feature_gate_item(h[place]) + m.feature_gate_user(u)
+        if text is not None and not m.settings.convolution:
+            gate = gate + m.feature_gate_item(text[place])
+        f = h[place] * torch.sigmoid(gate)
+        column = length - 3 + place
+        position = m.position_embeddings.weight[histories.position[0, column]]
+        s = f @ m.instance_gate_item[:, 0] + u @ m.instance_gate_user[:, column]
+        s = torch.sigmoid(s + position @ m.instance_gate_position[:, 0])
+        total, weights = total + s * f, weights + s
+    torch.testing.assert_close(m.queries(histories)[0], u + total / weights + h.mean(dim=0))
+
+
+def test_a_user_without_history_is_scored_by_his_profile():
+    network = perturb(make("published", "masked"))
+    histories = batch_of([[], []], [2, 3])
+    profile = network.adapter_user(network.user_vectors[[2, 3]])
+    torch.testing.assert_close(network.queries(histories), profile)
+
+
+def test_the_order_of_the_history_matters():
+    network = perturb(make("published", "no convolution"))
+    a, b = network.queries(batch_of([[1, 2, 3], [3, 2, 1]], [0, 0]))
+    assert not torch.allclose(a, b)
+
+
+def test_padding_rows_start_at_zero():
+    network = make("published", "ids only")
+    assert not network.item_embeddings.weight[PADDING].any()
+    assert not network.W2.weight[PADDING].any()
+    assert not network.position_embeddings.weight[0].any()
+
+
+def test_the_alignment_is_weighed():
+    network = make("published", "masked")
+    batch = training_batch(network, network.settings)
+    loss, parts = network.loss(batch, draws())
+    assert set(parts) == {"ranking", "alignment"}
+    drawn = draw_negatives(batch.target, network.settings.negatives, N_X, N_Y, draws())
+    terms = network.losses(batch.histories, torch.cat([batch.target.unsqueeze(1), drawn], 1))
+    ranking, aligned = terms["ranking"].value(), terms["alignment"].times(1.0).value()
+    torch.testing.assert_close(loss, ranking + network.settings.alignment * aligned)
+
+
+@pytest.mark.parametrize("variant", ["masked", "no item text"])
+def test_vectors_are_needed_where_settings_name_them(variant):
+    data = Catalogue(N_X, N_Y, USERS, None, None, torch.zeros(N_X + N_Y))
+    with pytest.raises(ValueError, match="needs vectors"):
+        make("published", variant, data=data)
+    assert torch.isfinite(scores(make("published", "ids only", data=data), batch_of([[1]], [0]))).all()

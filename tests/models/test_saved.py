@@ -1,0 +1,108 @@
+"""Models on disk: the same after loading, and refused where a file or the data is not theirs."""
+
+import pytest
+import torch
+
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_json, write_json
+from lecdsr.models.registry import MODELS, entry
+from lecdsr.models.saved import build, load, read_config, save
+from tests.models.zoo import ALL, N_X, N_Y, USERS, config_of, histories_for, make, perturb, scores, settings_of
+from tests.tiny import catalogue
+
+every_model = pytest.mark.parametrize(("model", "variant"), ALL)
+
+
+@every_model
+def test_a_saved_model_gives_the_same_scores(model, variant, tmp_path):
+    settings, data = settings_of(model, variant), catalogue(N_X, N_Y, USERS)
+    network = perturb(make(model, variant, 3, data))
+    save(tmp_path, network, config_of(model, settings, 3))
+    loaded = load(tmp_path, data)
+    assert not loaded.training
+    assert loaded.settings == settings
+    assert torch.equal(scores(network, histories_for(network)), scores(loaded, histories_for(network)))
+    assert not any(path.name.endswith(".tmp") for path in tmp_path.iterdir())
+
+
+def test_a_control_is_the_same_after_loading(tmp_path):
+    # Random and shuffled vectors are drawn from the seed in the config, not saved.
+    settings, data = settings_of("published", "random text"), catalogue(N_X, N_Y, USERS)
+    network = build("published", settings, data, 5)
+    save(tmp_path, network, config_of("published", settings, 5))
+    assert torch.equal(load(tmp_path, data).item_vectors, network.item_vectors)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    settings = settings_of("sasrec", "ids")
+    save(tmp_path, make("sasrec", "ids"), config_of("sasrec", settings))
+    return tmp_path
+
+
+def refused(folder, data=None) -> UserError:
+    with pytest.raises(UserError) as caught:
+        load(folder, data or catalogue(N_X, N_Y, USERS))
+    return caught.value
+
+
+def test_a_broken_model_file(saved):
+    path = saved / "model.safetensors"
+    whole = path.read_bytes()
+    for text in (b"", b"nothing of the kind", whole[: len(whole) // 2], whole[:-1]):
+        path.write_bytes(text)
+        assert refused(saved).where == str(path)
+    path.unlink()
+    assert "missing" in str(refused(saved))
+
+
+def test_weights_of_another_model(saved):
+    config = read_json(saved / "config.json")
+    config["settings"]["width"] = 16
+    write_json(saved / "config.json", config)
+    assert refused(saved).where == str(saved / "model.safetensors")
+
+
+def test_another_catalogue(saved):
+    error = refused(saved, catalogue(N_X + 1, N_Y, USERS))
+    assert error.where == str(saved / "config.json")
+    assert "n_x" in str(error)
+    # The same number of items in all, so that every tensor would fit.
+    assert "n_x" in str(refused(saved, catalogue(N_X + 1, N_Y - 1, USERS)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "nothing"},
+        {"settings": {}},
+        {"settings": {"width": "wide"}},
+        {"settings": None},
+        {"model": None},
+        {"seed": None},
+    ],
+)
+def test_a_broken_config(saved, changed):
+    config = {key: value for key, value in {**read_json(saved / "config.json"), **changed}.items() if value is not None}
+    write_json(saved / "config.json", config)
+    error = refused(saved)
+    assert error.where in (str(saved / "config.json"), "params.yaml: models")
+
+
+def test_a_config_that_is_no_json(saved):
+    (saved / "config.json").write_text("{")
+    assert refused(saved).where == str(saved / "config.json")
+    (saved / "config.json").unlink()
+    assert refused(saved).where == str(saved / "config.json")
+
+
+def test_unknown_model():
+    with pytest.raises(UserError, match="no model 'sasrek'") as caught:
+        entry("sasrek")
+    assert all(name in str(caught.value) for name in MODELS)
+
+
+def test_read_config(saved):
+    config, settings = read_config(saved)
+    assert config["model"] == "sasrec"
+    assert settings == settings_of("sasrec", "ids")
