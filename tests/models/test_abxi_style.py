@@ -47,15 +47,15 @@ def encode(m: ABXIStyle, items: list[int], columns: list[int], which: int):
     return m.norm(x)
 
 
-def reference(m: ABXIStyle, history: list[int], domain: int):
-    """State ``[d]`` for predicting an item of ``domain`` after the history."""
-    items = history[-m.settings.history_length :]
-    columns = list(range(m.settings.history_length - len(items), m.settings.history_length))
+def reference(m: ABXIStyle, sequence: torch.Tensor, place: int, domain: int):
+    """State ``[d]`` for predicting an item of ``domain`` after the position ``place`` of ``sequence [L]``."""
+    columns = [column for column in range(place + 1) if sequence[column] != PADDING]
+    items = [int(sequence[column]) for column in columns]
     mixed = encode(m, items, columns, MIXED)[-1]
-    own = [place for place, item in enumerate(items) if (item >= N_X) == bool(domain)]
+    own = [at for at, item in enumerate(items) if (item >= N_X) == bool(domain)]
     specific = torch.zeros(m.settings.width)
     if own:
-        specific = encode(m, [items[place] for place in own], [columns[place] for place in own], domain)[-1]
+        specific = encode(m, [items[at] for at in own], [columns[at] for at in own], domain)[-1]
     return m.output_norm(specific + m.projector(mixed) + lora(m.invariant_adapters, mixed, domain))
 
 
@@ -64,10 +64,10 @@ def test_queries_are_those_of_three_encoders(variant):
     m = perturb(make("abxi_style", variant))
     assert isinstance(m, ABXIStyle)
     histories = [[7, 2, 9, 1], [1, 2], [8], [0, 6, 1, 7, 2, 8, 3, 9]]
-    found = scores(m, batch_of(histories, [0] * 4, m.settings.history_length))
-    for row, history in zip(found, histories, strict=True):
+    batch = batch_of(histories, [0] * 4, m.settings.history_length)
+    for row, sequence in zip(scores(m, batch), batch.sequence, strict=True):
         for domain, items in ((0, slice(0, N_X)), (1, slice(N_X, PADDING))):
-            expected = m.item_embeddings.weight[items] @ reference(m, history, domain)
+            expected = m.item_embeddings.weight[items] @ reference(m, sequence, len(sequence) - 1, domain)
             torch.testing.assert_close(row[items], expected.detach(), atol=1e-4, rtol=1e-4)
 
 
@@ -81,23 +81,11 @@ def test_the_loss_is_that_of_every_prefix(variant):
         for place, target in enumerate(targets.tolist()):
             if target == PADDING:
                 continue
-            # The prefix keeps its columns: what follows it is cut off by hand.
             table = m.item_embeddings.weight
-            state = prefix_state(m, sequence, place, int(target >= N_X))
+            state = reference(m, sequence, place, int(target >= N_X))
             logits = (table[:N_X] if target < N_X else table[N_X:PADDING]) @ state
-            losses.append(F.cross_entropy(logits[None], torch.tensor([target % N_X if target < N_X else target - N_X])))
+            losses.append(F.cross_entropy(logits[None], torch.tensor([target if target < N_X else target - N_X])))
     torch.testing.assert_close(found, torch.stack(losses).mean(), atol=1e-5, rtol=1e-4)
-
-
-def prefix_state(m: ABXIStyle, sequence, place: int, domain: int):
-    columns = [column for column in range(place + 1) if sequence[column] != PADDING]
-    items = [int(sequence[column]) for column in columns]
-    mixed = encode(m, items, columns, MIXED)[-1]
-    own = [at for at, item in enumerate(items) if (item >= N_X) == bool(domain)]
-    specific = torch.zeros(m.settings.width)
-    if own:
-        specific = encode(m, [items[at] for at in own], [columns[at] for at in own], domain)[-1]
-    return m.output_norm(specific + m.projector(mixed) + lora(m.invariant_adapters, mixed, domain))
 
 
 def test_adapters_start_as_nothing():
