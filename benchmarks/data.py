@@ -12,15 +12,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import multiprocessing
-import resource
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -30,9 +26,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 from rich.table import Table
 
+from benchmarks.common.measure import Cost, measure
 from benchmarks.plain.sequences import prepare
 from lecdsr.base.console import console, say
-from lecdsr.base.memory import peak_memory
 from lecdsr.base.pair import Pair
 from lecdsr.base.paths import enter_repository
 from lecdsr.base.schemas import SECONDS_PER_DAY
@@ -54,38 +50,6 @@ TWICE = 1.01
 CHUNK = 1_000_000
 # The generator mixes malformed lines in.
 _LENIENT = csv.ParseOptions(invalid_row_handler=lambda _: "skip")
-
-
-class Cost(NamedTuple):
-    """What a step took, and what it returned."""
-
-    wall: float
-    cpu: float
-    memory_gb: float
-    result: Any
-
-
-def measure(work: Callable[..., Any], *arguments: Any) -> Cost:
-    """Run ``work`` in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, work, arguments))
-    process.start()
-    sender.close()
-    try:
-        cost = Cost(*receiver.recv())
-    except EOFError:
-        raise SystemExit(f"{work.__name__} died, exit code {process.exitcode}") from None
-    process.join()
-    return cost
-
-
-def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    begin = time.perf_counter()
-    result = work(*arguments)
-    wall = time.perf_counter() - begin
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    sender.send((wall, used.ru_utime + used.ru_stime, peak_memory() / 1e9, result))
 
 
 def scan(raw: Path) -> dict[str, int]:
