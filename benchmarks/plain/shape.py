@@ -1,0 +1,162 @@
+"""Data of the size and shape of Food–Kitchen, and the published settings.
+
+Histories are as long as there (the split published with ABXI, WWW 2025, counted below). Which item
+comes when is drawn: popularity falls with the rank as it does there, by Zipf's law with a flat head, and a
+batch of 1,024 samples holds about as many distinct items (6,280) and users (940). Vectors are random rows
+of length one: neither side's speed depends on what they say.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.plain.published import Network
+from lecdsr.base.arrays import IntArray
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.settings import load_block
+from lecdsr.models.published import Settings
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import from_tables
+from lecdsr.ranking.tables import PairData, load_pair_data
+from lecdsr.sequences.split import leave_one_out
+from lecdsr.train.settings import Shared
+
+Source = Literal["synthetic", "food_kitchen"]
+SOURCES: tuple[Source, ...] = ("synthetic", "food_kitchen")
+
+#: Users with 10, 11 … 50 interactions; the longest were cut at 50.
+USERS_BY_LENGTH = (
+    273, 383, 448, 424, 406, 365, 313, 301, 307, 237, 223, 223, 224, 163, 177, 171, 141, 134, 114, 120, 109,
+    104, 104, 88, 77, 82, 70, 72, 52, 66, 50, 48, 47, 51, 47, 40, 31, 43, 31, 31, 754,
+)  # fmt: skip
+SHORTEST = 10
+N_X, N_Y = 11_837, 16_258
+SHARE_OF_Y = 89_885 / 173_548
+#: Popularity of the item of rank r: ``1 / (r + FLAT) ** STEEP``.
+FLAT, STEEP = 20, 0.85
+MIN_HISTORY = 2
+
+
+class Case(NamedTuple):
+    """What is measured: the data, the width of its vectors, the threads, and whether padding is left out."""
+
+    source: Source
+    width: int
+    threads: int
+    masked: bool
+
+    @property
+    def settings(self) -> Settings:
+        """The published shape."""
+        return published(self.masked)
+
+    def prepare(self) -> PairData:
+        """The data; the number of threads and the seed are set."""
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(1)
+        return load(self.source, self.width)
+
+    def network(self, data: PairData) -> Network:
+        """The plain network."""
+        items, users = data.catalogue.item_vectors, data.catalogue.user_vectors
+        assert items is not None
+        assert users is not None
+        chosen = self.settings
+        return Network(items, users, chosen.width, chosen.hidden, chosen.history_length, self.masked)
+
+
+def published(masked: bool) -> Settings:
+    """The published shape whatever params.yaml says: L 15, d 512, 99 negatives, batch 1,024.
+
+    Args:
+        masked: leave padding out, as params.yaml does and the published code does not.
+    """
+    return load_block("train", Settings, "demo", "published").model_copy(
+        update={
+            "batch_size": 1024,
+            "learning_rate": 1e-4,
+            "weight_decay": 1e-6,
+            "history_length": 15,
+            "width": 512,
+            "hidden": 768,
+            "item_text": "vectors",
+            "user_text": "vectors",
+            "convolution": True,
+            "projection": "mlp",
+            "mask_padding": masked,
+            "negatives": 99,
+            "exclude_history": False,
+            "tau": 9.0,
+            "tau2": 7.0,
+            "alignment": 0.6,
+            "reduction": "sum",
+        }
+    )
+
+
+def shared() -> Shared:
+    """What holds for every model, on the CPU."""
+    return load_block("train", Shared, "demo", "shared").model_copy(update={"device": "cpu"})
+
+
+def load(source: Source, width: int, seed: int = 0) -> PairData:
+    """Sequences, with random vectors ``width`` wide.
+
+    Args:
+        source: ``synthetic``, or ``food_kitchen`` where the pair is built.
+        width: of the text vectors.
+        seed: of all that is drawn.
+    """
+    if source == "food_kitchen":
+        data = load_pair_data(Artefacts("food_kitchen"), "both")
+        counts, sequences = data.catalogue.train_counts, data.sequences
+        n_x, n_y, n_users = data.catalogue.n_x, data.catalogue.n_y, data.catalogue.n_users
+    else:
+        user, item = interactions(seed)
+        # A user's rows are in time order; a row a day leaves no ties.
+        split = leave_one_out(user, np.arange(len(user)) * 86_400, MIN_HISTORY)
+        sequences = from_tables(pa.table({"user": user, "item": item}), split.windows)
+        n_x, n_y, n_users = N_X, N_Y, sum(USERS_BY_LENGTH)
+        counts = torch.from_numpy(np.bincount(item[split.part == 0], minlength=N_X + N_Y))
+    generator = torch.Generator().manual_seed(seed)
+    items = unit_rows(n_x + n_y + 1, width, generator)
+    items[-1] = 0
+    return PairData(Catalogue(n_x, n_y, n_users, items, unit_rows(n_users, width, generator), counts), sequences)
+
+
+def interactions(seed: int) -> tuple[IntArray, IntArray]:
+    """User and item of every interaction; no user has an item twice."""
+    rng = np.random.default_rng(seed)
+    lengths = np.repeat(np.arange(SHORTEST, SHORTEST + len(USERS_BY_LENGTH)), USERS_BY_LENGTH)
+    user = np.repeat(np.arange(len(lengths)), rng.permutation(lengths))
+    in_y = rng.random(len(user)) < SHARE_OF_Y
+    item = np.empty(len(user), np.int64)
+    again = np.arange(len(user))
+    while len(again):
+        for first, count, there in ((0, N_X, ~in_y), (N_X, N_Y, in_y)):
+            rows = again[there[again]]
+            item[rows] = first + popular(count, len(rows), rng, seed)
+        # All but the first of a user's equal items are drawn once more.
+        _, kept = np.unique(user * (N_X + N_Y) + item, return_index=True)
+        again = np.setdiff1d(np.arange(len(user)), kept)
+    return user, item
+
+
+def popular(count: int, wanted: int, rng: np.random.Generator, seed: int) -> IntArray:
+    """``wanted`` of ``count`` items by popularity, which has nothing to do with their number."""
+    share = np.cumsum((np.arange(1, count + 1) + FLAT) ** -STEEP)
+    rank = np.searchsorted(share, rng.random(wanted) * share[-1])
+    drawn: IntArray = np.random.default_rng([seed, count]).permutation(count)[rank]
+    return drawn
+
+
+def unit_rows(count: int, width: int, generator: torch.Generator) -> Tensor:
+    """``[count, width]`` random rows of length one."""
+    rows = torch.randn(count, width, generator=generator)
+    return F.normalize(rows, dim=1, out=rows)

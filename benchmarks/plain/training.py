@@ -1,0 +1,36 @@
+"""The plain training loop: lists through a default DataLoader, default AdamW."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.plain.lists import Lists, tensors
+from benchmarks.plain.published import Network, hinge
+from lecdsr.models.published import Settings
+
+
+def loss_of(network: Network, batch: tuple[Tensor, Tensor, Tensor, Tensor], settings: Settings) -> Tensor:
+    """Ranking + weight × alignment."""
+    sequence, position, user, candidates = batch
+    ranking = hinge(network(sequence, position, user, candidates), settings.tau)
+    return ranking + settings.alignment * network.alignment(sequence, settings.tau2)
+
+
+def train(network: Network, samples: Lists, settings: Settings) -> Iterator[float]:
+    """One epoch: seconds of each step, the loading of its batch included, as the steps are asked for."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    network.train()
+    total, begin = 0.0, time.perf_counter()
+    for batch in DataLoader(samples, batch_size=settings.batch_size, shuffle=True):
+        optimiser.zero_grad()
+        loss = loss_of(network, tensors(batch), settings)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += loss.item()
+        yield time.perf_counter() - begin
+        begin = time.perf_counter()
