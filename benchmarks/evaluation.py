@@ -1,0 +1,228 @@
+"""Ranking of test targets by the published model: this project's against the plain way, in one run.
+
+The plain side (benchmarks/plain) loads lists of 999 negatives through a default DataLoader, gathers the output
+vectors of a thousand candidates a user, keeps gradients and sorts. Ours is `lecdsr.ranking.ranks.rank_targets`:
+all items of the target's domain but the history, once alone, as after every epoch of training, and once with the
+ranks among 999 negatives from the same scores, as the stage `evaluate` does. Before the clock starts both rank
+the same candidates by the same weights, and must agree.
+
+Both take turns, since a machine is rarely alone and what else it does must slow both. Figures are medians over the
+rounds, ratios and shares those of each round. GFLOP/s are of the arithmetic that each ranking cannot do without
+(benchmarks/common/arithmetic.py has the formula: every text projected once in all); "share" is of the best matrix
+product of the round. Every side has a process of its own, so that its peak memory is its own, libraries and data
+included.
+
+    python benchmarks/evaluation.py [--users 7144] [--rounds 4] [--plain-batch 1024] [--width 384 1024] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from benchmarks.common.arithmetic import Counts, count, evaluation_flop, matrix_rates
+from benchmarks.common.measure import Worker, measure
+from benchmarks.plain.evaluation import ranks_of
+from benchmarks.plain.lists import Lists
+from benchmarks.plain.published import enliven
+from benchmarks.plain.shape import SOURCES, Case
+from lecdsr.base.arrays import IntArray, expand
+from lecdsr.base.console import console, say
+from lecdsr.base.paths import enter_repository
+from lecdsr.base.schemas import TEST
+from lecdsr.candidates.draw import sample_without
+from lecdsr.models.published import Published
+from lecdsr.models.saved import build
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import Gatherer, Sequences
+from lecdsr.ranking.ranks import rank_targets
+from lecdsr.ranking.tables import PairData
+
+NEGATIVES = 999
+# Users ranked to compare both sides, and to warm up.
+FEW = 512
+# A rounding error may swap neighbours, no more.
+AGREE, APART = 0.99, 1.0
+# The stage's, in params.yaml.
+BATCH = 512
+CPU = torch.device("cpu")
+
+
+class Turn(NamedTuple):
+    """Users ranked, seconds, pairs scored, and what the histories hold."""
+
+    users: int
+    seconds: float
+    pairs: int
+    counts: Counts
+
+
+def targets(data: PairData, users: int) -> Sequences:
+    """Test windows of that many users, drawn once."""
+    test = data.sequences.of_split(TEST)
+    return test.take(np.sort(np.random.default_rng(5).permutation(len(test))[:users]))
+
+
+def plain(case: Case, users: int, rounds: int, batch: int) -> Iterator[Any]:
+    """Seconds of the draw, then in each round the plain ranking of a part of the users among a thousand candidates."""
+    data, settings = case.prepare(), case.settings
+    network, test = case.network(data), targets(data, users)
+    parts = [test.take(part) for part in np.array_split(np.arange(len(test)), rounds)]
+    begin = time.perf_counter()
+    lists = [Lists(part, data.catalogue, settings.history_length, NEGATIVES, seed=6) for part in parts]
+    yield time.perf_counter() - begin
+    ranks_of(network, lists[0], batch)
+    for part, samples in zip(parts, lists, strict=True):
+        begin = time.perf_counter()
+        ranks_of(network, samples, batch)
+        seconds = time.perf_counter() - begin
+        yield Turn(len(part), seconds, len(part) * (1 + NEGATIVES), histories(case, data, part))
+
+
+def ours(case: Case, users: int, sampled: bool) -> Iterator[Any]:
+    """Seconds of the draw, then in each round our ranking of all users, among negatives too if ``sampled``."""
+    data, settings = case.prepare(), case.settings
+    model = build("published", settings, data.catalogue, 1)
+    test = targets(data, users)
+    begin = time.perf_counter()
+    negatives = draw(test, data.catalogue) if sampled else None
+    yield time.perf_counter() - begin
+    in_y = int((test.target >= data.catalogue.n_x).sum())
+    pairs = (len(test) - in_y) * data.catalogue.n_x + in_y * data.catalogue.n_y
+    rank_targets(model, test.take(np.arange(min(FEW, len(test)))), data.catalogue, settings.history_length, BATCH, CPU)
+    while True:
+        begin = time.perf_counter()
+        rank_targets(model, test, data.catalogue, settings.history_length, BATCH, CPU, negatives=negatives)
+        seconds = time.perf_counter() - begin
+        yield Turn(len(test), seconds, pairs, histories(case, data, test))
+
+
+def histories(case: Case, data: PairData, test: Sequences) -> Counts:
+    """Counts over all histories at once."""
+    catalogue = data.catalogue
+    gatherer = Gatherer(data.sequences, case.settings.history_length, catalogue.n_x, catalogue.padding, CPU)
+    gathered = gatherer.histories(test.user, test.start, test.end - 1)
+    return count(gathered.sequence, gathered.user, catalogue.padding, case.masked)
+
+
+def draw(test: Sequences, catalogue: Catalogue) -> list[IntArray]:
+    """For each target 999 items of its domain that the user never had, as the stage `candidates` draws them."""
+    window, row = expand(test.seen_start, test.target_row + 1)
+    forbidden = np.unique(test.user[window] * catalogue.n_items + test.seen_items[row])
+    drawn: list[IntArray] = [np.empty(0, np.int64)] * len(test)
+    in_y = test.target >= catalogue.n_x
+    rng = np.random.default_rng(8)
+    for domain in (0, 1):
+        chosen, inside = np.flatnonzero(in_y == bool(domain)), catalogue.items_of(domain)
+        bounds = inside.start, inside.stop
+        rows = sample_without(rng, test.user[chosen], bounds, catalogue.n_items, forbidden, NEGATIVES)
+        for place, items in zip(chosen, rows, strict=True):
+            drawn[place] = items
+    return drawn
+
+
+def agreement(case: Case) -> tuple[float, float]:
+    """Share of ranks that are the same on both sides, and the furthest that two are apart."""
+    data, settings = case.prepare(), case.settings
+    network = case.network(data)
+    enliven(network, seed=2)
+    model = cast(Published, build("published", settings, data.catalogue, 1))
+    model.load_state_dict(network.state_dict())
+    test = targets(data, FEW)
+    samples = Lists(test, data.catalogue, settings.history_length, NEGATIVES, seed=6)
+    negatives = [np.array(candidates[1:]) for *_, candidates in samples.samples]
+    found = ranks_of(network, samples, settings.batch_size).numpy()
+    expected = rank_targets(
+        model, test, data.catalogue, settings.history_length, BATCH, CPU, negatives=negatives
+    ).sampled
+    assert expected is not None
+    return float((found == expected).mean()), float(np.abs(found - expected).max())
+
+
+def main() -> None:
+    """Parse the sizes, check, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=7144, help="users ranked by either side (7144, all there are)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=4,
+        help="turns: ours ranks all users in each, the plain side its share of them (4)",
+    )
+    parser.add_argument(
+        "--plain-batch", type=int, default=1024, help="users in a batch of the plain side (1024, as published)"
+    )
+    parser.add_argument("--width", type=int, nargs="+", default=[384, 1024], help="widths of the vectors (384 1024)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of either side (2)")
+    parser.add_argument("--data", choices=SOURCES, default="synthetic", help="sequences: drawn, or of the built pair")
+    parser.add_argument("--read-padding", action="store_true", help="compute on padding too, as published")
+    arguments = parser.parse_args()
+    enter_repository()
+    table = Table(
+        *("vectors", "side", "setup s", "users/s", "ratio", "M pairs/s", "ratio", "GFLOP/s", "share", "peak GB"),
+        title="Ranking test targets with the published model",
+        title_justify="left",
+    )
+    for width in arguments.width:
+        case = Case(arguments.data, width, arguments.threads, not arguments.read_padding)
+        compare(table, case, arguments.users, arguments.rounds, arguments.plain_batch)
+    console.print(table)
+
+
+def compare(table: Table, case: Case, users: int, rounds: int, plain_batch: int) -> None:
+    """Check one width, measure it, add its rows."""
+    same, apart = measure(agreement, case).result
+    say(f"width {case.width}: {same:.1%} of {FEW} sampled ranks are the same, the furthest {apart:g} apart")
+    if not (same >= AGREE and apart <= APART):
+        raise SystemExit("both sides must rank alike")
+    settings = case.settings
+    rows = settings.batch_size * settings.history_length
+    rates = Worker(matrix_rates, case.threads, rows, case.width, settings.hidden)
+    sides = {
+        "plain": Worker(plain, case, users, rounds, plain_batch),
+        "full": Worker(ours, case, users, False),
+        "full, sampled": Worker(ours, case, users, True),
+    }
+    setups = [side.next() for side in sides.values()]
+    machine, turns = [], []
+    for _ in range(rounds):
+        machine.append(rates.next())
+        turns.append([side.next() for side in sides.values()])
+    rates.close()
+    say(f"width {case.width}: the machine did {', '.join(f'{rate:.0f}' for rate in machine)} GFLOP/s before the rounds")
+    for place, (name, side) in enumerate(sides.items()):
+        own, base = [row[place] for row in turns], [row[0] for row in turns]
+        figures = cells(case, own, base, machine)
+        table.add_row(str(case.width), name, f"{setups[place]:.2f}", *figures, f"{side.close():.2f}")
+
+
+def cells(case: Case, own: list[Turn], base: list[Turn], machine: list[float]) -> tuple[str, ...]:
+    """Medians over the rounds of one side against ``base``; ``machine`` is in GFLOP/s."""
+    sizes = case.width, case.settings.hidden, case.settings.width, case.settings.history_length
+    users, pairs = (np.array([[turn.users, turn.pairs] for turn in own]) / _seconds(own)).T  # each [rounds]
+    base_users, base_pairs = (np.array([[turn.users, turn.pairs] for turn in base]) / _seconds(base)).T
+    flop = [evaluation_flop(turn.counts, *sizes, turn.pairs / turn.users) for turn in own]
+    speed = np.array(flop) / 1e9 / _seconds(own)[:, 0]
+    return (
+        f"{np.median(users):,.0f}",
+        f"{np.median(users / base_users):.2f}",
+        f"{np.median(pairs) / 1e6:.3g}",
+        f"{np.median(pairs / base_pairs):.1f}",
+        f"{np.median(speed):.1f}",
+        f"{np.median(speed / np.array(machine)):.1%}",
+    )
+
+
+def _seconds(turns: list[Turn]) -> NDArray[np.float64]:
+    return np.array([[turn.seconds] for turn in turns])  # [rounds, 1]
+
+
+if __name__ == "__main__":
+    main()
