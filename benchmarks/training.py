@@ -2,7 +2,7 @@
 
 The plain side (benchmarks/plain) builds lists of 99 negatives before it starts, loads them through a default
 DataLoader, projects the text of every position twice a step, and updates with a default AdamW. Ours is a step of
-`lecdsr.train.loop.Steps`, batches and negatives included. Both have the published shape: histories of 15, width
+`lecdsr.train.steps.Steps`, batches and negatives included. Both have the published shape: histories of 15, width
 512, 99 negatives, batches of 1,024, on data as large and as long as Food–Kitchen. Before the clock starts both
 get the same weights, batch and negatives, and must give the same loss and gradients.
 
@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
+from itertools import count as count_up
 from typing import Any, cast
 
 import numpy as np
@@ -41,9 +42,10 @@ from lecdsr.base.schemas import TRAIN
 from lecdsr.models.published import Published
 from lecdsr.models.saved import build
 from lecdsr.ranking.histories import Gatherer, PrefixBatch, prefix_samples
-from lecdsr.ranking.negatives import draw_negatives
+from lecdsr.ranking.negatives import Draws, draw_negatives
 from lecdsr.ranking.tables import PairData
-from lecdsr.train.loop import Steps
+from lecdsr.train.fit import repeatable
+from lecdsr.train.steps import Steps
 
 WARM = 2
 TOLERANCE = 1e-4
@@ -69,17 +71,17 @@ def ours(case: Case, turn: int) -> Iterator[Any]:
     Under the switches of the stage `train`.
     """
     data = case.prepare()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable()
     begin = time.perf_counter()
     loop = our_loop(case, data)
     yield time.perf_counter() - begin
-    batches = chain.from_iterable(iter(loop.batches, None))  # epoch after epoch
+    batches = chain.from_iterable(loop.batches(epoch) for epoch in count_up(1))
     for batch in islice(batches, WARM):
-        loop.step(batch)
+        loop.step(batch, 0)
     while True:
         begin, kept = time.perf_counter(), []
         for batch in islice(batches, turn):
-            loop.step(batch)
+            loop.step(batch, 0)
             kept.append(cast(PrefixBatch, batch).histories)
         seconds = (time.perf_counter() - begin) / len(kept)
         yield seconds, [count(each.sequence, each.user, data.catalogue.padding, case.masked) for each in kept]
@@ -104,14 +106,11 @@ def differences(case: Case) -> dict[str, float]:
     samples = samples.take(np.random.default_rng(3).permutation(len(samples))[: settings.batch_size])
     gatherer = Gatherer(data.sequences, settings.history_length, catalogue.n_x, catalogue.padding, CPU)
     histories, target = (batch := gatherer.prefixes(samples)).histories, batch.target
-    generator = torch.Generator().manual_seed(4)
-    negatives = draw_negatives(target, settings.negatives, catalogue.n_x, catalogue.n_y, generator)
+    negatives = draw_negatives(target, settings.negatives, catalogue.n_x, catalogue.n_y, Draws(4))
     candidates = torch.cat([target.unsqueeze(1), negatives], dim=1)  # [B, 1 + K]
     loss = loss_of(network, (histories.sequence, histories.position, histories.user, candidates), settings)
     loss.backward()  # type: ignore[no-untyped-call]
-    ranking, aligned = model.losses(histories, candidates)
-    assert aligned is not None
-    total = ranking + settings.alignment * aligned
+    total = torch.stack([term.value() for term in model.losses(histories, candidates).values()]).sum()
     total.backward()  # type: ignore[no-untyped-call]
     found = {"loss": abs(total.item() / loss.item() - 1)}
     theirs = dict(model.named_parameters())
@@ -129,15 +128,15 @@ def operators(case: Case, steps: int, top: int) -> list[tuple[str, float, int, f
     The first row is all matrix products, the last but one the other operators, the last what is outside of any.
     """
     data = case.prepare()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable()
     loop = our_loop(case, data)
-    batches = loop.batches()
+    batches = loop.batches(1)
     for batch in islice(batches, WARM):
-        loop.step(batch)
+        loop.step(batch, 0)
     begin = time.perf_counter()
     with profile(activities=[ProfilerActivity.CPU], with_flops=True) as watched:
         for batch in islice(batches, steps):
-            loop.step(batch)
+            loop.step(batch, 0)
         wall = time.perf_counter() - begin
     events = sorted(watched.key_averages(), key=lambda event: event.self_cpu_time_total, reverse=True)
 

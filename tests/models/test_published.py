@@ -57,7 +57,9 @@ def test_padding_rows_do_not_matter_where_padding_is_masked(variant):
         network.position_embeddings.weight[0] = -23
         if network.item_vectors is not None:
             network.item_vectors[PADDING] = 5
-        network.W2.weight[PADDING], network.b2.weight[PADDING] = 3, 4
+        for table in (network.W2, network.b2):
+            if table is not None:
+                table.weight[PADDING] = 3
     assert torch.equal(network.queries(histories), before)
 
 
