@@ -44,7 +44,7 @@ from lecdsr.models.saved import build
 from lecdsr.ranking.histories import Gatherer, PrefixBatch, prefix_samples
 from lecdsr.ranking.negatives import Draws, draw_negatives
 from lecdsr.ranking.tables import PairData
-from lecdsr.train.fit import repeatable
+from lecdsr.train.fit import prepare_process
 from lecdsr.train.steps import Steps
 
 WARM = 2
@@ -70,8 +70,8 @@ def ours(case: Case, turn: int) -> Iterator[Any]:
 
     Under the switches of the stage `train`.
     """
+    prepare_process()
     data = case.prepare()
-    repeatable()
     begin = time.perf_counter()
     loop = our_loop(case, data)
     yield time.perf_counter() - begin
@@ -127,8 +127,8 @@ def operators(case: Case, steps: int, top: int) -> list[tuple[str, float, int, f
 
     The first row is all matrix products, the last but one the other operators, the last what is outside of any.
     """
+    prepare_process()
     data = case.prepare()
-    repeatable()
     loop = our_loop(case, data)
     batches = loop.batches(1)
     for batch in islice(batches, WARM):

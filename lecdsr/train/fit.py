@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lecdsr.base.allocator import keep_freed_memory
 from lecdsr.base.console import say
 from lecdsr.base.files import sha256_file
 from lecdsr.base.paths import Artefacts
@@ -33,8 +34,9 @@ class Fitted(NamedTuple):
     checkpoints: Checkpoints
 
 
-def repeatable() -> None:
-    """Let the same seed on the same machine give the same bytes."""
+def prepare_process() -> None:
+    """Let the same seed on the same machine give the same bytes, and freed memory stay for the next step."""
+    keep_freed_memory()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads memory that nobody wrote; filling it all the same took a quarter of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -48,7 +50,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
     Raises:
         UserError: an artefact is missing, the training does not fit into memory, or it fails.
     """
-    repeatable()
+    prepare_process()
     with join_world(choose_device(shared.device)) as (world, device):
         data = load_pair_data(artefacts, settings.domains)
         footprint = tables_footprint(model, settings, data.catalogue, shared, device)
