@@ -70,7 +70,7 @@ class Checkpoints:
 
     def write(self, saved: Saved) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old one or the new one."""
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in saved.tensors.items()}
+        tensors = {name: value.detach().cpu().contiguous() for name, value in saved.tensors.items()}
         header = {"rests_on": json.dumps(self.rests_on, sort_keys=True), "facts": json.dumps(saved.facts)}
         with atomic_path(self.path) as temporary:
             save_file(tensors, temporary, metadata=header)

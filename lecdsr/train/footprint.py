@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lecdsr.base.errors import UserError
-from lecdsr.base.memory import free_memory
+from lecdsr.base.memory import free_memory, peak_memory
 from lecdsr.models.saved import build
 from lecdsr.ranking.frame import Catalogue, Recommender
 from lecdsr.train.loop import VALIDATION_BATCH
@@ -27,20 +27,22 @@ ROOM = 0.9
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by what they are for."""
+    """Bytes by what they are for; ``process`` is what this one held at most before."""
 
+    process: int
     weights: int
     gradients_and_optimiser: int
     best_copy: int
     vectors: int
     activations: int
     validation: int
+    checkpoint: int
 
     @property
     def total(self) -> int:
-        """All of them; those of the step and of validation are never held together."""
-        held = self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
-        return held + max(self.activations, self.validation)
+        """All of them; a step, a validation and the writing of a checkpoint are never at work together."""
+        held = self.process + self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
+        return held + max(self.activations, self.validation, self.checkpoint)
 
     def __str__(self) -> str:
         parts = {field.name.replace("_", " "): getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -61,8 +63,16 @@ def tables_footprint(
     # On a CPU the vectors are here already; on a GPU they are copied.
     copied = sum(v.numel() * 4 for v in vectors) if device.type == "cuda" else 0
     scores = VALIDATION_BATCH * max(catalogue.n_x, catalogue.n_y) * 4
-    # A gradient and two moments; scores, what they are compared with, and a mask.
-    return Footprint(weights, 3 * weights, weights, copied, 0, 2 * scores)
+    return Footprint(
+        process=0 if device.type == "cuda" else peak_memory(),
+        weights=weights,
+        gradients_and_optimiser=3 * weights,  # a gradient and two moments
+        best_copy=weights,
+        vectors=copied,
+        activations=0,
+        validation=2 * scores,  # and what they are compared with
+        checkpoint=0 if device.type == "cuda" else 4 * weights,  # weights, best and moments as bytes, on their way out
+    )
 
 
 def activations(steps: Steps) -> int:
@@ -76,8 +86,8 @@ def activations(steps: Steps) -> int:
         steps.draws.share(slice(None), few)
         steps.model.terms(batch, steps.draws)
     steps.draws.generator.set_state(state)
-    # Backward makes a gradient of what forward held, piece by piece: half as much again at its peak.
-    return int(sum(held.values()) * 1.5 * size / few / steps.world.size)
+    # Backward makes a gradient of nearly all that forward held, and what is freed is not all at once reused.
+    return int(sum(held.values()) * 2 * size / few / steps.world.size)
 
 
 def check_room(footprint: Footprint, model: str, device: torch.device, processes: int) -> None:
@@ -87,10 +97,10 @@ def check_room(footprint: Footprint, model: str, device: torch.device, processes
         UserError: it needs more memory than there is.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory() // processes
-    if footprint.total <= ROOM * free:
+    if footprint.total - footprint.process <= ROOM * free:
         return
     tables = footprint.weights + footprint.gradients_and_optimiser + footprint.best_copy
-    large = tables > max(footprint.activations, footprint.validation)
+    large = tables > footprint.activations
     advice = (
         f"lower train.{model}.width, raise sequences.min_item, or use a machine with more memory; see docs/scale.md"
         if large
@@ -98,7 +108,7 @@ def check_room(footprint: Footprint, model: str, device: torch.device, processes
     )
     raise UserError(
         f"training needs about {footprint.total / 1e9:.1f} GB of memory on {device.type}, and {free / 1e9:.1f} GB "
-        f"are free ({footprint})",
+        f"are free beside what it holds ({footprint})",
         where=f"train.{model}",
         do=advice,
     )
