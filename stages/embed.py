@@ -4,6 +4,8 @@ Reads data/PAIR/sequences and data/PAIR/answers.parquet; writes data/PAIR/vector
 users.parquet. Vectors computed once are kept in .vector-store and reused.
 """
 
+import os
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,7 +15,8 @@ from lecdsr.base.files import read_table, write_json, write_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import ANSWERS, ITEMS, USERS, vectors
 from lecdsr.base.settings import load_block
-from lecdsr.embed.encoder import Encoder, Vectors
+from lecdsr.embed import encoder_of
+from lecdsr.embed.cached import Vectors
 from lecdsr.embed.likeness import mean_cosine, share_of_duplicates
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
@@ -32,7 +35,7 @@ def main(pair: str) -> None:
     artefacts = Artefacts(pair)
     settings = load_block("embed", Settings, pair)
     answers = read_table(artefacts.answers, ANSWERS)
-    encoder = Encoder(settings.encoder, settings.batch_size, settings.precision, settings.width)
+    encoder = encoder_of(settings, os.environ)
     with VectorStore(store_path()) as store:
         items = encoder.encode(item_texts(read_table(artefacts.items, ITEMS), answers, settings), store)
         profiles = user_texts(read_table(artefacts.users, USERS), answers, settings)
@@ -51,7 +54,8 @@ def main(pair: str) -> None:
         "duplicate_profiles": share_of_duplicates([text for text in profiles if text]),
     }
     write_json(artefacts.stage_metrics("embed"), facts)
-    summary(f"Vectors of {pair}", {**facts, "encoded now": encoder.encoded})
+    spent = {"USD spent now": encoder.spent} if encoder.spent else {}
+    summary(f"Vectors of {pair}", {**facts, "encoded now": encoder.encoded, **spent})
 
 
 if __name__ == "__main__":

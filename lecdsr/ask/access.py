@@ -51,8 +51,12 @@ class Access:
         return text.replace(self.key, "[key]") if len(self.key) >= _SHORTEST_SECRET else text
 
 
-def read_access(environment: Mapping[str, str]) -> Access:
+def read_access(environment: Mapping[str, str], keyless: str = "ask.provider: offline") -> Access:
     """Read the environment; an empty variable counts as one that is not set.
+
+    Args:
+        environment: the variables.
+        keyless: the setting that needs no key, for the message where there is none.
 
     Raises:
         UserError: the key is missing, or a variable cannot be read.
@@ -62,7 +66,7 @@ def read_access(environment: Mapping[str, str]) -> Access:
         raise UserError("not the address of a server", where=BASE_URL, do=f"set it to one like {DEFAULT_URL}")
     return Access(
         base_url=base_url,
-        key=_read_key(environment, base_url),
+        key=_read_key(environment, base_url, keyless),
         concurrency=_number(environment, CONCURRENCY, int, 16, least=1),
         max_requests=_number(environment, MAX_REQUESTS, int, -1, least=0) if environment.get(MAX_REQUESTS) else None,
         max_cost=_number(environment, MAX_COST, float, -1, least=0) if environment.get(MAX_COST) else None,
@@ -82,13 +86,13 @@ def read_transport(environment: Mapping[str, str]) -> str:
     return transport
 
 
-def _read_key(environment: Mapping[str, str], base_url: str) -> str:
+def _read_key(environment: Mapping[str, str], base_url: str, keyless: str) -> str:
     key = environment.get(KEY, "").strip()
     if not key and not _on_loopback(base_url):
         raise UserError(
             f"no key for {urlsplit(base_url).hostname}",
             where=KEY,
-            do=f"set the variable {KEY}, or set `ask.provider: offline`, which needs none",
+            do=f"set the variable {KEY}, or set `{keyless}`, which needs none",
         )
     # An HTTP header cannot hold anything else, and the library's complaint would quote the key.
     if not (key.isascii() and key.isprintable()):

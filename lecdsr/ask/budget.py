@@ -19,7 +19,7 @@ _ROUNDING = 1e-12
 
 
 class BudgetReached(UserError):
-    """A cap was reached and questions are left; all answers so far are kept."""
+    """A cap was reached before all was asked; what came so far is kept."""
 
     exit_code = EXIT_CODE
 
@@ -60,7 +60,7 @@ class Budget:
         """
         if self.requests == self.max_requests:
             raise BudgetReached(
-                f"the cap of {self.requests:,} requests is reached and questions are left",
+                f"the cap of {self.requests:,} requests is reached and not all is asked",
                 where=MAX_REQUESTS,
                 do=f"raise or unset it; {KEPT}",
             )
@@ -69,7 +69,7 @@ class Budget:
         if self.reserved == 0.0:
             raise BudgetReached(
                 f"{self.spent:.4f} USD are spent, and the next request may cost {worst:.4f}: "
-                f"the cap of {self.max_cost:g} USD is reached and questions are left",
+                f"the cap of {self.max_cost:g} USD is reached and not all is asked",
                 where=MAX_COST,
                 do=f"raise or unset it; {KEPT}",
             )

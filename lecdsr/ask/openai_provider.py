@@ -15,6 +15,7 @@ from itertools import count
 from lecdsr.ask.access import Access, read_access
 from lecdsr.ask.budget import Budget
 from lecdsr.ask.client import Client, Refused, TimedOut, Unreachable
+from lecdsr.ask.endpoint import Endpoint
 from lecdsr.ask.gate import Gate, Stopped
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.reply import read_reply
@@ -27,6 +28,8 @@ from lecdsr.base.requests import model_of, sent_part
 TICK_S = 1.0
 # Seconds between looks for a question that is being fetched.
 _FETCH_S = 0.002
+
+CHAT = Endpoint("chat/completions", lambda question, raw: read_reply(raw), "prompts.model", "ask.provider: offline")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class OpenAIProvider:
     name = "openai"
     title = "server with the OpenAI API"
 
-    def __init__(self, environment: Mapping[str, str], pace: Pace | None = None) -> None:
-        self._environment = environment
+    def __init__(self, environment: Mapping[str, str], pace: Pace | None = None, endpoint: Endpoint = CHAT) -> None:
+        self._environment, self._endpoint = environment, endpoint
         self._pace = pace or Pace()
         self._gate: Gate | None = None
         self._shut: BaseException | None = None
@@ -72,7 +75,7 @@ class OpenAIProvider:
         """
         if self._shut is not None:
             raise self._shut
-        access = read_access(self._environment)
+        access = read_access(self._environment, self._endpoint.provider_key)
         results = _Results(questions, ahead=2 * access.concurrency)
         threading.Thread(target=asyncio.run, args=(self._ask_all(access, results),), daemon=True).start()
         try:
@@ -104,7 +107,7 @@ class OpenAIProvider:
             if self._shut is not None:
                 gate.shut(self._shut)
             async with Client(access) as client:
-                asker = _Asker(access, self._pace, gate, client)
+                asker = _Asker(access, self._pace, gate, client, self._endpoint)
                 # Twice the workers: the next request stands ready at the gate when a place comes free.
                 await asyncio.gather(*(_work(asker, gate, results) for _ in range(2 * access.concurrency)))
             results.reason = results.reason or gate.stop_reason
@@ -194,8 +197,9 @@ async def _work(asker: _Asker, gate: Gate, results: _Results) -> None:
 class _Asker:
     """One question to one outcome, over as many requests as its errors warrant."""
 
-    def __init__(self, access: Access, pace: Pace, gate: Gate, client: Client) -> None:
+    def __init__(self, access: Access, pace: Pace, gate: Gate, client: Client, endpoint: Endpoint) -> None:
         self._access, self._pace, self._gate, self._client = access, pace, gate, client
+        self._endpoint = endpoint
         self._failed_in_a_row = 0
 
     async def answer(self, question: Question) -> Outcome:
@@ -212,9 +216,9 @@ class _Asker:
         timeouts = 0
         for attempt in count(1):
             try:
-                return await self._request(body, worst)
+                return await self._request(question, body, worst)
             except (Refused, TimedOut, Unreachable) as error:
-                verdict = judge(error, self._access, model_of(question.body))
+                verdict = judge(error, self._access, model_of(question.body), self._endpoint.model_key)
             if isinstance(verdict, UserError):
                 raise verdict
             if isinstance(verdict, Failure):
@@ -225,11 +229,12 @@ class _Asker:
             await self._wait(verdict, attempt)
         raise AssertionError("unreachable")
 
-    async def _request(self, body: bytes, worst: float) -> Outcome:
+    async def _request(self, question: Question, body: bytes, worst: float) -> Outcome:
         gate, cost = self._gate, worst
         sent_at = await gate.enter(worst)
         try:
-            outcome = read_reply(self._access.redact(await self._client.post("chat/completions", body)))
+            raw = self._access.redact(await self._client.post(self._endpoint.path, body))
+            outcome = self._endpoint.read(question, raw)
             cost = gate.budget.cost(outcome.usage, worst)
         except Refused as error:
             cost = 0.0
@@ -263,4 +268,4 @@ def _give_up(verdict: Retry) -> Failure:
 
 
 def _hopeless(failures: int, last: Outcome) -> UserError:
-    return UserError(f"{failures} questions failed one after another; the last: {last}", do=f"mend the cause; {KEPT}")
+    return UserError(f"{failures} requests failed one after another; the last: {last}", do=f"mend the cause; {KEPT}")

@@ -23,8 +23,8 @@ def read_reply(raw: str) -> Outcome:
         return Failure("reply is not JSON", plain(raw, 80), raw)
     choice = _first_choice(reply)
     if choice is None:
-        return Failure("reply has no choice", plain(_error_message(reply), 200), raw)
-    message, usage = choice["message"], _usage(reply)
+        return Failure("reply has no choice", plain(error_message(reply), 200), raw)
+    message, usage = choice["message"], usage_of(reply)
     finish = choice.get("finish_reason")
     if message.get("refusal"):
         return Failure("refused", plain(str(message["refusal"]), 200), raw, usage)
@@ -53,7 +53,7 @@ def _first_choice(reply: Any) -> dict[str, Any] | None:
         return None
 
 
-def _error_message(reply: Any) -> str:
+def error_message(reply: Any) -> str:
     """Some servers report an error with status 200."""
     error = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(error, dict):
@@ -61,7 +61,8 @@ def _error_message(reply: Any) -> str:
     return error if isinstance(error, str) else ""
 
 
-def _usage(reply: dict[str, Any]) -> Usage:
+def usage_of(reply: dict[str, Any]) -> Usage:
+    """Tokens that the server counted."""
     counts = reply.get("usage")
     if not isinstance(counts, dict):
         return Usage()

@@ -40,8 +40,13 @@ class Retry:
 Verdict = Retry | Failure | UserError
 
 
-def judge(error: Refused | TimedOut | Unreachable, access: Access, model: str) -> Verdict:
-    """Classify an error of the client; the key appears in no message."""
+def judge(
+    error: Refused | TimedOut | Unreachable, access: Access, model: str, model_key: str = "prompts.model"
+) -> Verdict:
+    """Classify an error of the client; the key appears in no message.
+
+    ``model_key``: the setting that names the model.
+    """
     if isinstance(error, TimedOut):
         return Retry(Failure("timeout", f"no reply within {access.timeout_s:g} s ({TIMEOUT})"), timeout=True)
     if isinstance(error, Unreachable):
@@ -49,10 +54,12 @@ def judge(error: Refused | TimedOut | Unreachable, access: Access, model: str) -
     body = _error_of(error.body)
     codes = _codes(body)
     detail = plain(access.redact(_message(body) or error.body), 200)
-    return _stopping(error.status, codes, detail, access, model) or _passing(error, codes, detail, access)
+    return _stopping(error.status, codes, detail, access, model, model_key) or _passing(error, codes, detail, access)
 
 
-def _stopping(status: int, codes: set[str], detail: str, access: Access, model: str) -> UserError | None:
+def _stopping(
+    status: int, codes: set[str], detail: str, access: Access, model: str, model_key: str
+) -> UserError | None:
     """What every further request would meet as well."""
     if status == 402 or codes & _NO_MONEY:
         return _stop(f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit")
@@ -61,7 +68,7 @@ def _stopping(status: int, codes: set[str], detail: str, access: Access, model: 
     if codes & _NO_MODEL or status == 404:
         return _stop(
             f"the server does not know the model {model!r}, or the address is wrong: {detail}",
-            f"prompts.model, {BASE_URL}",
+            f"{model_key}, {BASE_URL}",
             "name a model that the server has",
         )
     if status == 403 and not codes & _FILTERED:

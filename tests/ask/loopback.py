@@ -41,6 +41,11 @@ def chat(text="a text", finish="stop", **message):
     )
 
 
+def prompt_of(request):
+    """The user's message; of a request for vectors the list of its texts."""
+    return request["input"] if "input" in request else request["messages"][-1]["content"]
+
+
 def error(status, code=None, message="no", **headers):
     return Reply(status, {"error": {"message": message, "type": "t", "code": code}}, headers)
 
@@ -70,7 +75,7 @@ class Loopback:
 
     @property
     def prompts(self):
-        return [request["messages"][-1]["content"] for request in list(self.requests)]
+        return [prompt_of(request) for request in list(self.requests)]
 
     def environment(self, **variables):
         return {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.url, **variables}
@@ -80,7 +85,7 @@ class Loopback:
 
     def _answer(self, request, key):
         with self._lock:
-            prompt = request["messages"][-1]["content"]
+            prompt = prompt_of(request)
             number = len(self.requests)
             self.requests.append(request)
             self.times.append(time.monotonic())
@@ -115,7 +120,7 @@ class Loopback:
                         self.close_connection = True
                     elif reply.status == 200:
                         # Whole replies, in the order in which they were sent: what was paid for.
-                        loopback.sent.append((request["messages"][-1]["content"], reply))
+                        loopback.sent.append((prompt_of(request), reply))
                 except OSError:
                     self.close_connection = True  # the client has gone
 

@@ -156,7 +156,7 @@ def test_failed_questions_are_asked_again_and_forgotten_when_answered(server, st
 def test_failure_after_failure_stops_the_run(server, store):
     server.behave = scripted(error(400, message="max_tokens is not supported"))
     pace = Pace(first_s=0.01, failures_in_a_row=5)
-    with pytest.raises(UserError, match=r"5 questions failed one after another.*max_tokens is not supported"):
+    with pytest.raises(UserError, match=r"5 requests failed one after another.*max_tokens is not supported"):
         ask(question_table([f"p{k}" for k in range(50)]), server.provider(pace, LECDSR_LLM_CONCURRENCY="1"), store)
     assert len(server.requests) == 5
 

@@ -208,6 +208,7 @@ def test_where_the_store_lies(monkeypatch, tmp_path):
 def settings(**changed) -> Settings:
     parts = ["title", "brand", "categories", "description", "answer"]
     fixed = {"encoder": "e", "precision": "float32", "width": None, "max_characters": 100, "batch_size": 8}
+    fixed["provider"] = "sentence-transformers"
     return Settings(**{**fixed, "item_text": parts, **changed})
 
 

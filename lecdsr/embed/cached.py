@@ -1,0 +1,81 @@
+"""Vectors behind a store: only texts never seen before are encoded, each once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lecdsr.base.console import progress_bar
+from lecdsr.embed.store import VectorStore
+
+Vectors = NDArray[np.float32]
+
+
+class CachedEncoder(ABC):
+    """An encoder whose vectors, of length 1, are kept as they come.
+
+    ``encoded``: texts encoded by this object. ``spent``: US dollars it spent, as far as prices are known.
+    ``full_width``: width of vectors in the store, once one is known.
+    """
+
+    encoded = 0
+    spent = 0.0
+    full_width: int | None = None
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Width of a vector."""
+
+    @abstractmethod
+    def keys(self, texts: Iterable[str]) -> dict[str, str]:
+        """The key in the store of every text."""
+
+    @abstractmethod
+    def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
+        """Encode texts, the shortest first; yield them with their vectors, in any order, as they come."""
+
+    def finish(self, rows: Vectors) -> Vectors:
+        """What is left to do with vectors as they are stored."""
+        return rows
+
+    def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
+        """``[len(texts), width]``; an empty text gives zeros.
+
+        Raises:
+            UserError: not every text can be encoded; the vectors that came before are in the store.
+        """
+        keys = self.keys(dict.fromkeys(text for text in texts if text))
+        found = store.get(keys.values())
+        missing = sorted((text for text, key in keys.items() if key not in found), key=lambda t: (len(t), t))
+        if found:
+            self.full_width = len(next(iter(found.values())))
+        with progress_bar() as bar:
+            task = bar.add_task("encoding", total=len(missing), note="")
+            for chunk, vectors in self.chunks(missing) if missing else ():
+                chunk_keys = [keys[text] for text in chunk]
+                store.put(chunk_keys, vectors)
+                found.update(zip(chunk_keys, vectors, strict=True))
+                self.encoded += len(chunk)
+                bar.update(task, advance=len(chunk), note=f"{self.spent:.4f} USD" if self.spent else "")
+        width = len(next(iter(found.values()))) if found else self.width
+        rows = np.zeros((len(texts), width), np.float32)
+        for place, text in enumerate(texts):
+            if text:
+                rows[place] = found[keys[text]]
+        return self.finish(rows)
+
+
+def normalised(rows: Vectors) -> Vectors:
+    """Rows of length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    normal: Vectors = (rows / np.maximum(lengths, np.float32(1e-12))).astype(np.float32, copy=False)
+    return normal
+
+
+def cut_to(rows: Vectors, width: int | None) -> Vectors:
+    """The first ``width`` components, normalised again."""
+    return rows if width is None else normalised(rows[:, :width])
