@@ -21,8 +21,8 @@ from lecdsr.train.steps import Steps
 
 # Samples of which activations are measured before a whole batch is dared.
 _PROBE = 32
-#: Share of the free memory that an estimate may take.
-ROOM = 0.9
+#: Share of the free memory that an estimate may take: over an epoch the heap grew to 1.7 times it (docs/scale.md).
+ROOM = 0.6
 
 
 @dataclass(frozen=True)

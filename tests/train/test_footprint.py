@@ -55,7 +55,7 @@ def test_a_table_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     assert "lower train.published.width" in str(caught.value)
 
 
-@pytest.mark.parametrize(("free", "processes", "fits"), [(1000, 1, True), (900, 1, False), (1000, 2, False)])
+@pytest.mark.parametrize(("free", "processes", "fits"), [(1500, 1, True), (1400, 1, False), (1500, 2, False)])
 def test_what_fits(monkeypatch, free, processes, fits):
     monkeypatch.setattr(footprint, "free_memory", lambda: free)
     asked = Footprint(5_000, 100, 300, 100, 0, 350, 10, 200)  # 850 beside the process
