@@ -18,5 +18,4 @@ class Shared(Block):
     patience: int = Field(ge=1)
     warmup_steps: int = Field(ge=0)
     precision: Literal["float32", "bfloat16"]
-    compile: bool
     tables: Literal["dense", "rows"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class Steps:
         self.draws = Draws(shared.seed, device)
         self.optimisers = Optimisers(model, settings, shared)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"
-        self.objective = _objective(model, shared, self.world, device)
+        self.objective = _objective(model, self.world, device)
         self.names: list[str] = []
 
     @property
@@ -107,9 +107,9 @@ class Objective(nn.Module):
         return totals.float(), torch.tensor(counts, device=totals.device, dtype=torch.float32), list(terms)
 
 
-def _objective(model: Recommender, shared: Shared, world: World, device: torch.device) -> nn.Module:
+def _objective(model: Recommender, world: World, device: torch.device) -> nn.Module:
     objective: nn.Module = Objective(model, world)
     if world.size > 1:
         devices = [device] if device.type == "cuda" else None
         objective = nn.parallel.DistributedDataParallel(objective, device_ids=devices)
-    return cast(nn.Module, torch.compile(objective)) if shared.compile else objective
+    return objective
