@@ -1,0 +1,58 @@
+"""int8: long texts, what is refused, what is reported, and what is told where the extra is absent."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from lecdsr.base.errors import UserError
+from lecdsr.embed import encoder as encoder_module
+from lecdsr.embed.encoder import BUNDLED, Encoder, encode_whole
+from lecdsr.embed.store import VectorStore
+from tests.embed.test_precision import TEXTS
+
+needs_extra = pytest.mark.skipif(
+    not (find_spec("nncf") and find_spec("openvino")), reason="`pip install -e '.[fast-embed]'` was not run"
+)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(BUNDLED, 8, "int8")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with VectorStore(tmp_path / "v.sqlite") as opened:
+        yield opened
+
+
+@needs_extra
+def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
+    monkeypatch.setattr(encoder.model._model, "max_seq_length", 12)
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    pieces = ["one two three four five six seven eight nine ten", "eleven twelve thirteen fourteen"]
+    parts = encoder.model.encode(pieces, 8, normalize_embeddings=True)
+    mean = (10 * parts[0] + 4 * parts[1]) / 14
+    np.testing.assert_allclose(encode_whole(encoder.model, [long], 8)[0], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@needs_extra
+def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
+    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 0.9999)
+    with pytest.raises(UserError, match=r"in int8 the vectors of 30 texts have a mean cosine of 0\.99"):
+        encoder.encode(TEXTS, store)
+
+
+@needs_extra
+def test_nothing_is_reported_to_anybody(encoder):
+    assert encoder.model.get_embedding_dimension() == 384
+    assert sys.modules["openvino_telemetry"] is None
+
+
+def test_without_the_extra_it_is_named(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(UserError, match="int8 needs the extra `fast-embed`") as missing:
+        Encoder(BUNDLED, 8, "int8").encode(TEXTS, store)
+    assert missing.value.where == "embed.precision"
