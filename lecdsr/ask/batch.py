@@ -12,12 +12,14 @@ import openai
 
 from lecdsr.ask.access import BASE_URL, Access, read_access
 from lecdsr.ask.budget import Budget, BudgetReached
+from lecdsr.ask.claims import Claims
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
 from lecdsr.ask.jobs import (
     Job,
     advance,
     finish,
     items_of,
+    job_of,
     open_jobs,
     plan,
     read_results,
@@ -38,6 +40,9 @@ T = TypeVar("T")
 MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 _ATTEMPTS = 8
+_LONGEST_PAUSE_S = 30.0
+# Seconds between looks at a job that another run is submitting.
+_LOOK_S = 0.2
 # Outcomes stored together while a result file is read.
 _STORED_AT_ONCE = 512
 
@@ -89,7 +94,8 @@ class BatchProvider:
                     where=BASE_URL,
                     do="set the address back and collect it, or drop it: `lecdsr answers prune`",
                 )
-            yield from self._collect(server, [self._submit(server, job) for job in jobs])
+            submitted = [self._submit(server, job) for job in jobs]
+            yield from self._collect(server, [job for job in submitted if job is not None])
         if capped is not None:
             raise capped
 
@@ -124,17 +130,46 @@ class BatchProvider:
             held = under_way(self._store, [question.key for question in part])
             yield from (question for question in part if question.key not in held)
 
-    def _submit(self, server: _Server, job: Job) -> Job:
-        """Bring a job to the state ``submitted``, from wherever an earlier run left it."""
-        if job.state == "planned":
-            lines = [request_line(question) for question in items_of(self._store, job).values()]
-            file = server.find_file(_file_name(job)) or server.upload(_file_name(job), "".join(lines).encode())
-            job = advance(self._store, job, "uploaded", file, None)
-        if job.state == "uploaded" and job.file is not None:
-            batch = server.create(job.file, job.job)
-            job = advance(self._store, job, "submitted", job.file, batch)
-            say(f"batch {batch}: {len(items_of(self._store, job)):,} questions submitted")
-        return job
+    def _submit(self, server: _Server, job: Job) -> Job | None:
+        """Bring a job to the state ``submitted``, or wait until another run has; None if it is done by then.
+
+        One run at a time submits a job: two would both find no batch of it, and each pay for one.
+        """
+        # Renewed before every request, so that it outlasts the longest one and the pause before it.
+        claims = Claims(self._store, lease_s=2 * server.timeout_s + _LONGEST_PAUSE_S)
+        waited, current = False, job_of(self._store, job)
+        while current is not None and current.state != "submitted":
+            if claims.take([f"job {job.job}"]):
+                try:
+                    current = self._submit_claimed(server, job, claims)
+                finally:
+                    self._store.if_open(claims.release)
+                continue
+            if not waited:
+                say("another run is submitting the questions; waiting for it")
+                waited = True
+            self._woken.wait(_LOOK_S)
+            self._check_shut()
+            current = job_of(self._store, job)
+        return current
+
+    def _submit_claimed(self, server: _Server, job: Job, claims: Claims) -> Job | None:
+        """Go on from wherever another run, or an earlier one, left the job; submitted, or done."""
+        current = job_of(self._store, job)  # as it is now that nobody else changes it
+        if current is None:
+            return None
+        if current.state == "planned":
+            lines = [request_line(question) for question in items_of(self._store, current).values()]
+            name = _file_name(current)
+            file = server.find_file(name) or server.upload(name, "".join(lines).encode())
+            current = advance(self._store, current, "uploaded", file, None)
+        if current.state == "uploaded" and current.file is not None:
+            batch = server.create(current.file, current.job, claims.hold)
+            if batch is None:
+                return current  # the claim was lost meanwhile: whoever has it submits
+            current = advance(self._store, current, "submitted", current.file, batch)
+            say(f"batch {batch}: {len(items_of(self._store, current)):,} questions submitted")
+        return current
 
     def _collect(self, server: _Server, jobs: list[Job]) -> Iterator[list[tuple[Question, Outcome]]]:
         looked_at: float | None = None
@@ -197,12 +232,23 @@ class _Server:
         # A lost reply would leave a second copy behind, which costs nothing: only batches are paid.
         return self._call(lambda: self._client.files.create(file=(name, content), purpose="batch")).id
 
-    def create(self, file: str, label: str) -> str:
-        def once() -> str:
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one request may take."""
+        return self._access.timeout_s
+
+    def create(self, file: str, label: str, hold: Callable[[], bool]) -> str | None:
+        """The batch of a job; None if ``hold`` says that the job is no longer ours, so that nothing was created."""
+
+        def once() -> str | None:
+            if not hold():
+                return None
             # Looked up before every attempt: an attempt whose reply was lost may have made it.
             found = next((made.id for made in self._client.batches.list(limit=100) if _label(made) == label), None)
             if found is not None:
                 return found
+            if not hold():
+                return None
             made = self._client.batches.create(
                 input_file_id=file,
                 endpoint="/v1/chat/completions",
@@ -235,7 +281,7 @@ class _Server:
                 raise verdict
             if attempt == _ATTEMPTS:
                 raise _exhausted(verdict)
-            self._woken.wait(verdict.after or min(30.0, 0.5 * 2.0**attempt))
+            self._woken.wait(verdict.after or min(_LONGEST_PAUSE_S, 0.5 * 2.0**attempt))
 
 
 def _plain_error(error: openai.OpenAIError) -> Refused | TimedOut | Unreachable:

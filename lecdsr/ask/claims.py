@@ -20,10 +20,14 @@ class Claims:
 
     A claim is void when its run has answered or ended, when the process that made it is gone from
     this machine, or when its lease was not renewed.
+
+    Args:
+        store: where the claims are written.
+        lease_s: seconds for which a claim holds unless renewed.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, lease_s: float = LEASE_S) -> None:
+        self._store, self._lease_s = store, lease_s
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._renewed = time.monotonic()
 
@@ -41,7 +45,7 @@ class Claims:
                 taken = {key for key, owner, until in held.fetchall() if until > now and _alive(owner)}
                 done = connection.execute(f"SELECT key FROM answers WHERE key IN ({marks})", chunk).fetchall()
                 ours |= set(chunk) - taken - {key for (key,) in done}
-            rows = [(key, self._owner, now + LEASE_S) for key in ours]
+            rows = [(key, self._owner, now + self._lease_s) for key in ours]
             connection.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", rows)
         return ours
 
@@ -53,9 +57,19 @@ class Claims:
         """
         if time.monotonic() - self._renewed < _RENEW_S:
             return
+        self.hold()
+
+    def hold(self) -> bool:
+        """Prolong what is still claimed, now; false where nothing is.
+
+        Raises:
+            UserError: the store cannot be written.
+        """
         self._renewed = time.monotonic()
+        until = time.time() + self._lease_s
         with self._store.writing() as connection:
-            connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (time.time() + LEASE_S, self._owner))
+            changed = connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (until, self._owner))
+            return changed.rowcount > 0
 
     def release(self) -> None:
         """Give up every claim of this run.

@@ -86,6 +86,15 @@ def open_jobs(store: Store, transport: str | None = None) -> list[Job]:
     return [job for job in (Job(*row) for row in rows) if transport in (None, job.transport)]
 
 
+def job_of(store: Store, job: Job) -> Job | None:
+    """The job as it stands in the store now; None once its results are stored.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    return next((found for found in open_jobs(store) if found.job == job.job), None)
+
+
 def items_of(store: Store, job: Job) -> dict[str, Question]:
     """The questions of a job by the name they have in its file, ordered by that name.
 

@@ -9,13 +9,17 @@ from tests.ask.loopback import KEY, chat
 
 
 class BatchServer:
-    """``fate(batch number)`` is what becomes of a batch; polled ``polls`` times before it ends."""
+    """``fate(batch number)`` is what becomes of a batch; polled ``polls`` times before it ends.
+
+    ``before(call)`` is called before a request such as ``POST /batches`` is looked at; it may take its time.
+    """
 
     def __init__(self):
         self.files, self.batches, self.log = {}, {}, []
         self.fate = lambda number: "completed"
         self.answer = lambda prompt: chat(f"about {prompt}").body
         self.polls = 1
+        self.before = lambda call: None
         self.drop = set()  # numbers of requests whose reply is never sent
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -121,6 +125,7 @@ class BatchServer:
 
             def _do(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                server.before(f"{self.command} {self.path.partition('?')[0].removeprefix('/v1')}")
                 with server._lock:
                     number = len(server.log)
                     server.log.append(f"{self.command} {self.path.partition('?')[0]}")

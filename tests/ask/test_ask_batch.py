@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -122,6 +123,53 @@ def test_killed_after_any_step_it_goes_on_and_pays_once(api, tmp_path, step):
         _, texts = run(api, store)
     assert texts == [f"about {prompt}" for prompt in PROMPTS]
     assert len(api.batches) == 1
+    assert sorted(api.asked) == PROMPTS
+
+
+def at_once(api, folder, first, second):
+    """Run the second thing in a thread of its own as soon as the first has begun to create its batch."""
+    begun, errors = threading.Event(), []
+
+    def slow(call):
+        if call == "POST /batches":
+            begun.set()
+            time.sleep(1)  # the server has the request, and shows no batch yet
+
+    def other():
+        begun.wait(30)
+        try:
+            second()
+        except BaseException as error:
+            errors.append(error)
+
+    api.before = slow
+    thread = threading.Thread(target=other)
+    thread.start()
+    first()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert errors == []
+
+
+def test_a_job_that_one_run_is_submitting_is_left_alone_by_another(api, tmp_path):
+    texts = []
+
+    def one():
+        with Store(tmp_path / "store") as store:
+            texts.append(run(api, store)[1])
+
+    at_once(api, tmp_path, one, one)
+    assert len(api.batches) == 1
+    assert texts == [[f"about {prompt}" for prompt in PROMPTS]] * 2
+
+
+def test_a_run_submits_its_own_job_and_collects_one_that_another_is_submitting(api, tmp_path):
+    def ask_for(prompts):
+        with Store(tmp_path / "store") as store:
+            assert run(api, store, prompts)[1] == [f"about {prompt}" for prompt in prompts]
+
+    at_once(api, tmp_path, lambda: ask_for(PROMPTS[:6]), lambda: ask_for(PROMPTS[6:]))
+    assert len(api.batches) == 2
     assert sorted(api.asked) == PROMPTS
 
 
