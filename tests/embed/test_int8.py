@@ -41,7 +41,7 @@ def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
 @needs_extra
 def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
     monkeypatch.setattr(encoder_module, "LEAST_COSINE", 0.9999)
-    with pytest.raises(UserError, match=r"in int8 the vectors of 30 texts have a mean cosine of 0\.99"):
+    with pytest.raises(UserError, match=r"in int8 the vectors of 16 texts have a mean cosine of 0\.99"):
         encoder.encode(TEXTS, store)
 
 
