@@ -26,7 +26,7 @@ def faulty_reply(fault, prompt):
         case "cut":
             return Reply(body=chat(prompt).body, cut=40)
         case "hang":
-            return Reply(wait=8.0)  # twice the timeout, itself long enough for a busy machine
+            return Reply(wait=4.0)
         case "malformed":
             return Reply(body='{"choices": [{"mess')
         case "truncated":
@@ -53,7 +53,7 @@ def test_every_question_is_answered_or_listed_and_none_is_asked_after_its_answer
     server.behave = behave
     questions = question_table([f"p{number}" for number in range(QUESTIONS)])
     pace = Pace(attempts=12, first_s=0.01, longest_s=0.05)
-    asked = ask(questions, server.provider(pace, LECDSR_LLM_CONCURRENCY="32", LECDSR_LLM_TIMEOUT_S="4"), store)
+    asked = ask(questions, server.provider(pace, LECDSR_LLM_CONCURRENCY="32", LECDSR_LLM_TIMEOUT_S="2"), store)
 
     prompts = dict(zip(questions["key"].to_pylist(), (f"p{n}" for n in range(QUESTIONS)), strict=True))
     answered = {prompts[key] for key in asked.texts}
