@@ -84,7 +84,8 @@ class Steps:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             totals, counts, self.names = self.objective(batch, self.draws)
         # Gradients are averaged over processes; what is a mean over the whole batch has to be their sum.
-        parts = totals / self.world.sum(counts)
+        # A batch may hold nothing that a part is a mean over, as histories of no item have nothing to align.
+        parts = totals / self.world.sum(counts).clamp(min=1)
         (parts.sum() * self.world.size).backward()
         self.optimisers.step(number)
         values = self.world.sum(parts.detach())

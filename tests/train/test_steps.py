@@ -62,6 +62,18 @@ def test_an_empty_share_adds_nothing(model):
         assert weight.grad is None or not weight.grad.any()
 
 
+def test_a_batch_of_which_nothing_counts_has_a_finite_loss():
+    # Samples without any history have no position to align; their mean is over nothing.
+    steps = steps_of("published")
+    rows = steps.samples.row[:2]
+    batch = steps.gatherer.prefixes(type(steps.samples)(steps.samples.user[:2], rows, rows, rows))
+    assert (batch.histories.sequence == 11).all()
+    values = steps.step(batch, 0)
+    assert torch.isfinite(values).all()
+    assert values[1 + steps.names.index("alignment")] == 0
+    assert all(torch.isfinite(weight).all() for weight in steps.model.parameters())
+
+
 def test_draws_do_not_depend_on_who_asks():
     whole = Draws(3).uniform(6, 4)
     for rows in (slice(0, 2), slice(2, 6), slice(3, 3)):
