@@ -32,6 +32,9 @@ from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import PrefixBatch
 from lecdsr.ranking.negatives import Draws, draw_negatives
 
+#: Items whose texts are projected at once for a ranking: what lies between their vectors and the result is bounded.
+BLOCK = 1 << 16
+
 
 class Settings(TrainedSettings):
     """Block ``train.published``; every key is explained in params.yaml."""
@@ -132,7 +135,10 @@ class Published(Recommender):
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
         """As the frame's; the text of every item is projected once, and not once a batch."""
-        texts = None if self.adapter_text is None else self.adapter_text(cast(Tensor, self.item_vectors))  # [N+1, d]
+        texts = None
+        if self.adapter_text is not None:
+            blocks = torch.split(cast(Tensor, self.item_vectors), BLOCK)
+            texts = torch.cat([self.adapter_text(block) for block in blocks])  # [N+1, d]
         keys, bias = self.keys()
         return lambda histories, items: torch.addmm(bias[items], self._forward(histories, texts)[0], keys[items].T)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,11 @@ class Shop:
     network: Recommender
     trained: Any
 
+    @cached_property
+    def _scores(self) -> Callable[[Histories, slice], torch.Tensor]:
+        """Made once: a model may read its whole catalogue for it."""
+        return self.network.scorer()
+
     def user_id(self, reviewer: str) -> int:
         """Id of a reviewer.
 
@@ -79,7 +86,7 @@ class Shop:
         items = self.catalogue.items_of(domain)
         inside = (history >= items.start) & (history < items.stop)
         read = history[inside] if self.trained.domains == "own" else history
-        scores = self.network.scorer()(self._histories(user, read), items)[0]  # [N_domain]
+        scores = self._scores(self._histories(user, read), items)[0]  # [N_domain]
         scores[torch.from_numpy(history[inside] - items.start)] = float("-inf")
         count = min(k, int(torch.isfinite(scores).sum()))
         top = torch.topk(scores, count)
