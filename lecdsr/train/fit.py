@@ -53,18 +53,20 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
     prepare_process()
     with join_world(choose_device(shared.device)) as (world, device):
         data = load_pair_data(artefacts, settings.domains)
-        footprint = tables_footprint(model, settings, data.catalogue, shared, device)
-        check_room(footprint, model, device, world.size)
+        tables = tables_footprint(model, settings, data.catalogue, shared, device)
+        check_room(tables, model, device, world.size)
         network = build(model, settings, data.catalogue, shared.seed)
-        if network.objective != "counts":
-            steps = Steps(network.to(device), data.sequences, data.catalogue, settings, shared, device)
-            footprint = dataclasses.replace(footprint, activations=activations(steps))
-            check_room(footprint, model, device, world.size)
-            del steps
-        if world.first:
-            say(f"{model} on {artefacts.pair}: about {footprint.total / 1e9:.2g} GB of memory ({footprint})")
         checkpoints = Checkpoints(artefacts.pair, model, _rests_on(artefacts, model, settings, shared, world))
-        result = train(network, data.sequences, data.catalogue, settings, shared, device, checkpoints, world)
+
+        def check_step(steps: Steps) -> None:
+            whole = dataclasses.replace(tables, activations=activations(steps))
+            check_room(whole, model, device, world.size)
+            if world.first:
+                say(f"{model} on {artefacts.pair}: about {whole.total / 1e9:.2g} GB of memory ({whole})")
+
+        result = train(
+            network, data.sequences, data.catalogue, settings, shared, device, checkpoints, world, check_step
+        )
         network.load_state_dict(result.weights)
     return Fitted(network, data, result, device, world, checkpoints)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ def train(
     device: torch.device,
     checkpoints: Checkpoints | None = None,
     world: World | None = None,
+    before: Callable[[Steps], None] | None = None,
 ) -> Result:
     """Train ``model`` and return its best epoch on validation.
 
@@ -63,6 +65,7 @@ def train(
         device: where to compute.
         checkpoints: where to keep what a kill must not cost; ``None`` keeps nothing.
         world: the processes that share the work; ``None`` is this one alone.
+        before: called with the steps before the first is taken; it may refuse them.
 
     Raises:
         UserError: there are no samples or no validation targets, the loss is not finite, or the
@@ -80,6 +83,8 @@ def train(
         result.best_score = judge.score(result, {"epoch": 0})
         return result
     steps = Steps(model, sequences, catalogue, settings, shared, device, world)
+    if before is not None:
+        before(steps)
     return Training(steps, judge, shared, checkpoints).run()
 
 
