@@ -14,7 +14,8 @@ from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, SPLITS
 from lecdsr.compare.significance import LEVEL, RESAMPLES, Paired, holm, paired
 from lecdsr.compare.slices import ALL, EVERY, SLICES, inside
-from lecdsr.compare.targets import check_same, held_out, user_means
+from lecdsr.compare.targets import check_same, held_out
+from lecdsr.ranking.metrics import user_means
 
 Array = NDArray[np.float64]
 
@@ -152,7 +153,7 @@ def _by_seed(cell: Cell, tables: list[pa.Table]) -> Array:
     """The metric of each user under each seed, ``[S, U]``."""
     column = f"rank_{cell.protocol}"
     ranks = [table[column].to_numpy()[cell.chosen] for table in tables]
-    return np.stack([user_means(seed, cell.user, (cell.metric,))[cell.metric] for seed in ranks])
+    return np.stack([user_means(seed, cell.user)[cell.metric] for seed in ranks])
 
 
 def _over_seeds(values: Array) -> Mean:

@@ -1,18 +1,13 @@
-"""Tables of ranks side by side: the same targets on both sides, each user's metrics."""
+"""Tables of ranks side by side: the same targets on both sides."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from lecdsr.base.arrays import IntArray
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import SPLITS
-from lecdsr.ranking.metrics import per_target
-
-Array = NDArray[np.float64]
 
 #: What makes two targets the same; the last three also betray ids that were numbered anew.
 TARGET = ("user", "target", "domain", "history", "train_count", "day_tied")
@@ -69,19 +64,3 @@ def _facts(first: pa.Table, second: pa.Table) -> str | None:
     }
     differing = [text for name, text in words.items() if not first[name].equals(second[name])]
     return f"users and items are the same, but not {', '.join(differing)} (another preparation)" if differing else None
-
-
-def user_means(ranks: NDArray[np.float32], user: IntArray, metrics: tuple[str, ...]) -> dict[str, Array]:
-    """Each metric of each user, averaged over his targets.
-
-    Args:
-        ranks: ``[T]``.
-        user: ``[T]`` dense user of each target: every number from 0 to U-1 occurs.
-        metrics: names of :func:`per_target`.
-
-    Returns:
-        ``[U]`` for each metric.
-    """
-    targets = np.bincount(user)
-    values = per_target(ranks.astype(np.float64))
-    return {name: np.bincount(user, weights=values[name]) / targets for name in metrics}

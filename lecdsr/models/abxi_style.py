@@ -21,13 +21,13 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lecdsr.models.attention import attend, causal, or_itself
 from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import TrainedSettings
+from lecdsr.models.settings import AttentionSettings
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
 from lecdsr.ranking.negatives import Draws
@@ -35,21 +35,11 @@ from lecdsr.ranking.negatives import Draws
 MIXED = 2  # which adapter of a layer; 0 and 1 are those of X and Y
 
 
-class Settings(TrainedSettings):
+class Settings(AttentionSettings):
     """Block ``train.abxi_style``; every key is explained in params.yaml."""
 
-    width: int = Field(ge=1)
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    dropout: float = Field(ge=0, lt=1)
     domain_rank: int = Field(ge=1)
     invariant_rank: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Settings:
-        if self.width % self.heads:
-            raise ValueError(f"a number of heads that divides the width {self.width}, got {self.heads}")
-        return self
 
 
 class ABXIStyle(Recommender):

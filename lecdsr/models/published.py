@@ -74,7 +74,7 @@ class Published(Recommender):
 
     def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue, self.n_x = settings, catalogue, catalogue.n_x
+        self.settings, self.catalogue = settings, catalogue
         d, length = settings.width, settings.history_length
         items = control(catalogue.item_vectors, settings.item_text, seed)
         # Another seed, lest item i and user i get the same noise.
@@ -172,15 +172,15 @@ class Published(Recommender):
         """Ranking and alignment, over freshly drawn negatives of the target's domain."""
         samples = cast(PrefixBatch, batch)
         histories, target, chosen = samples.histories, samples.target, self.settings
+        n_x, n_y = self.catalogue.n_x, self.catalogue.n_y
+        if chosen.loss != "softmax":
+            excluded = histories.sequence if chosen.exclude_history else None
+            negatives = draw_negatives(target, chosen.negatives, n_x, n_y, draws, excluded)
+            return self.losses(histories, torch.cat([target.unsqueeze(1), negatives], dim=1))  # [B, 1 + K]
         queries, e, t = self._forward(histories)
-        if chosen.loss == "softmax":
-            keys, bias = self.keys()
-            terms = {"ranking": softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, self.n_x)}
-            return terms | self._alignment(histories, e, t)
-        excluded = histories.sequence if chosen.exclude_history else None
-        negatives = draw_negatives(target, chosen.negatives, self.n_x, self.catalogue.n_y, draws, excluded)
-        candidates = torch.cat([target.unsqueeze(1), negatives], dim=1)  # [B, 1 + K]
-        return {"ranking": self._ranking(self._score(queries, candidates))} | self._alignment(histories, e, t)
+        keys, bias = self.keys()
+        ranking = softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, n_x)
+        return {"ranking": ranking} | self._alignment(histories, e, t)
 
     def losses(self, histories: Histories, candidates: Tensor) -> dict[str, Term]:
         """Ranking and alignment over given candidates ``[B, 1 + K]``, the target first, then its negatives."""

@@ -11,34 +11,23 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lecdsr.models.attention import attend, causal, or_itself
 from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import TrainedSettings
+from lecdsr.models.settings import AttentionSettings
 from lecdsr.models.text import TextMode, control, whiten
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
 from lecdsr.ranking.negatives import Draws
 
 
-class Settings(TrainedSettings):
+class Settings(AttentionSettings):
     """Block ``train.sasrec``; every key is explained in params.yaml."""
 
-    width: int = Field(ge=1)
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    dropout: float = Field(ge=0, lt=1)
     start: Literal["random", "text"]
     item_text: TextMode
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Settings:
-        if self.width % self.heads:
-            raise ValueError(f"a number of heads that divides the width {self.width}, got {self.heads}")
-        return self
 
 
 class SASRec(Recommender):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lecdsr.base.block import Block
 
@@ -22,3 +22,18 @@ class TrainedSettings(ModelSettings):
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+
+
+class AttentionSettings(TrainedSettings):
+    """A model with layers of self-attention."""
+
+    width: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"a number of heads that divides the width {self.width}, got {self.heads}")
+        return self

@@ -31,8 +31,19 @@ def mean_over_users(ranks: Array, users: NDArray[np.int64]) -> dict[str, float]:
         users: ``[T]`` user of each target.
     """
     _, user = np.unique(users, return_inverse=True)
+    return {name: float(values.mean()) for name, values in user_means(ranks, user).items()}
+
+
+def user_means(ranks: Array, user: NDArray[np.int64]) -> dict[str, Array]:
+    """Each metric of each user, averaged over his targets.
+
+    Args:
+        ranks: ``[T]``.
+        user: ``[T]`` dense user of each target: every number from 0 to U-1 occurs.
+
+    Returns:
+        ``[U]`` for each metric.
+    """
     targets = np.bincount(user)
-    return {
-        name: float((np.bincount(user, weights=values) / targets).mean())
-        for name, values in per_target(ranks.astype(np.float64)).items()
-    }
+    values = per_target(ranks.astype(np.float64))
+    return {name: np.bincount(user, weights=each) / targets for name, each in values.items()}

@@ -22,6 +22,7 @@ from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import CANDIDATES, DOMAINS, TEST
 from lecdsr.base.settings import load_block
 from lecdsr.compare import slices
+from lecdsr.compare.comparison import PROTOCOLS
 from lecdsr.evaluate.evaluate import Settings as Evaluate
 from lecdsr.evaluate.evaluate import rank_held_out
 from lecdsr.models.registry import entry
@@ -60,7 +61,6 @@ SLICES: dict[str, slices.Bounds] = {
     "5–19": slices.SLICES["5–19"],
     "20+": slices.SLICES["20+"],
 }
-PROTOCOLS = ("full", "sampled")
 
 
 class Study(NamedTuple):
