@@ -32,7 +32,7 @@ from benchmarks.common.measure import Worker, measure
 from benchmarks.plain.evaluation import ranks_of
 from benchmarks.plain.lists import Lists
 from benchmarks.plain.published import enliven
-from benchmarks.plain.shape import SOURCES, Case
+from benchmarks.plain.shape import Case, add_case_arguments, cases
 from lecdsr.base.arrays import IntArray, expand
 from lecdsr.base.console import console, say
 from lecdsr.base.paths import enter_repository
@@ -159,10 +159,7 @@ def main() -> None:
     parser.add_argument(
         "--plain-batch", type=int, default=1024, help="users in a batch of the plain side (1024, as published)"
     )
-    parser.add_argument("--width", type=int, nargs="+", default=[384, 1024], help="widths of the vectors (384 1024)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of either side (2)")
-    parser.add_argument("--data", choices=SOURCES, default="synthetic", help="sequences: drawn, or of the built pair")
-    parser.add_argument("--read-padding", action="store_true", help="compute on padding too, as published")
+    add_case_arguments(parser)
     arguments = parser.parse_args()
     enter_repository()
     table = Table(
@@ -170,8 +167,7 @@ def main() -> None:
         title="Ranking test targets with the published model",
         title_justify="left",
     )
-    for width in arguments.width:
-        case = Case(arguments.data, width, arguments.threads, not arguments.read_padding)
+    for case in cases(arguments):
         compare(table, case, arguments.users, arguments.rounds, arguments.plain_batch)
     console.print(table)
 

@@ -34,7 +34,7 @@ from benchmarks.common.arithmetic import Counts, count, matrix_rates, training_f
 from benchmarks.common.measure import Worker, measure
 from benchmarks.plain.lists import Lists
 from benchmarks.plain.published import enliven
-from benchmarks.plain.shape import SOURCES, Case, shared
+from benchmarks.plain.shape import Case, add_case_arguments, cases, shared
 from benchmarks.plain.training import loss_of, train
 from lecdsr.base.console import console, say
 from lecdsr.base.paths import enter_repository
@@ -158,10 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=20, help="steps of ours that are measured (20)")
     parser.add_argument("--rounds", type=int, default=5, help="turns they are taken in, a plain step in each (5)")
-    parser.add_argument("--width", type=int, nargs="+", default=[384, 1024], help="widths of the vectors (384 1024)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of either side (2)")
-    parser.add_argument("--data", choices=SOURCES, default="synthetic", help="sequences: drawn, or of the built pair")
-    parser.add_argument("--read-padding", action="store_true", help="compute on padding too, as published")
+    add_case_arguments(parser)
     parser.add_argument("--profile", action="store_true", help="where the time of our step goes, by operator")
     arguments = parser.parse_args()
     enter_repository()
@@ -170,8 +167,7 @@ def main() -> None:
         title="Training the published model",
         title_justify="left",
     )
-    for width in arguments.width:
-        case = Case(arguments.data, width, arguments.threads, not arguments.read_padding)
+    for case in cases(arguments):
         compare(table, case, arguments.rounds, max(1, arguments.steps // arguments.rounds))
         if arguments.profile:
             show_profile(case)

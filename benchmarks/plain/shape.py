@@ -8,6 +8,7 @@ of length one: neither side's speed depends on what they say.
 
 from __future__ import annotations
 
+import argparse
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -71,6 +72,19 @@ class Case(NamedTuple):
         return Network(items, users, chosen.width, chosen.hidden, chosen.history_length, self.masked)
 
 
+def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a person may choose of the cases."""
+    parser.add_argument("--width", type=int, nargs="+", default=[384, 1024], help="widths of the vectors (384 1024)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of either side (2)")
+    parser.add_argument("--data", choices=SOURCES, default="synthetic", help="sequences: drawn, or of the built pair")
+    parser.add_argument("--read-padding", action="store_true", help="compute on padding too, as published")
+
+
+def cases(arguments: argparse.Namespace) -> list[Case]:
+    """A case for every width that was asked for."""
+    return [Case(arguments.data, width, arguments.threads, not arguments.read_padding) for width in arguments.width]
+
+
 def published(masked: bool) -> Settings:
     """The published shape whatever params.yaml says: L 15, d 512, 99 negatives, batch 1,024.
 
@@ -96,6 +110,9 @@ def published(masked: bool) -> Settings:
             "tau2": 7.0,
             "alignment": 0.6,
             "reduction": "sum",
+            "loss": "hinge",
+            "score": "dot",
+            "align": "sequence",
         }
     )
 

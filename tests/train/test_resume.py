@@ -2,14 +2,12 @@
 
 import json
 import random
-import signal
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.train.toy import finish, launch, write_pair
+from tests.train.toy import finish, kill, launch, write_pair
 
 PUBLISHED = {
     "model": "published",
@@ -72,13 +70,8 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(folders, chosen):
     finish(launch(unbroken, chosen))
     draw, kills = random.Random(1), 0
     while kills < 4:
-        process = launch(broken, chosen)
-        for line in process.stdout:  # it has begun, or has taken over the checkpoint
-            if "GB of memory" in line:
-                break
-        time.sleep(draw.uniform(0.1, 0.9))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        # It says so before it begins, or takes over the checkpoint.
+        kill(launch(broken, chosen), "GB of memory", draw.uniform(0.1, 0.9))
         kills += 1
     printed = finish(launch(broken, chosen))
     assert "going on in epoch" in printed
@@ -106,12 +99,7 @@ def test_two_processes_are_one_with_the_doubled_batch(folders):
 
 def test_a_checkpoint_of_other_settings_is_named_and_kept(folders):
     folder = folders[0]
-    first = launch(folder, json.dumps(SASREC))
-    for line in first.stdout:
-        if "epoch 2" in line:
-            first.kill()
-            break
-    first.wait()
+    kill(launch(folder, json.dumps(SASREC)), "epoch 2")
     kept = checkpoint(folder)
     other = {**SASREC, "settings": {**SASREC["settings"], "width": 8}}
     printed = finish(launch(folder, json.dumps(other)))
@@ -122,12 +110,7 @@ def test_a_checkpoint_of_other_settings_is_named_and_kept(folders):
 
 def test_a_checkpoint_that_is_not_one_is_a_clear_error(folders):
     folder = folders[0]
-    first = launch(folder, json.dumps(SASREC))
-    for line in first.stdout:
-        if "epoch 1:" in line:
-            first.kill()
-            break
-    first.wait()
+    kill(launch(folder, json.dumps(SASREC)), "epoch 1:")
     path = checkpoint(folder)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,15 @@ def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subproces
     return subprocess.Popen(
         command, cwd=folder, env=environment(**changed), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> None:
+    """SIGKILL some time after a line with ``said`` in it."""
+    assert process.stdout is not None
+    assert any(said in line for line in process.stdout), f"never said {said!r}"
+    time.sleep(after_s)
+    process.kill()
+    process.wait()
 
 
 def finish(process: subprocess.Popen[str]) -> str:
