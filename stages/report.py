@@ -24,7 +24,7 @@ def example(shop: Shop, user: int, k: int) -> Example:
     """One user with recommendations in both domains."""
     items, times = shop.history(user)
     lines = [shop.line(int(item), int(time)) for item, time in zip(items, times, strict=True)]
-    top = {key: shop.recommend(user, items, code, k) for code, key in enumerate(DOMAINS)}
+    top = {key: shop.recommend(user, items, times, code, k) for code, key in enumerate(DOMAINS)}
     return Example(shop.users["reviewer"][user].as_py(), shop.profiles.get(user, ""), lines[-HISTORY:], top)
 
 

@@ -16,7 +16,7 @@ def catalogue(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed
     items = torch.randn(n + 1, width, generator=generator)
     items[n] = 0
     users = torch.randn(n_users, width, generator=generator)
-    return Catalogue(n_x, n_y, n_users, items, users, torch.arange(n))
+    return Catalogue(n_x, n_y, n_users, items, users, torch.arange(n), (0, 9))
 
 
 def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:

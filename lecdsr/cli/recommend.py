@@ -36,7 +36,7 @@ def show(artefacts: Artefacts, reviewer: str | None, domain: str | None, k: int,
     for code, key in enumerate(DOMAINS):
         if domain in (None, key):
             title = f"{names[code]}: recommended by {model}"
-            console.print(_table(title, shop.recommend(user, items, code, k), names, True))
+            console.print(_table(title, shop.recommend(user, items, times, code, k), names, True))
 
 
 def _show_users(shop: Shop, pair: str) -> None:

@@ -1,9 +1,9 @@
-"""What the models with self-attention share: who may attend to whom, and the attention itself."""
+"""What the models with self-attention share: who may attend to whom, the attention itself, a layer of it."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -26,3 +26,49 @@ def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
     q, k, v = qkv.view(batch, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
     attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
     return attended.transpose(1, 2).reshape(batch, length, width // 3)
+
+
+class Packing:
+    """The items of a batch of histories without its padding, more than half of it on Food–Kitchen.
+
+    Args:
+        real: ``[B, L]`` true where there is an item; T of them.
+    """
+
+    def __init__(self, real: Tensor) -> None:
+        self.shape = real.shape
+        self.places = real.flatten().nonzero().flatten()  # [T]
+
+    def pack(self, x: Tensor) -> Tensor:
+        """``[B, L, …]`` -> ``[T, …]``."""
+        return x.flatten(0, 1)[self.places]
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """``[T, …]`` -> ``[B, L, …]``, zero where padding is."""
+        whole = x.new_zeros(self.shape.numel(), *x.shape[1:])
+        return whole.index_copy(0, self.places, x).unflatten(0, self.shape)
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and feed-forward layer on packed items, ``[T, d]`` -> ``[T, d]``."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, packing: Packing, allowed: Tensor) -> Tensor:
+        """Attend where ``allowed [B, 1, L, L]`` is true."""
+        qkv = packing.unpack(self.qkv(self.attention_norm(x)))  # [B, L, 3d]
+        attended = packing.pack(attend(qkv, self.heads, allowed))  # [T, d]
+        x = x + self.dropout(self.output(attended))
+        return x + self.dropout(self.feed_forward(x))

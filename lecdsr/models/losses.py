@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lecdsr.models.softmax import cross_entropy
 from lecdsr.ranking.frame import Term
 
 Surrogate = Literal["relu", "tanh", "atan"]
@@ -86,8 +87,7 @@ def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor, target: Tenso
     total = queries.new_zeros(())
     for items, offset in ((slice(0, n_x), 0), (slice(n_x, None), n_x)):
         inside = (target < n_x) if offset == 0 else (target >= n_x)
-        logits = queries[inside] @ keys[items].T + bias[items]  # [M_domain, N_domain]
-        total = total + F.cross_entropy(logits, target[inside] - offset, reduction="sum")
+        total = total + cross_entropy(queries[inside], keys[items], bias[items], target[inside] - offset)
     return Term(total, len(target))
 
 

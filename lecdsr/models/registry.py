@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lecdsr.base.errors import UserError
-from lecdsr.models import abxi_style, hgn, itemknn, popularity, published, sasrec
+from lecdsr.models import abxi_style, hgn, itemknn, lecdsr, popularity, published, sasrec
 from lecdsr.models.settings import ModelSettings
 
 
@@ -22,6 +22,7 @@ MODELS = {
     "hgn": Entry(hgn.Settings, hgn.HGN),
     "sasrec": Entry(sasrec.Settings, sasrec.SASRec),
     "abxi_style": Entry(abxi_style.Settings, abxi_style.ABXIStyle),
+    "lecdsr": Entry(lecdsr.Settings, lecdsr.LeCDSR),
     "published": Entry(published.Settings, published.Published),
 }
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import attend, causal, or_itself
+from lecdsr.models.attention import Layer, Packing, causal, or_itself
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import AttentionSettings
 from lecdsr.models.text import TextMode, control, whiten
@@ -87,38 +87,15 @@ class SASRec(Recommender):
         """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
         length = sequence.shape[1]
         real = sequence != self.catalogue.padding  # [B, L]
+        packing = Packing(real)
         # √d brings item embeddings to the scale of the positions after training, as in the paper's code base.
-        x = F.embedding(sequence, table) * self.settings.width**0.5
-        x = x + self.position_embeddings.weight[-length:]
-        x = self.dropout(x) * real.unsqueeze(-1)
+        x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
+        x = x + packing.pack(self.position_embeddings.weight[-length:].expand(len(sequence), -1, -1))
+        x = self.dropout(x)
         allowed = or_itself(causal(real))  # [B, 1, L, L]
         for block in self.blocks:
-            x = block(x, allowed)
-        return cast(Tensor, self.norm(x))
-
-
-class Layer(nn.Module):
-    """Pre-norm attention and feed-forward layer, ``[B, L, d]`` -> ``[B, L, d]``."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Linear(4 * width, width),
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
-        """Attend where ``allowed [B, 1, L, L]`` is true."""
-        attended = attend(self.qkv(self.attention_norm(x)), self.heads, allowed)
-        x = x + self.dropout(self.output(attended))
-        return cast(Tensor, x + self.dropout(self.feed_forward(x)))
+            x = block(x, packing, allowed)
+        return packing.unpack(self.norm(x))
 
 
 def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:

@@ -30,6 +30,7 @@ class Catalogue:
         item_vectors: ``[N+1, D]`` text vectors, the last row (padding) zeros; ``None`` without text.
         user_vectors: ``[U, D]`` text vectors of profiles; ``None`` without.
         train_counts: ``[N]`` training interactions of each item.
+        train_days: first and last day of a training interaction, since 1970-01-01 UTC.
     """
 
     n_x: int
@@ -38,6 +39,7 @@ class Catalogue:
     item_vectors: Tensor | None
     user_vectors: Tensor | None
     train_counts: Tensor
+    train_days: tuple[int, int] = (0, 0)
 
     @property
     def n_items(self) -> int:
@@ -62,15 +64,17 @@ class Histories:
         sequence: ``[B, L]`` items in time order, the latest last; padding on the left.
         position: ``[B, L]`` recency rank within the item's own domain, 1 the latest; 0 for padding.
         user: ``[B]`` users.
+        day: ``[B, L]`` day of each interaction, since 1970-01-01 UTC; padding holds any day.
     """
 
     sequence: Tensor
     position: Tensor
     user: Tensor
+    day: Tensor
 
     def to(self, device: torch.device) -> Histories:
         """The same batch on a device."""
-        return Histories(self.sequence.to(device), self.position.to(device), self.user.to(device))
+        return Histories(*(part.to(device) for part in (self.sequence, self.position, self.user, self.day)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lecdsr.base.arrays import IntArray, expand
-from lecdsr.base.schemas import TRAIN
+from lecdsr.base.schemas import SECONDS_PER_DAY, TRAIN
 from lecdsr.ranking.frame import Histories
 
 Rows = IntArray | Tensor
@@ -26,6 +26,7 @@ class Sequences:
 
     Args:
         items: ``[R]`` items; the rows that windows point at.
+        days: ``[R]`` their days, since 1970-01-01 UTC.
         split, user, start, first_target, end: ``[W]`` as in the windows table.
         tied: ``[W]`` as in the windows table.
         target: ``[W]`` the item of the last row.
@@ -36,6 +37,7 @@ class Sequences:
     """
 
     items: IntArray
+    days: IntArray
     split: IntArray
     user: IntArray
     start: IntArray
@@ -84,6 +86,7 @@ def from_tables(interactions: pa.Table, windows: pa.Table) -> Sequences:
     last = column["end"] - 1
     return Sequences(
         items=items,
+        days=interactions["time"].to_numpy() // SECONDS_PER_DAY,
         split=column["split"],
         user=column["user"],
         start=column["start"],
@@ -121,6 +124,7 @@ def own_domain(sequences: Sequences, n_x: int) -> Sequences:
     own = replace(
         sequences.take(parent),
         items=item,
+        days=sequences.days[row],
         start=start.astype(np.int64),
         first_target=first,
         end=start + size,
@@ -137,14 +141,16 @@ class Gatherer:
         self.length, self.n_x, self.padding, self.device = length, n_x, padding, device
         # One padding row more, so that an index out of a window has somewhere to point.
         self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
+        self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
         """Histories of rows ``start`` … ``end``-1, the latest ``length`` of them, left-padded."""
         users, first, last = (self._here(rows) for rows in (user, start, end))
         row = last.unsqueeze(1) + torch.arange(-self.length, 0, device=self.device)  # [B, L]
         inside = row >= first.unsqueeze(1)
-        sequence = self.items[torch.where(inside, row, len(self.items) - 1)]  # [B, L]
-        return Histories(sequence, recency(sequence, self.n_x, self.padding), users)
+        row = torch.where(inside, row, len(self.items) - 1)
+        sequence = self.items[row]  # [B, L]
+        return Histories(sequence, recency(sequence, self.n_x, self.padding), users, self.days[row])
 
     def prefixes(self, samples: Samples) -> PrefixBatch:
         """Histories before each target row, and the targets."""

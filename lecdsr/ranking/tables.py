@@ -13,7 +13,7 @@ from torch import Tensor
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import REBUILD, read_table
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS, vectors
+from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TRAIN, USERS, WINDOWS, vectors
 from lecdsr.ranking.frame import Catalogue
 from lecdsr.ranking.histories import Sequences, from_tables, own_domain
 
@@ -52,7 +52,14 @@ def load_catalogue(artefacts: Artefacts) -> Catalogue:
         item_vectors=_vectors(artefacts.item_vectors, len(items), padding=True),
         user_vectors=_vectors(artefacts.user_vectors, n_users, padding=False),
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
+        train_days=_train_days(artefacts),
     )
+
+
+def _train_days(artefacts: Artefacts) -> tuple[int, int]:
+    table = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
+    days = table["time"].to_numpy()[table["split"].to_numpy() == TRAIN] // SECONDS_PER_DAY
+    return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
 
 def _vectors(path: Path, count: int, padding: bool) -> Tensor:

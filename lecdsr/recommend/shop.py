@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import read_json, read_table
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, USERS
+from lecdsr.base.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
 from lecdsr.models.saved import load, read_config
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import recency
@@ -81,12 +81,12 @@ class Shop:
         return items, times
 
     @torch.no_grad()
-    def recommend(self, user: int, history: IntArray, domain: int, k: int) -> list[Line]:
+    def recommend(self, user: int, history: IntArray, times: IntArray, domain: int, k: int) -> list[Line]:
         """The ``k`` items of a domain that score highest after ``history``, without those in it."""
         items = self.catalogue.items_of(domain)
         inside = (history >= items.start) & (history < items.stop)
-        read = history[inside] if self.trained.domains == "own" else history
-        scores = self._scores(self._histories(user, read), items)[0]  # [N_domain]
+        read = inside if self.trained.domains == "own" else np.ones_like(inside)
+        scores = self._scores(self._histories(user, history[read], times[read]), items)[0]  # [N_domain]
         scores[torch.from_numpy(history[inside] - items.start)] = float("-inf")
         count = min(k, int(torch.isfinite(scores).sum()))
         top = torch.topk(scores, count)
@@ -95,13 +95,15 @@ class Shop:
             for score, place in zip(top.values, top.indices, strict=True)
         ]
 
-    def _histories(self, user: int, history: IntArray) -> Histories:
+    def _histories(self, user: int, history: IntArray, times: IntArray) -> Histories:
         length, padding = self.trained.history_length, self.catalogue.padding
         sequence = torch.full((1, length), padding, dtype=torch.long)  # [1, L]
-        latest = torch.from_numpy(history[-length:])
-        if len(latest):
-            sequence[0, -len(latest) :] = latest
-        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), torch.tensor([user]))
+        day = torch.zeros_like(sequence)
+        if len(history):
+            latest = slice(-min(length, len(history)), None)
+            sequence[0, latest] = torch.from_numpy(history[latest])
+            day[0, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
+        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), torch.tensor([user]), day)
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
         """An item with its texts."""

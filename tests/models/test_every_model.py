@@ -26,6 +26,7 @@ from tests.models.zoo import (
     config_of,
     draws,
     histories_for,
+    histories_of,
     make,
     perturb,
     row,
@@ -46,7 +47,7 @@ TOWERS = [case for case in ALL if case[0] != "itemknn"]
 ANY_LAYOUT = [case for case in ALL if case[0] != "published"]
 # Where every history has one item: the instance gate weighs nothing, attention has no choice.
 IDLE = [("published", "length 1")]
-BY_WINDOW = [case for case in TRAINED if case[0] in ("sasrec", "abxi_style")]
+BY_WINDOW = [case for case in TRAINED if case[0] in ("lecdsr", "sasrec", "abxi_style")]
 
 
 def test_the_zoo_holds_every_registered_model():
@@ -140,7 +141,7 @@ def test_later_items_leave_the_loss_of_earlier_positions(model, variant):
     def loss(sequence, kept):
         early = targets.clone()
         early[:, kept:] = PADDING
-        histories = Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor([0, 1]))
+        histories = histories_of(sequence, [0, 1])
         return network.loss(SequenceBatch(histories, early), draws())[0]
 
     for kept in range(1, length):
@@ -162,6 +163,7 @@ TOYS = {
         "start": "text",
     },
     "abxi_style": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
+    "lecdsr": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
     "published": {
         **{"width": 32, "hidden": 32, "history_length": 8, "batch_size": 16, "learning_rate": 0.01},
         **{"negatives": 10, "tau": 1.0, "alignment": 0.01},

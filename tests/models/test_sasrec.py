@@ -48,11 +48,11 @@ def test_sasrec_sees_the_past(variant):
     network = perturb(make("sasrec", variant))
     length = network.settings.history_length
     sequence = torch.tensor([[4, 8, 0, 6, 2][-length:]])
-    before = network.queries(Histories(sequence, sequence, torch.tensor([0])))
+    before = network.queries(Histories(sequence, sequence, torch.tensor([0]), sequence))
     for place in range(length):
         changed = sequence.clone()
         changed[0, place] = 1
-        assert not torch.allclose(network.queries(Histories(changed, changed, torch.tensor([0]))), before)
+        assert not torch.allclose(network.queries(Histories(changed, changed, torch.tensor([0]), changed)), before)
 
 
 @every_sasrec

@@ -53,6 +53,17 @@ ABXI_STYLE: dict[str, dict[str, Any]] = {
     "two layers, one head": {"layers": 2, "heads": 1},
     "length 1": {"history_length": 1},
 }
+LECDSR: dict[str, dict[str, Any]] = {
+    "default": {},
+    "ids": {"item_text": "none"},
+    "random text": {"item_text": "random"},
+    "shuffled text": {"item_text": "shuffled"},
+    "no calendar": {"calendar_days": 0},
+    "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
+    "ids dropped": {"id_dropout": 0.5},
+    "two layers, one head": {"layers": 2, "heads": 1},
+    "length 1": {"history_length": 1},
+}
 ITEMKNN: dict[str, dict[str, Any]] = {
     "all neighbours": {"neighbours": 11},
     "two neighbours": {"neighbours": 2, "shrinkage": 3.0, "decay": 1.0},
@@ -68,6 +79,7 @@ ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
         {"width": 8, "heads": 2, "domain_rank": 2, "invariant_rank": 3, "history_length": LENGTH, "batch_size": 3},
         ABXI_STYLE,
     ),
+    "lecdsr": ({"width": 8, "heads": 2, "history_length": LENGTH, "batch_size": 3, "calendar_days": 2}, LECDSR),
     "published": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, PUBLISHED),
 }
 ALL = [(model, variant) for model, (_, variants) in ZOO.items() for variant in variants]
@@ -110,7 +122,8 @@ def histories_for(model: Recommender) -> Histories:
 def row(histories: Histories, place: int) -> Histories:
     """A batch of one."""
     some = slice(place, place + 1)
-    return Histories(histories.sequence[some], histories.position[some], histories.user[some])
+    parts = (histories.sequence, histories.position, histories.user, histories.day)
+    return Histories(*(part[some] for part in parts))
 
 
 def scores(network: Recommender, histories: Histories) -> torch.Tensor:
@@ -134,7 +147,13 @@ def batch_of(rows: list[list[int]], users: list[int], length: int = LENGTH) -> H
     for place, row in enumerate(rows):
         if row:
             sequence[place, -len(row) :] = torch.tensor(row[-length:])
-    return Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor(users))
+    return histories_of(sequence, users)
+
+
+def histories_of(sequence: torch.Tensor, users: list[int]) -> Histories:
+    """Histories of padded items, the latest item on day 9, the one before on day 8 and so on."""
+    day = torch.arange(10 - sequence.shape[1], 10).expand_as(sequence)
+    return Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor(users), day)
 
 
 def training_batch(model: Recommender, settings: Any, chosen: list[int] | None = None) -> PrefixBatch | SequenceBatch:

@@ -40,21 +40,21 @@ def test_best_first_without_what_is_owned(popular):
     items, times = popular.history(0)
     assert items.tolist() == [0, 6, 5]
     # Training counts are 0, 1, 2 …, so the highest id of a domain is the most popular.
-    assert [line.item for line in popular.recommend(0, items, 0, 10)] == [4, 3, 2, 1]
-    assert [line.item for line in popular.recommend(0, items, 1, 2)] == [10, 9]
-    assert [line.score for line in popular.recommend(0, items, 1, 2)] == [10.0, 9.0]
+    assert [line.item for line in popular.recommend(0, items, times, 0, 10)] == [4, 3, 2, 1]
+    assert [line.item for line in popular.recommend(0, items, times, 1, 2)] == [10, 9]
+    assert [line.score for line in popular.recommend(0, items, times, 1, 2)] == [10.0, 9.0]
     assert popular.line(6, int(times[1]))[1:4] == ("y", "B000000006", "title 6")
     assert popular.line(6, int(times[1])).when == "1970-01-02"
 
 
 def test_empty_history(popular):
-    items, _ = popular.history(2)
+    items, times = popular.history(2)
     assert len(items) == 0
-    assert [line.item for line in popular.recommend(2, items, 0, 1)] == [5]
+    assert [line.item for line in popular.recommend(2, items, times, 0, 1)] == [5]
 
 
 def test_everything_owned(popular):
-    assert popular.recommend(0, np.arange(N_X + N_Y), 0, 3) == []
+    assert popular.recommend(0, np.arange(N_X + N_Y), np.zeros(N_X + N_Y, np.int64), 0, 3) == []
 
 
 @pytest.mark.parametrize("domains", ["both", "own"])
@@ -62,8 +62,8 @@ def test_model_reads_the_domains_it_was_trained_on(domains):
     settings = sasrec_settings(width=8, history_length=4, domains=domains)
     network = SASRec(settings, tiny.catalogue(N_X, N_Y), 0)
     one = shop(network, settings)
-    mixed = one.recommend(0, np.array([0, 6, 5]), 0, 3)
-    alone = one.recommend(0, np.array([0, 5]), 0, 3)
+    mixed = one.recommend(0, np.array([0, 6, 5]), np.array([0, 1, 2]), 0, 3)
+    alone = one.recommend(0, np.array([0, 5]), np.array([0, 2]), 0, 3)
     same = [line.score for line in mixed] == [line.score for line in alone]
     assert same == (domains == "own")
 

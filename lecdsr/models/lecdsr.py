@@ -1,0 +1,142 @@
+"""Our own model: causal self-attention over both shops, text and id on both sides of a cosine.
+
+The formulas and what each part brings are in docs/model.md and docs/results.md. In short, against ``sasrec``: an item
+is its whitened text plus an id that counts as far as the item has been seen, so that one never seen is ranked by its
+text; scores are cosines at a temperature; and the state knows the calendar, since goods have their years.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lecdsr.models.attention import Layer, Packing, causal, or_itself
+from lecdsr.models.losses import softmax_by_domain
+from lecdsr.models.settings import AttentionSettings
+from lecdsr.models.text import TextMode, control, whiten
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
+from lecdsr.ranking.histories import SequenceBatch
+from lecdsr.ranking.negatives import Draws
+
+
+class Settings(AttentionSettings):
+    """Block ``train.lecdsr``; every key is explained in params.yaml."""
+
+    item_text: TextMode
+    id_shrinkage: float = Field(ge=0)
+    id_dropout: float = Field(ge=0, lt=1)
+    calendar_days: int = Field(ge=0)
+    temperature: float = Field(gt=0)
+
+
+class LeCDSR(Recommender):
+    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine."""
+
+    objective = "sequence"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        d = settings.width
+        text = control(catalogue.item_vectors, settings.item_text, seed)
+        self.register_buffer("item_text", None if text is None else _unit_variance(text), persistent=False)
+        self.register_buffer("trust", _trust(catalogue.train_counts, settings.id_shrinkage), persistent=False)
+        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.position_embeddings = nn.Embedding(settings.history_length, d)
+        self.calendar = Calendar(catalogue.train_days, settings.calendar_days, d) if settings.calendar_days else None
+        self.layers = nn.ModuleList(Layer(d, settings.heads, settings.dropout) for _ in range(settings.layers))
+        self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
+        nn.init.normal_(self.position_embeddings.weight, std=0.02)
+        self.text_projection = None
+        # Without text, ids are all there is, and begin at the size that text would have had.
+        ids = d**-0.5
+        if self.item_text is not None:
+            self.text_projection = nn.Linear(self.item_text.shape[1], d, bias=False)
+            nn.init.normal_(self.text_projection.weight, std=d**-0.5)
+            ids *= 0.1
+        nn.init.normal_(self.item_embeddings.weight, std=ids)
+        with torch.no_grad():
+            self.item_embeddings.weight[catalogue.padding] = 0
+
+    def table(self) -> Tensor:
+        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
+        ids = self.trust * self.item_embeddings.weight
+        if self.training and self.settings.id_dropout:
+            # The whole id of an item at once: its text has to do for that step.
+            ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
+        if self.text_projection is not None:
+            ids = ids + self.text_projection(self.item_text)
+        return F.normalize(ids, dim=1)
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]`` of length 1 / temperature."""
+        return self._directions(self._states(histories, self.table())[:, -1])
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` of length 1, no bias."""
+        table = self.table()[: self.catalogue.n_items]
+        return table, table.new_zeros(len(table))
+
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """Softmax over all items of the target's domain, at every position with a target."""
+        samples = cast(SequenceBatch, batch)
+        table = self.table()
+        wanted = samples.targets != self.catalogue.padding  # [B, L]
+        queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
+        keys = table[: self.catalogue.n_items]
+        bias = keys.new_zeros(len(keys))
+        return {"softmax": softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)}
+
+    def _directions(self, states: Tensor) -> Tensor:
+        return F.normalize(states.float(), dim=-1) / self.settings.temperature
+
+    def _states(self, histories: Histories, table: Tensor) -> Tensor:
+        """``[B, L, d]``, each of its own and earlier items; zero for padding."""
+        real = histories.sequence != self.catalogue.padding  # [B, L]
+        packing = Packing(real)
+        length = real.shape[1]
+        x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
+        x = x + packing.pack(self.position_embeddings.weight[-length:].expand(len(real), -1, -1))
+        if self.calendar is not None:
+            x = x + self.calendar(packing.pack(histories.day))
+        x = self.dropout(x * self.settings.width**0.5)
+        allowed = or_itself(causal(real))  # [B, 1, L, L]
+        for layer in self.layers:
+            x = layer(x, packing, allowed)
+        return packing.unpack(self.norm(x))
+
+
+class Calendar(nn.Module):
+    """A vector for every day: learned ones ``step`` days apart, and between them a line. ``[T]`` -> ``[T, d]``.
+
+    Days outside those of training have the vector of the nearest of these: of a later day nothing can be known.
+    """
+
+    def __init__(self, days: tuple[int, int], step: int, width: int) -> None:
+        super().__init__()
+        self.first, self.last, self.step = *days, step
+        self.knots = nn.Embedding((self.last - self.first) // step + 2, width)
+        nn.init.normal_(self.knots.weight, std=0.02)
+
+    def forward(self, day: Tensor) -> Tensor:
+        """Interpolate between the knots around each day."""
+        place = (day.clamp(self.first, self.last) - self.first) / self.step
+        before = place.floor().long()
+        after = (place - before).unsqueeze(-1)
+        return cast(Tensor, torch.lerp(self.knots(before), self.knots(before + 1), after))
+
+
+def _trust(counts: Tensor, shrinkage: float) -> Tensor:
+    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions, and 0 for padding; 1 where shrinkage is 0."""
+    n = torch.cat([counts, counts.new_zeros(1)]).float().unsqueeze(1)
+    return n / (n + shrinkage) if shrinkage else torch.ones_like(n)
+
+
+def _unit_variance(vectors: Tensor) -> Tensor:
+    """All principal components of the texts, each of the same variance, rows of mean square length 1."""
+    whitened = whiten(vectors, vectors.shape[1])
+    return whitened / max(1, whitened.shape[1]) ** 0.5
