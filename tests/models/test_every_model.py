@@ -10,8 +10,8 @@ from safetensors import safe_open
 from lecdsr.base.schemas import TRAIN
 from lecdsr.models.registry import MODELS
 from lecdsr.models.saved import build, save
-from lecdsr.ranking.frame import Catalogue, Histories
-from lecdsr.ranking.histories import Gatherer, SequenceBatch, recency
+from lecdsr.ranking.frame import Catalogue
+from lecdsr.ranking.histories import Gatherer, SequenceBatch
 from lecdsr.train.loop import Result, train
 from tests.models.settings import settings_for, shared_settings
 from tests.models.zoo import (

@@ -47,7 +47,8 @@ def build(golden: dict[str, torch.Tensor], variant: str) -> Published:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scores_losses_gradients(golden: dict[str, torch.Tensor], variant: str) -> None:
     model = build(golden, variant)
-    histories = Histories(golden["inputs/sequence"], golden["inputs/position"], golden["inputs/user"][:, 0], golden["inputs/sequence"])
+    sequence = golden["inputs/sequence"]
+    histories = Histories(sequence, golden["inputs/position"], golden["inputs/user"][:, 0], sequence)
     candidates = golden["inputs/candidates"]
 
     torch.testing.assert_close(model.score(histories, candidates), golden[f"{variant}/scores"], atol=1e-5, rtol=0)
