@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lecdsr.base.errors import UserError
-from lecdsr.models import abxi_style, hgn, itemknn, lecdsr, popularity, published, sasrec
+from lecdsr.models import abxi, hgn, itemknn, lecdsr, popularity, published, sasrec
 from lecdsr.models.settings import ModelSettings
 
 
@@ -21,7 +21,7 @@ MODELS = {
     "itemknn": Entry(itemknn.Settings, itemknn.ItemKNN),
     "hgn": Entry(hgn.Settings, hgn.HGN),
     "sasrec": Entry(sasrec.Settings, sasrec.SASRec),
-    "abxi_style": Entry(abxi_style.Settings, abxi_style.ABXIStyle),
+    "abxi": Entry(abxi.Settings, abxi.ABXI),
     "lecdsr": Entry(lecdsr.Settings, lecdsr.LeCDSR),
     "published": Entry(published.Settings, published.Published),
 }

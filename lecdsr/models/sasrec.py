@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +27,7 @@ from lecdsr.ranking.negatives import Draws
 class Settings(AttentionSettings):
     """Block ``train.sasrec``; every key is explained in params.yaml."""
 
+    layers: int = Field(ge=1)
     start: Literal["random", "text"]
     item_text: TextMode
 

@@ -25,10 +25,9 @@ class TrainedSettings(ModelSettings):
 
 
 class AttentionSettings(TrainedSettings):
-    """A model with layers of self-attention."""
+    """A model with self-attention."""
 
     width: int = Field(ge=1)
-    layers: int = Field(ge=1)
     heads: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -67,17 +69,37 @@ def draw_negatives(
         items = (draws.uniform(len(target), count) * size).long() + offset
         return items + (items >= target.unsqueeze(1))  # skip the target: uniform over the others
 
+    if excluded is None:
+        return draw()
+    return _redrawn(draw, excluded)
+
+
+def draw_unseen(items: slice, count: int, seen: Tensor, draws: Draws) -> Tensor:
+    """Uniform items of one domain, with replacement, none of those seen.
+
+    Args:
+        items: ids of the domain.
+        count: items drawn for each sample.
+        seen: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
+        draws: source of randomness, on the device of ``seen``.
+
+    Returns:
+        ``[B, count]`` item ids.
+    """
+    first, size = items.start, items.stop - items.start
+    return _redrawn(lambda: (draws.uniform(len(seen), count) * size).long() + first, seen)
+
+
+def _redrawn(draw: Callable[[], Tensor], excluded: Tensor) -> Tensor:
+    """Items ``[B, K]`` of ``draw``; those in the row of ``excluded [B, L]`` three times anew."""
     items = draw()
-    for _ in range(0 if excluded is None else 3):
-        clash = _contains(excluded, items)
-        items = torch.where(clash, draw(), items)
+    in_order = excluded.sort(dim=1).values
+    for _ in range(3):
+        items = torch.where(_contains(in_order, items), draw(), items)
     return items
 
 
-def _contains(sets: Tensor | None, items: Tensor) -> Tensor:
-    """``[B, K]``: whether each of ``items [B, K]`` is in the row of ``sets [B, L]``."""
-    assert sets is not None
-    found = torch.zeros_like(items, dtype=torch.bool)
-    for column in sets.T:
-        found |= items == column.unsqueeze(1)
-    return found
+def _contains(sets: Tensor, items: Tensor) -> Tensor:
+    """``[B, K]``: whether each of ``items [B, K]`` is in the row of ``sets [B, L]``, which is in order."""
+    place = torch.searchsorted(sets, items).clamp(max=sets.shape[1] - 1)
+    return sets.gather(1, place) == items

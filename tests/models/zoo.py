@@ -48,9 +48,10 @@ SASREC: dict[str, dict[str, Any]] = {
     "length 1": {"history_length": 1},
 }
 HGN: dict[str, dict[str, Any]] = {"ids": {}, "length 1": {"history_length": 1}}
-ABXI_STYLE: dict[str, dict[str, Any]] = {
+ABXI_VARIANTS: dict[str, dict[str, Any]] = {
     "ids": {},
-    "two layers, one head": {"layers": 2, "heads": 1},
+    "sampled softmax": {"loss": "sampled_softmax", "negatives": 3},
+    "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
     "length 1": {"history_length": 1},
 }
 LECDSR: dict[str, dict[str, Any]] = {
@@ -75,9 +76,9 @@ ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "itemknn": ({"history_length": LENGTH, "neighbours": 4, "shrinkage": 1.0, "decay": 0.7}, ITEMKNN),
     "hgn": ({"width": 8, "history_length": LENGTH, "batch_size": 4}, HGN),
     "sasrec": ({"width": 8, "heads": 2, "layers": 2, "history_length": LENGTH, "batch_size": 3}, SASREC),
-    "abxi_style": (
+    "abxi": (
         {"width": 8, "heads": 2, "domain_rank": 2, "invariant_rank": 3, "history_length": LENGTH, "batch_size": 3},
-        ABXI_STYLE,
+        ABXI_VARIANTS,
     ),
     "lecdsr": ({"width": 8, "heads": 2, "history_length": LENGTH, "batch_size": 3, "calendar_days": 2}, LECDSR),
     "published": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, PUBLISHED),

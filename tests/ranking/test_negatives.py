@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecdsr.base.errors import UserError
-from lecdsr.ranking.negatives import Draws, draw_negatives
+from lecdsr.ranking.negatives import Draws, draw_negatives, draw_unseen
 
 small = settings(max_examples=50, deadline=None)
 
@@ -81,3 +81,29 @@ def test_where_everything_is_excluded_a_rest_stays():
 def test_a_domain_of_one_item_has_no_negative(n_x, n_y):
     with pytest.raises(UserError, match="one item"):
         draw_negatives(torch.tensor([0]), 3, n_x, n_y, generator())
+
+
+@small
+@given(st.integers(0, 5), st.integers(1, 40), st.integers(0, 99), st.data())
+def test_unseen_items_are_of_their_domain(first, size, seed, data):
+    seen = torch.tensor(data.draw(st.lists(st.lists(st.integers(0, 50), min_size=3, max_size=3), min_size=1)))
+    items = draw_unseen(slice(first, first + size), 7, seen, generator(seed))
+    assert items.shape == (len(seen), 7)
+    assert ((items >= first) & (items < first + size)).all()
+
+
+def test_unseen_items_are_uniform_over_what_was_not_seen():
+    # Seen items in no order, twice, of the other domain and padding; each row has its own.
+    seen = torch.tensor([[49, 12, 10, 12], [60, 3, 11, 10]])
+    items = draw_unseen(slice(10, 50), 38_000, seen, generator(5))
+    for row, banned, rest in zip(items, ([10, 12, 49], [10, 11]), (37, 38), strict=True):
+        frequency = torch.bincount(row, minlength=50)[10:]
+        frequency = frequency[[item not in banned for item in range(10, 50)]]
+        assert frequency.sum() >= 38_000 - 10  # after three draws more one in 30,000 stays
+        expected = 38_000 / rest
+        assert ((frequency - expected) ** 2 / expected).sum() < rest + 6 * (2 * rest) ** 0.5
+
+
+def test_an_unseen_draw_is_another_for_every_row():
+    items = draw_unseen(slice(0, 9), 20, torch.full((2, 1), 9), generator())
+    assert not torch.equal(items[0], items[1])

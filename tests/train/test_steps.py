@@ -8,7 +8,7 @@ from lecdsr.models.saved import build
 from lecdsr.ranking.negatives import Draws
 from lecdsr.train.steps import Objective, Steps
 from lecdsr.train.world import World
-from tests.models.settings import published_settings, sasrec_settings, shared_settings
+from tests.models.settings import published_settings, sasrec_settings, settings_for, shared_settings
 from tests.tiny import catalogue, sequences
 
 CPU = torch.device("cpu")
@@ -16,6 +16,9 @@ HISTORIES = [[0, 6, 1, 7, 2, 8, 3, 9], [10, 5, 4, 9, 3], [1, 2, 3, 4], [6, 0, 7,
 SETTINGS = {
     "published": published_settings(width=8, hidden=12, history_length=5, negatives=3, batch_size=4),
     "sasrec": sasrec_settings(width=8, heads=2, history_length=5, batch_size=2, item_text="vectors", dropout=0.0),
+    "abxi": settings_for(
+        "abxi", width=8, history_length=5, batch_size=2, dropout=0.0, loss="sampled_softmax", negatives=3
+    ),
 }
 
 
@@ -93,10 +96,11 @@ def test_by_rows_only_what_a_step_touches_changes():
     assert not torch.equal(steps.model.W2.weight, before["W2.weight"])
 
 
-def test_a_first_step_by_rows_is_that_of_all_rows():
+@pytest.mark.parametrize("model", ["published", "abxi"])
+def test_a_first_step_by_rows_is_that_of_all_rows(model):
     # Adam's first step is of one size wherever there is a gradient; weight decay is off.
-    settings = SETTINGS["published"].model_copy(update={"weight_decay": 0.0})
-    dense, rows = (steps_of("published", settings=settings, tables=tables) for tables in ("dense", "rows"))
+    settings = SETTINGS[model].model_copy(update={"weight_decay": 0.0})
+    dense, rows = (steps_of(model, settings=settings, tables=tables) for tables in ("dense", "rows"))
     for steps in (dense, rows):
         steps.step(next(iter(steps.batches(1))), 0)
     for (name, weight), other in zip(dense.model.named_parameters(), rows.model.parameters(), strict=True):

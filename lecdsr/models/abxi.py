@@ -1,0 +1,234 @@
+"""ABXI (Bian, de Carvalho, Li, Xu, Fang, Ke, WWW 2025), on item ids alone.
+
+Written from the formulas that its authors' refactored code computes (github.com/DiMarzioBian/ABXI, commit
+3239e14). Numbers in comments are the steps of docs/model.md, which lists the differences too.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lecdsr.models.attention import attend, causal, or_itself
+from lecdsr.models.scores import candidate_scores
+from lecdsr.models.settings import AttentionSettings
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
+from lecdsr.ranking.histories import SequenceBatch, recency
+from lecdsr.ranking.negatives import Draws, draw_unseen
+
+MIXED = 2  # which adapter and norm of the encoder; 0 and 1 are those of X and Y
+
+
+class Settings(AttentionSettings):
+    """Block ``train.abxi``; every key is explained in params.yaml."""
+
+    hidden: int | None = Field(ge=1)
+    domain_rank: int = Field(ge=1)
+    invariant_rank: int = Field(ge=1)
+    loss: Literal["softmax", "sampled_softmax"]
+    temperature: float = Field(gt=0)
+    negatives: int = Field(ge=1)
+
+
+class ABXI(Recommender):
+    """One encoder for the sequences of X, of Y and of both, an invariant projector, low-rank adapters.
+
+    Shape legend: B sequences, L history length, M positions to predict after, d width.
+    """
+
+    objective = "sequence"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        d, hidden = settings.width, settings.hidden or hidden_width(settings.width)
+        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.position_embeddings = nn.Embedding(settings.history_length + 1, d, padding_idx=0)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.qkv = nn.Linear(d, 3 * d)
+        self.output = nn.Linear(d, d)
+        self.attention_norm = nn.LayerNorm(d)
+        self.feed_forward = SwiGLU(d, hidden)
+        self.domain_adapters = nn.ModuleList(Adapter(d, settings.domain_rank) for _ in range(3))
+        self.encoder_norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3))
+        self.invariant_projector = SwiGLU(d, hidden)
+        self.invariant_adapters = nn.ModuleList(Adapter(d, settings.invariant_rank) for _ in range(2))
+        self.invariant_norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(2))
+        self.own_projectors = nn.ModuleList(SwiGLU(d, hidden) for _ in range(2))
+        self.own_norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(2))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for table, padding in ((self.item_embeddings, self.catalogue.padding), (self.position_embeddings, 0)):
+            nn.init.trunc_normal_(table.weight, std=0.02, a=-0.04, b=0.04)
+            with torch.no_grad():
+                table.weight[padding] = 0
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.normal_(self.output.weight, std=0.02)
+        for linear in (self.qkv, self.output):
+            nn.init.zeros_(linear.bias)
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, 2d]``, the query for items of X beside that for items of Y."""
+        sequence = histories.sequence
+        mixed, own = self._attended(sequence, histories.position)
+        row = torch.arange(len(sequence), device=sequence.device)
+        last = torch.full_like(row, sequence.shape[1] - 1)
+        return torch.cat([self._interests(sequence, mixed, own, row, last, domain) for domain in (0, 1)], dim=1)
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, 2d]``: the embedding of an item in its domain's half, zeros in the other; no bias."""
+        table = self.item_embeddings.weight[: self.catalogue.n_items]
+        in_x = (torch.arange(len(table), device=table.device) < self.catalogue.n_x).unsqueeze(1)
+        return torch.cat([table * in_x, table * ~in_x], dim=1), table.new_zeros(len(table))
+
+    def row_tables(self) -> list[nn.Embedding]:
+        """The table of items, unless the loss scores every item."""
+        return [] if self.settings.loss == "softmax" else [self.item_embeddings]
+
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """For each domain the mean over sequences of the mean over their targets of that domain. (6)"""
+        samples = cast(SequenceBatch, batch)
+        sequence, targets = samples.histories.sequence, samples.targets
+        mixed, own = self._attended(sequence, self._followed(sequence, targets))
+        negatives = self._negatives(sequence, targets, draws) if self.settings.loss == "sampled_softmax" else None
+        terms = {}
+        for domain, name in enumerate("xy"):
+            wanted = self._of(domain, targets)  # [B, L]
+            row, place = wanted.nonzero(as_tuple=True)  # [M] both
+            states = self._interests(sequence, mixed, own, row, place, domain)  # [M, d]
+            if negatives is None:
+                logits, label = self._domain_scores(states, targets[wanted], domain)
+            else:
+                candidates = torch.cat([targets[wanted].unsqueeze(1), negatives[wanted]], dim=1)  # [M, 1 + 2K]
+                logits, label = self._scores(states, candidates), torch.zeros_like(row)
+            losses = F.cross_entropy(logits / self.settings.temperature, label, reduction="none")  # [M]
+            terms[name] = Term((losses / wanted.sum(dim=1)[row]).sum(), len(sequence))
+        return terms
+
+    def _of(self, domain: int, items: Tensor) -> Tensor:
+        """Where ``items`` are of the domain, and not padding."""
+        if domain == 0:
+            return items < self.catalogue.n_x
+        return (items >= self.catalogue.n_x) & (items != self.catalogue.padding)
+
+    def _followed(self, sequence: Tensor, targets: Tensor) -> Tensor:
+        """``[B, L]`` number of each item in its domain's sequence, which ends before the domain's last target.
+
+        The latest item that a target of its domain follows is 1; later ones are in no sequence but the mixed, and 0.
+        """
+        followed = torch.zeros_like(sequence, dtype=torch.bool)
+        for domain in (0, 1):
+            to_come = self._of(domain, targets).flip(1).cumsum(dim=1).flip(1) > 0
+            followed |= self._of(domain, sequence) & to_come
+        padding = self.catalogue.padding
+        return recency(sequence.masked_fill(~followed, padding), self.catalogue.n_x, padding)
+
+    def _attended(self, sequence: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, L, d]`` attended in the mixed sequence, and in that of each item's own domain. (1, 2)
+
+        ``numbers [B, L]`` are those of the latter. The sequences of X and Y share no item, so one pass in which an
+        item attends to its own domain alone encodes both.
+        """
+        n, padding = self.catalogue.n_items, self.catalogue.padding
+        real = sequence != padding  # [B, L]
+        in_y = sequence >= self.catalogue.n_x
+        before = causal(real)  # [B, L, L]
+        # Both passes as one batch of 2B; for the mixed one all items count as of one domain.
+        allowed = or_itself(torch.cat([before, before & (in_y.unsqueeze(1) == in_y.unsqueeze(2))]))
+        positions = self.position_embeddings(torch.cat([recency(sequence, n, padding), numbers]))  # [2B, L, d]
+        mask = real.unsqueeze(-1).repeat(2, 1, 1)  # [2B, L, 1]
+        x = self.dropout((self.item_embeddings(sequence).repeat(2, 1, 1) + positions) * mask)
+        attended = self.output(attend(self.qkv(x), self.settings.heads, allowed))
+        mixed, own = (self.attention_norm(x + self.dropout(attended)) * mask).chunk(2)
+        return mixed, own
+
+    def _encoded(self, attended: Tensor, real: Tensor, which: int) -> Tensor:
+        """``[M, d]`` attended -> state in the sequence ``which``, zero where ``real [M]`` is not. (3)"""
+        adapted = self.dropout(self.domain_adapters[which](attended))
+        x = attended + self.dropout(self.feed_forward(attended)) + adapted
+        return cast(Tensor, self.encoder_norms[which](x) * real.unsqueeze(-1))
+
+    def _interests(self, sequence: Tensor, mixed: Tensor, own: Tensor, row: Tensor, place: Tensor, k: int) -> Tensor:
+        """States ``[M, d]`` to predict an item of domain ``k`` after ``place [M]`` of ``row [M]``. (4, 5)
+
+        All behind attention is computed at the positions asked for, and at no others.
+        """
+        latest = self._latest(sequence, k)[row, place]  # [M]
+        m = self._encoded(mixed[row, place], sequence[row, place] != self.catalogue.padding, MIXED)
+        o = self._encoded(own[row, latest.clamp(min=0)], latest >= 0, k)
+        adapted = self.dropout(self.invariant_adapters[k](m))
+        invariant = self.invariant_norms[k](m + self.dropout(self.invariant_projector(m)) + adapted)
+        return cast(Tensor, invariant + self.own_norms[k](o + self.dropout(self.own_projectors[k](o))))
+
+    def _latest(self, sequence: Tensor, domain: int) -> Tensor:
+        """``[B, L]`` column of the latest item of the domain up to each position, -1 before its first."""
+        column = torch.arange(sequence.shape[1], device=sequence.device)
+        return torch.where(self._of(domain, sequence), column, -1).cummax(dim=1).values
+
+    def _domain_scores(self, states: Tensor, target: Tensor, domain: int) -> tuple[Tensor, Tensor]:
+        """``[M, N_domain]`` scores of all items of a domain, and which of them is the target ``[M]``."""
+        items = self.catalogue.items_of(domain)
+        return states @ self.item_embeddings.weight[items].T, target - items.start
+
+    def _scores(self, states: Tensor, candidates: Tensor) -> Tensor:
+        """``[M, K]`` scores of ``candidates [M, K]``."""
+        table, place = self.item_embeddings.weight, candidates
+        if self.item_embeddings.sparse:  # a gradient of the rows that are looked up, and of no others
+            distinct, place = torch.unique(candidates, return_inverse=True)
+            table = self.item_embeddings(distinct)
+        return candidate_scores(states, table, place)
+
+    def _negatives(self, sequence: Tensor, targets: Tensor, draws: Draws) -> Tensor:
+        """``[B, L, 2K]``: K items of each domain for every position, none of the sequence or its targets."""
+        (batch, length), k = sequence.shape, self.settings.negatives
+        seen = torch.cat([sequence, targets], dim=1)
+        drawn = [draw_unseen(self.catalogue.items_of(domain), length * k, seen, draws) for domain in (0, 1)]
+        return torch.cat([items.view(batch, length, k) for items in drawn], dim=2)
+
+
+def hidden_width(width: int) -> int:
+    """Default hidden width of a SwiGLU network: the largest multiple of eight up to 8/3 of the width.
+
+    With three matrices in place of two that is as many weights as a plain network of four times the width
+    (Shazeer, GLU Variants Improve Transformer, 2020); 680 for 256, as in ABXI.
+    """
+    return max(8, 8 * (width // 3))
+
+
+class SwiGLU(nn.Module):
+    """``W_3 (silu(W_2 x) ⊙ W_1 x)`` (Shazeer, 2020), ``[…, d]`` -> ``[…, d]``."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+        for linear in (self.up, self.gate, self.down):
+            nn.init.normal_(linear.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One product of gate and value, then back to the width."""
+        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+
+
+class Adapter(nn.Module):
+    """A low-rank map ``A B x`` (Hu et al., ICLR 2022), ``[…, d]`` -> ``[…, d]``.
+
+    ``B`` starts at zero, so that every adapter starts as nothing; here it is the map down, as in ABXI's code.
+    """
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)
+        self.up = nn.Linear(rank, width, bias=False)
+        nn.init.zeros_(self.down.weight)
+        nn.init.normal_(self.up.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Down to the rank and up again."""
+        return cast(Tensor, self.up(self.down(x)))
