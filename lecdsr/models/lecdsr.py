@@ -26,6 +26,7 @@ from lecdsr.ranking.negatives import Draws
 class Settings(AttentionSettings):
     """Block ``train.lecdsr``; every key is explained in params.yaml."""
 
+    layers: int = Field(ge=1)
     item_text: TextMode
     id_shrinkage: float = Field(ge=0)
     id_dropout: float = Field(ge=0, lt=1)
