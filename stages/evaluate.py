@@ -23,7 +23,7 @@ def main(pair: str, model: str) -> None:
     artefacts = Artefacts(pair)
     settings = load_block("evaluate", Settings, pair)
     config, trained = read_config(artefacts.model(model))
-    data = load_pair_data(artefacts, trained.domains)
+    data = load_pair_data(artefacts, trained.domains, trained.order, config["seed"])
     device = choose_device()
     network = load(artefacts.model(model), data.catalogue).to(device)
     candidates = read_table(artefacts.candidates, CANDIDATES)

@@ -101,7 +101,8 @@ ANSWERS = pa.schema(
 )
 
 #: One row per target: its rank (1 is best, ties count half) in each protocol; ``day_tied`` as
-#: ``tied`` in the windows, ``train_count`` of the target item, ``history`` items before the target.
+#: ``tied`` in the windows, ``train_count`` of the target item, ``history`` items that a model could read before the
+#: target, ``history_own`` all that the user had in the target's domain before it, whatever the model reads.
 RANKS = pa.schema(
     [
         ("split", pa.int8()),
@@ -111,6 +112,7 @@ RANKS = pa.schema(
         ("day_tied", pa.bool_()),
         ("train_count", pa.int32()),
         ("history", pa.int32()),
+        ("history_own", pa.int32()),
         ("rank_sampled", pa.float32()),
         ("rank_full", pa.float32()),
     ]

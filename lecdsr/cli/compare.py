@@ -17,6 +17,7 @@ from lecdsr.base.settings import load_pair, load_selection
 from lecdsr.cli.sources import Library, Named, check_basis, pairings, parse
 from lecdsr.compare.comparison import METRICS, PROTOCOLS, Contest, Options, Side, compare
 from lecdsr.compare.show import legend, to_json, to_markdown, to_tables, verdicts
+from lecdsr.compare.targets import knows_history
 from lecdsr.ranking.metrics import per_target
 
 
@@ -28,7 +29,7 @@ def show_comparison(
     split: str,
     protocol: str,
     metrics: Sequence[str],
-    sliced: bool,
+    slices: Sequence[str],
     resamples: int,
     form: str,
 ) -> None:
@@ -38,12 +39,12 @@ def show_comparison(
         UserError: a side cannot be found or read, or the two cannot be compared.
     """
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
-    options = Options(SPLITS.index(split), protocols, _known(metrics), sliced, resamples)
+    options = Options(SPLITS.index(split), protocols, _known(metrics), tuple(dict.fromkeys(slices)), resamples)
     artefacts = Artefacts(pair or _only_pair())
     load_pair(artefacts.pair)
     with Library(artefacts) as library:
         found = pairings(parse(a, artefacts), parse(b, artefacts), models, library)
-        contests = _without_equals([_contest(one, other, library, protocols) for one, other in found])
+        contests = _without_equals([_contest(one, other, library, protocols, slices) for one, other in found])
     rows = compare(contests, options)
     if form == "json":
         typer.echo(json.dumps({"pair": artefacts.pair, **to_json(contests, rows, options)}, indent=2, allow_nan=False))
@@ -74,7 +75,7 @@ def _only_pair() -> str:
     return active[0]
 
 
-def _contest(a: Named, b: Named, library: Library, protocols: Sequence[str]) -> Contest:
+def _contest(a: Named, b: Named, library: Library, protocols: Sequence[str], slices: Sequence[str] = ()) -> Contest:
     sides = []
     for side in (a, b):
         tables = [library.ranks(source) for source in side.sources]
@@ -87,6 +88,8 @@ def _contest(a: Named, b: Named, library: Library, protocols: Sequence[str]) -> 
     unknown = check_basis([(str(source), library.basis(source)) for source in sources], protocols)
     if unknown:
         warn(f"not known, and not checked, which negatives and rules these rest on: {', '.join(unknown)}")
+    if "history" in slices and any(not knows_history(table) for side in sides for table in side.ranks):
+        warn("ranks of an earlier version do not know the history of a domain; those slices are left out")
     return Contest(*sides)
 
 

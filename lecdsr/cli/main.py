@@ -149,6 +149,14 @@ class Protocol(enum.StrEnum):
     both = "both"
 
 
+class Slices(enum.StrEnum):
+    """Ways of slicing a comparison."""
+
+    training = "training"
+    history = "history"
+    ties = "ties"
+
+
 class Format(enum.StrEnum):
     """Forms of a comparison."""
 
@@ -173,8 +181,13 @@ def compare(
         list[str] | None, typer.Option(help="Metric to compare; may be repeated. Default ndcg@10 and hr@10.")
     ] = None,
     slices: Annotated[
-        bool, typer.Option("--slice", help="Also by training interactions of the target: 0, 1–4, 5–19, 20+.")
-    ] = False,
+        list[Slices] | None,
+        typer.Option(
+            "--slice",
+            help="Also slice by slice: by `training` interactions of the target's item, by the user's `history` in "
+            "the target's domain, by `ties` of days. May be repeated; every row counts in the correction.",
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the users.")] = 10_000,
     form: Annotated[Format, typer.Option("--format", help="Table for the terminal, Markdown, or JSON.")] = Format.text,
 ) -> None:
@@ -192,14 +205,15 @@ def compare(
     * `lecdsr compare sasrec published`: two models of the workspace
     * `lecdsr compare main wider`: what an experiment changed
     * `lecdsr compare text=t1:sasrec,t2:sasrec,t3:sasrec ids=i1:sasrec,i2:sasrec,i3:sasrec`: three seeds each
-    * `lecdsr compare sasrec published --slice --protocol full --format md`
+    * `lecdsr compare sasrec published --slice training --protocol full --format md`
 
     Tests are paired by user and corrected (Holm) for all rows of the call: docs/evaluation.md. Warnings go to
     standard error. Paths are read from the root of the repository.
     """
     from lecdsr.cli.compare import show_comparison
 
-    show_comparison(a, b, pair, model or [], split.value, protocol.value, metric or [], slices, resamples, form.value)
+    parts = [part.value for part in slices or []]
+    show_comparison(a, b, pair, model or [], split.value, protocol.value, metric or [], parts, resamples, form.value)
 
 
 @app.command()

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_table
+from lecdsr.base.files import require
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import RANKS
 from lecdsr.cli.revisions import Revision
+from lecdsr.compare.targets import UNKNOWN
 from lecdsr.models.registry import MODELS
 
+#: Columns of ranks before `history_own` was one of them.
+FORMER = [name for name in RANKS.names if name != "history_own"]
 SYNTAX = "[LABEL=]SOURCE[,SOURCE…], a source being MODEL, REV:MODEL, REV, or a rank file or folder of rank files"
 
 
@@ -82,11 +86,11 @@ class Library:
             UserError: it is missing, or is no table of ranks.
         """
         if source.path is not None:
-            return _typed(read_table(source.path, RANKS), str(source.path))
+            return _read(source.path)
         assert source.model is not None, "the model is named by `pairings`"
         path = self.artefacts.ranks(source.model)
         if source.rev is None:
-            return _typed(read_table(path, RANKS), str(path))
+            return _read(path)
         return _parse(self._revision(source.rev).data(path), f"{path} of {source.rev}")
 
     def basis(self, source: Source) -> Basis:
@@ -233,6 +237,10 @@ def _rule(lock: str, pair: str, model: str) -> bool | None:
     return None if value is None else bool(value)
 
 
+def _read(path: Path) -> pa.Table:
+    return _parse(require(path).read_bytes(), str(path))
+
+
 def _parse(data: bytes, where: str) -> pa.Table:
     try:
         table = pq.read_table(pa.BufferReader(data))
@@ -243,6 +251,9 @@ def _parse(data: bytes, where: str) -> pa.Table:
 
 def _typed(table: pa.Table, where: str) -> pa.Table:
     """Another revision may have had other columns, and a file may come from anywhere."""
+    if table.column_names == FORMER:
+        place = RANKS.get_field_index("history_own")
+        table = table.add_column(place, "history_own", pa.array(np.full(len(table), UNKNOWN)))
     if table.column_names != RANKS.names:
         raise UserError(f"columns are {table.column_names}, expected {RANKS.names}", where=where)
     try:

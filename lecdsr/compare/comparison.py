@@ -13,7 +13,7 @@ from lecdsr.base.console import track
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, SPLITS
 from lecdsr.compare.significance import LEVEL, RESAMPLES, Paired, holm, paired
-from lecdsr.compare.slices import ALL, EVERY, SLICES, inside
+from lecdsr.compare.slices import parts
 from lecdsr.compare.targets import check_same, held_out
 from lecdsr.ranking.metrics import user_means
 
@@ -39,12 +39,12 @@ class Contest(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What is compared: split, protocols, metrics, and whether also slice by slice."""
+    """What is compared: split, protocols, metrics, and the ways of slicing (``slices.KINDS``)."""
 
     split: int
     protocols: tuple[str, ...] = PROTOCOLS
     metrics: tuple[str, ...] = METRICS
-    sliced: bool = False
+    slices: tuple[str, ...] = ()
     resamples: int = RESAMPLES
 
 
@@ -118,12 +118,12 @@ def _aligned(contest: Contest, split: int) -> tuple[list[pa.Table], list[pa.Tabl
 
 def _cells(contest: int, targets: pa.Table, options: Options) -> list[Cell]:
     """All rows of one contest; a domain or slice without targets is left out."""
-    domain, count, user = (targets[name].to_numpy() for name in ("domain", "train_count", "user"))
-    slices = {ALL: EVERY, **(SLICES if options.sliced else {})}
+    domain, user = (targets[name].to_numpy() for name in ("domain", "user"))
+    slices = parts(targets, options.slices)
     cells = []
     for code, name in enumerate(DOMAINS):
-        for part, bounds in slices.items():
-            chosen = (domain == code) & inside(count, bounds)
+        for part, inside in slices.items():
+            chosen = (domain == code) & inside
             if not chosen.any():
                 continue
             _, dense = np.unique(user[chosen], return_inverse=True)

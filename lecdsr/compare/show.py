@@ -133,11 +133,11 @@ def _seeds(count: int) -> str:
 
 
 def _labels(options: Options) -> tuple[str, ...]:
-    return ("domain", *(("slice",) if options.sliced else ()), "ranking", "metric")
+    return ("domain", *(("slice",) if options.slices else ()), "ranking", "metric")
 
 
 def _label(row: Row, options: Options) -> tuple[str, ...]:
-    return (row.domain, *((row.slice,) if options.sliced else ()), row.protocol, row.metric)
+    return (row.domain, *((row.slice,) if options.slices else ()), row.protocol, row.metric)
 
 
 def _numbers(row: Row) -> tuple[str, ...]:

@@ -1,20 +1,46 @@
-"""Slices of targets by how often their item was seen in training; the only place that has the bounds."""
+"""Slices of targets: by training of the item, by history of the user, by ties. The bounds are here alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Bounds = tuple[int, int | None]
+Mask = NDArray[np.bool_]
 
 #: Training interactions of the target's item: least and most.
 SLICES: dict[str, Bounds] = {"0": (0, 0), "1–4": (1, 4), "5–19": (5, 19), "20+": (20, None)}
+#: What the user had in the target's domain before it.
+HISTORY: dict[str, Bounds] = {"0–4": (0, 4), "5–9": (5, 9), "10–19": (10, 19), "20+": (20, None)}
 ALL = "all"
 EVERY: Bounds = (0, None)
+#: Ways of slicing.
+KINDS = ("training", "history", "ties")
 
 
-def inside(train_count: NDArray[np.int32], bounds: Bounds) -> NDArray[np.bool_]:
+def inside(count: NDArray[np.int32], bounds: Bounds) -> Mask:
     """Which targets lie in a slice; ``[T]`` -> ``[T]``."""
     least, most = bounds
-    chosen = train_count >= least
-    return chosen if most is None else chosen & (train_count <= most)
+    chosen = count >= least
+    return chosen if most is None else chosen & (count <= most)
+
+
+def parts(targets: pa.Table, kinds: Iterable[str] = KINDS) -> dict[str, Mask]:
+    """Which targets ``[T]`` lie in each slice, all of them first.
+
+    Ranks of an earlier version do not know the history of the target's domain: those slices are then empty.
+    """
+    train_count, history = (targets[name].to_numpy() for name in ("train_count", "history_own"))
+    tied = targets["day_tied"].to_numpy(zero_copy_only=False)
+    made = {
+        "training": {name: inside(train_count, bounds) for name, bounds in SLICES.items()},
+        "history": {f"history {name}": inside(history, bounds) for name, bounds in HISTORY.items()},
+        "ties": {"tied": tied, "untied": ~tied},
+    }
+    found = {ALL: np.ones(len(targets), np.bool_)}
+    for kind in kinds:
+        found |= made[kind]
+    return found

@@ -9,13 +9,20 @@ import pyarrow.compute as pc
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import SPLITS
 
-#: What makes two targets the same; the last three also betray ids that were numbered anew.
-TARGET = ("user", "target", "domain", "history", "train_count", "day_tied")
+#: What makes two targets the same; the last two also betray ids that were numbered anew.
+TARGET = ("user", "target", "domain", "train_count", "day_tied", "history_own")
+#: In ranks of an earlier version, which did not know it.
+UNKNOWN = -1
 
 
 def held_out(ranks: pa.Table, split: int) -> pa.Table:
     """The targets of one split, in an order that does not depend on that of the file."""
     return ranks.filter(pc.equal(ranks["split"], split)).sort_by([(name, "ascending") for name in TARGET])
+
+
+def knows_history(ranks: pa.Table) -> bool:
+    """Whether the ranks say what users had in the target's domain; those of an earlier version do not."""
+    return not (ranks["history_own"].to_numpy() == UNKNOWN).any()
 
 
 def check_same(first: pa.Table, second: pa.Table, names: tuple[str, str], split: int) -> None:
@@ -58,9 +65,11 @@ def _pairs(first: pa.Table, second: pa.Table, names: tuple[str, str]) -> str | N
 def _facts(first: pa.Table, second: pa.Table) -> str | None:
     words = {
         "domain": "the domain of the target",
-        "history": "the length of the history",
+        "history_own": "the length of the history in the target's domain",
         "train_count": "the training interactions of the item",
         "day_tied": "whether the target shares a day with the item before",
     }
+    if not (knows_history(first) and knows_history(second)):
+        del words["history_own"]
     differing = [text for name, text in words.items() if not first[name].equals(second[name])]
     return f"users and items are the same, but not {', '.join(differing)} (another preparation)" if differing else None

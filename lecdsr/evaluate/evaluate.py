@@ -13,7 +13,7 @@ from lecdsr.base.block import Block
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
 from lecdsr.ranking.frame import Catalogue, Recommender
-from lecdsr.ranking.histories import Sequences
+from lecdsr.ranking.histories import Sequences, before_in_domain
 from lecdsr.ranking.metrics import mean_over_users
 from lecdsr.ranking.ranks import rank_targets
 
@@ -64,6 +64,7 @@ def rank_held_out(
             "day_tied": held_out.tied,
             "train_count": catalogue.train_counts.numpy()[held_out.target],
             "history": held_out.end - 1 - held_out.start,
+            "history_own": before_in_domain(held_out, catalogue.n_x),
             "rank_sampled": ranks.sampled,
             "rank_full": ranks.full,
         }

@@ -16,6 +16,7 @@ class Settings(ModelSettings):
 
     history_length: Literal[1] = 1
     domains: Literal["both"] = "both"
+    order: Literal["time"] = "time"
 
 
 class Popularity(Recommender):

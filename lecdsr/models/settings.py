@@ -10,10 +10,11 @@ from lecdsr.base.block import Block
 
 
 class ModelSettings(Block):
-    """What of a history a model reads: how many items, and of which domains."""
+    """What of a history a model reads: how many items, of which domains, and in which order."""
 
     history_length: int = Field(ge=1)
     domains: Literal["both", "own"]
+    order: Literal["time", "shuffled"]
 
 
 class TrainedSettings(ModelSettings):

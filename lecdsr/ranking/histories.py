@@ -134,6 +134,38 @@ def own_domain(sequences: Sequences, n_x: int) -> Sequences:
     return own.take(own.first_target < own.end)
 
 
+def before_in_domain(sequences: Sequences, n_x: int) -> IntArray:
+    """``[W]`` interactions that the user had in the target's domain before the target."""
+    in_y = np.append(0, np.cumsum(sequences.seen_items >= n_x))  # [R+1] of Y before each row
+    of_y = in_y[sequences.target_row] - in_y[sequences.seen_start]
+    of_x = sequences.target_row - sequences.seen_start - of_y
+    return np.where(sequences.target >= n_x, of_y, of_x)
+
+
+def shuffled(sequences: Sequences, seed: int) -> Sequences:
+    """Windows whose items have no order: the control that tells what order is worth.
+
+    All items of a training window change places, those it learns to predict included. Validation and test keep
+    their target, and all items of the window before it change places; a model that reads the latest L then reads any L.
+    The places are drawn from ``seed``, apart for every window.
+    """
+    size = sequences.end - sequences.start
+    window, row = expand(sequences.start, sequences.end)
+    key = np.random.default_rng(seed).random(len(row))  # [R] in [0, 1)
+    key[(row == sequences.end[window] - 1) & (sequences.split[window] != TRAIN)] = 1
+    items = sequences.items[row[np.lexsort((key, window))]]
+    end = np.cumsum(size)
+    start = end - size
+    return replace(
+        sequences,
+        items=items,
+        start=start,
+        first_target=start + sequences.first_target - sequences.start,
+        end=end,
+        target=items[end - 1],
+    )
+
+
 class Gatherer:
     """Cuts batches of histories out of :class:`Sequences` on one device, without Python per item."""
 

@@ -15,7 +15,7 @@ from lecdsr.base.files import REBUILD, read_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TRAIN, USERS, WINDOWS, vectors
 from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import Sequences, from_tables, own_domain
+from lecdsr.ranking.histories import Sequences, from_tables, own_domain, shuffled
 
 
 class PairData(NamedTuple):
@@ -25,15 +25,23 @@ class PairData(NamedTuple):
     sequences: Sequences
 
 
-def load_pair_data(artefacts: Artefacts, domains: str) -> PairData:
-    """Load sequences and vectors; ``domains`` is ``both`` or ``own`` (one-domain control).
+def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed: int = 0) -> PairData:
+    """Load sequences and vectors.
+
+    Args:
+        artefacts: where the pair lies.
+        domains: ``both``, or ``own`` (one-domain control).
+        order: ``time``, or ``shuffled`` (control without order).
+        seed: of the model, from which ``shuffled`` draws.
 
     Raises:
         UserError: a file is missing, or the vectors are not those of the sequences.
     """
     catalogue = load_catalogue(artefacts)
     sequences = from_tables(read_table(artefacts.interactions, INTERACTIONS), read_table(artefacts.windows, WINDOWS))
-    return PairData(catalogue, own_domain(sequences, catalogue.n_x) if domains == "own" else sequences)
+    if domains == "own":
+        sequences = own_domain(sequences, catalogue.n_x)
+    return PairData(catalogue, shuffled(sequences, seed) if order == "shuffled" else sequences)
 
 
 def load_catalogue(artefacts: Artefacts) -> Catalogue:

@@ -52,7 +52,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
     """
     prepare_process()
     with join_world(choose_device(shared.device)) as (world, device):
-        data = load_pair_data(artefacts, settings.domains)
+        data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
         tables = tables_footprint(model, settings, data.catalogue, shared, device)
         check_room(tables, model, device, world.size)
         network = build(model, settings, data.catalogue, shared.seed)

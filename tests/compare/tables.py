@@ -19,6 +19,7 @@ def ranks(rows: list[tuple[int, int, int, int, float]], split: int = TEST, **cha
         "day_tied": np.zeros(len(rows), bool),
         "train_count": count,
         "history": np.ones(len(rows)),
+        "history_own": np.ones(len(rows)),
         "rank_sampled": np.array(full) / 2,
         "rank_full": full,
     }
@@ -38,6 +39,7 @@ def shop(quality: float, seed: int, users: int = 150) -> pa.Table:
         "day_tied": targets.random(size) < 0.3,
         "train_count": targets.integers(0, 30, size),
         "history": targets.integers(1, 9, size),
+        "history_own": targets.integers(0, 30, size),
         "rank_sampled": np.ceil(full / 3),
         "rank_full": full,
     }

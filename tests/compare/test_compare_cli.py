@@ -128,7 +128,9 @@ def test_revision_takes_the_model_of_the_other_side(study):
 
 
 def test_several_seeds_under_a_label(study):
-    shown = study.compare("sasrec", "new=loose/seed1.parquet,loose/seed2.parquet", "--format", "md", "--slice")
+    shown = study.compare(
+        "sasrec", "new=loose/seed1.parquet,loose/seed2.parquet", "--format", "md", "--slice", "training"
+    )
     assert "A = sasrec, B = new (2 seeds)" in shown
     assert shown.count("| 1–4 |") == 8
     assert " ± 0." in shown
@@ -208,3 +210,13 @@ def test_help_teaches(study):
     shown = study.compare("--help")
     for word in ("SOURCE", "wider:sasrec", "lecdsr compare main wider", "Holm"):
         assert word in shown
+
+
+def test_ranks_of_an_earlier_version(study):
+    former = shop(2, 1).drop_columns(["history_own"])
+    path = study.folder / "loose3" / "former.parquet"
+    write_table(path, former, former.schema)
+    shown = study.compare("sasrec", "loose3/former.parquet", "--slice", "history", "--slice", "ties")
+    assert "do not know the history" in shown
+    assert "untied" in shown
+    assert "cannot tell" in shown

@@ -11,7 +11,7 @@ from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import TEST, VALID
 from lecdsr.compare.comparison import Contest, Options, Side, compare
 from lecdsr.compare.show import legend, to_json, to_markdown, to_tables, verdicts
-from lecdsr.compare.slices import SLICES, inside
+from lecdsr.compare.slices import HISTORY, SLICES, inside
 from lecdsr.ranking.metrics import mean_over_users
 from tests.compare.tables import ranks, shop
 
@@ -88,7 +88,7 @@ def test_better_method_is_found_and_sides_are_told_apart():
 def test_equal_methods():
     table = shop(2, 1)
     contest = Contest(side("a", table), side("b", table))
-    rows = compare([contest], Options(TEST, sliced=True))
+    rows = compare([contest], Options(TEST, slices=("training",)))
     assert all(row.paired.difference == 0 and row.paired.p == row.p_holm == 1 for row in rows)
     assert verdicts([contest], rows) == ["Whether a or b is better, the data cannot tell."]
     json.dumps(to_json([contest], rows, Options(TEST)), allow_nan=False)
@@ -115,7 +115,7 @@ def test_correction_is_over_all_of_the_call():
 def test_slices_by_hand():
     a = [(0, 0, 1, 0, 1), (1, 0, 2, 1, 2), (2, 0, 3, 4, 4), (3, 0, 4, 5, 1), (4, 0, 5, 20, 1), (4, 1, 9, 19, 1)]
     b = [(*row[:4], 2) for row in a]
-    rows = compare([Contest(side("a", ranks(a)), side("b", ranks(b)))], FULL._replace(sliced=True))
+    rows = compare([Contest(side("a", ranks(a)), side("b", ranks(b)))], FULL._replace(slices=("training",)))
     found = {(row.domain, row.slice): (row.users, row.a.mean) for row in rows}
     assert found == {
         ("x", "all"): (5, pytest.approx(3.75 / 5)),
@@ -128,9 +128,33 @@ def test_slices_by_hand():
     }
 
 
-def test_every_number_of_interactions_is_in_one_slice():
+def test_slices_of_users_and_days_by_hand():
+    rows = [(user, 0, user, 9, user + 1) for user in range(4)]
+    facts = {"history_own": [4, 5, 9, 20], "day_tied": [True, False, False, False]}
+    contest = Contest(side("a", ranks(rows, **facts)), side("b", ranks(rows, **facts)))
+    found = {row.slice: row.a.mean for row in compare([contest], FULL._replace(slices=("history", "ties")))}
+    assert found == {
+        "all": pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4),
+        "history 0–4": 1,
+        "history 5–9": pytest.approx((1 / 2 + 1 / 3) / 2),
+        "history 20+": 1 / 4,
+        "tied": 1,
+        "untied": pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3),
+    }
+
+
+@pytest.mark.parametrize("slices", [SLICES, HISTORY])
+def test_every_number_of_interactions_is_in_one_slice(slices):
     count = np.arange(200, dtype=np.int32)
-    assert (sum(inside(count, bounds).astype(int) for bounds in SLICES.values()) == 1).all()
+    assert (sum(inside(count, bounds).astype(int) for bounds in slices.values()) == 1).all()
+
+
+def test_ranks_that_do_not_know_the_history():
+    unknown = ranks(ROWS, history_own=[-1, -1, -1])
+    rows = compare([Contest(side("a", ranks(ROWS)), side("b", unknown))], FULL)
+    assert all(row.paired.difference == 0 for row in rows)
+    rows = compare([Contest(side("a", unknown), side("b", unknown))], FULL._replace(slices=("history",)))
+    assert {row.slice for row in rows} == {"all"}
 
 
 ROWS = [(0, 0, 3, 7, 1.0), (1, 1, 8, 2, 2.0), (2, 0, 3, 7, 5.0)]
@@ -149,7 +173,7 @@ DIFFERENT = {
     "another item": (changed(2, "target", 5), "1 of a1 are not in b1, for example user 2 with item 3"),
     "another count": (changed(0, "train_count", 8), "the training interactions of the item"),
     "another domain": (changed(0, "domain", 1), "the domain of the target"),
-    "another history": (ranks(ROWS, history=[1, 1, 2]), "the length of the history"),
+    "another history": (ranks(ROWS, history_own=[1, 1, 2]), "the length of the history in the target's domain"),
     "other days": (ranks(ROWS, day_tied=[True, False, False]), "shares a day"),
 }
 

@@ -41,9 +41,8 @@ def ranks_table(rows: list[tuple[int, int, int, bool, float, float]]) -> pa.Tabl
     """Rows of (split, user, domain, day_tied, rank_sampled, rank_full)."""
     split, user, domain, tied, sampled, full = zip(*rows, strict=True)
     nothing = [0] * len(rows)
-    columns = [split, user, domain, nothing, tied, nothing, nothing, sampled, full]
-    names = ["split", "user", "domain", "target", "day_tied", "train_count", "history", "rank_sampled", "rank_full"]
-    return pa.table(dict(zip(names, columns, strict=True))).select(RANKS.names).cast(RANKS)
+    columns = [split, user, domain, nothing, tied, nothing, nothing, nothing, sampled, full]
+    return pa.table(dict(zip(RANKS.names, columns, strict=True))).cast(RANKS)
 
 
 def test_metrics_by_hand():
@@ -123,6 +122,7 @@ def test_the_table_of_ranks(tables, tmp_path):
     assert rows[TEST, 0]["domain"] == 1
     assert rows[TEST, 0]["day_tied"] is True
     assert rows[TEST, 0]["history"] == 5
+    assert rows[TEST, 0]["history_own"] == 2  # 6 and 7
     assert rows[TEST, 0]["train_count"] == 8
     assert rows[TEST, 0]["rank_full"] == 3
     assert rows[TEST, 0]["rank_sampled"] == 3  # 9 and 10 are the only two that he never had
@@ -185,7 +185,7 @@ def test_ranks_belong_to_their_candidates(tables):
 def test_one_domain_control_is_ranked_on_the_same_targets(tables):
     table, windows, _ = tables
     mixed, own = ranked(tables), ranked(tables, own_domain(from_tables(table, windows), N_X))
-    names = ["split", "user", "domain", "target", "day_tied", "train_count", "rank_sampled", "rank_full"]
+    names = [name for name in RANKS.names if name != "history"]
     assert own.select(names).equals(mixed.select(names))
     rows = {(row["split"], row["user"]): row["history"] for row in own.to_pylist()}
     assert rows[TEST, 0] == 2  # 6 and 7 of Y, without the three of X

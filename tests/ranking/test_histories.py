@@ -11,11 +11,13 @@ from lecdsr.base.schemas import TEST, TRAIN, VALID
 from lecdsr.ranking.histories import (
     Gatherer,
     Sequences,
+    before_in_domain,
     from_tables,
     own_domain,
     prefix_samples,
     recency,
     sequence_samples,
+    shuffled,
 )
 from tests.ranking.shops import Shop, shops
 from tests.tiny import interactions, sequences, windows_table
@@ -240,6 +242,49 @@ def test_own_domain_by_hand():
     assert windows == [[0, 1, 2, 3], [5, 6], [5, 6, 8]]
     assert (own.end - own.first_target).tolist() == [3, 1, 1]
     assert own.target_row.tolist() == [5, 3, 6]
+
+
+def windows_of(sequences: Sequences) -> list[list[int]]:
+    return [sequences.items[start:end].tolist() for start, end in zip(sequences.start, sequences.end, strict=True)]
+
+
+@small
+@given(shops(), st.integers(0, 2**32), st.booleans())
+def test_shuffled(shop, seed, own):
+    built = from_tables(*shop.tables)
+    built = own_domain(built, shop.n_x) if own else built
+    other = shuffled(built, seed)
+    for name in ("split", "user", "tied", "target_row", "seen_start", "seen_items"):
+        assert getattr(other, name).tolist() == getattr(built, name).tolist()
+    assert (other.end - other.first_target).tolist() == (built.end - built.first_target).tolist()
+    for split, before, after in zip(built.split, windows_of(built), windows_of(other), strict=True):
+        assert sorted(after) == sorted(before)
+        assert split == TRAIN or after[-1] == before[-1]
+    assert other.target.tolist() == [items[-1] for items in windows_of(other)]
+    assert windows_of(shuffled(built, seed)) == windows_of(other)
+    assert other.start.tolist() == [0, *other.end[:-1].tolist()][: len(other)]
+
+
+def test_shuffled_by_seed_has_every_order_alike():
+    shop = interactions([[0, 1, 2, 8]], 5)
+    built = from_tables(shop, windows_table([(TRAIN, 0, 0, 1, 3), (TEST, 0, 0, 3, 4)]))
+    orders = [windows_of(shuffled(built, seed)) for seed in range(600)]
+    for place in (0, 1):
+        found = [tuple(order[place][:3]) for order in orders]
+        assert len(set(found)) == 6
+        assert min(found.count(order) for order in set(found)) > 60  # 100 of each are expected
+    assert len({tuple(order[0]) == tuple(order[1][:3]) for order in orders}) == 2  # windows are shuffled apart
+
+
+@small
+@given(shops())
+def test_history_in_the_domain_of_the_target(shop):
+    built = from_tables(*shop.tables)
+    expected = []
+    for _, user, _, _, end in shop.rows:
+        before = shop.items[shop.first_row[user] : end - 1]
+        expected.append(sum(shop.domain(item) == shop.domain(shop.items[end - 1]) for item in before))
+    assert before_in_domain(built, shop.n_x).tolist() == expected
 
 
 def test_own_domain_without_windows():

@@ -60,6 +60,13 @@ def test_both_domains_or_the_own(artefacts):
     assert histories == [[0, 1, 2], [3, 0]]
 
 
+def test_order_by_time_or_none(artefacts):
+    found = [load_pair_data(artefacts, "own", "shuffled", seed).sequences for seed in range(20)]
+    ends = [[one.items[a:b].tolist() for a, b in zip(one.start, one.end, strict=True)][-2:] for one in found]
+    assert {tuple(first) for first, _ in ends} == {(0, 1, 2), (1, 0, 2)}
+    assert all(second == [3, 0] for _, second in ends)
+
+
 @pytest.mark.parametrize("kind", ["item_vectors", "user_vectors"])
 def test_vectors_of_other_sequences(artefacts, kind):
     path, rows = getattr(artefacts, kind), ITEM_ROWS if kind == "item_vectors" else USER_ROWS

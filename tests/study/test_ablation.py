@@ -27,6 +27,7 @@ def ranks(rows):
         "day_tied": [False] * len(rows),
         "train_count": count,
         "history": np.ones(len(rows)),
+        "history_own": np.ones(len(rows)),
         "rank_sampled": rank,
         "rank_full": np.array(rank) * 2.0,
     }
