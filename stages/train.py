@@ -1,15 +1,17 @@
 """Train one model on one pair and keep its best epoch on validation.
 
 Reads data/PAIR/sequences and data/PAIR/vectors; writes data/PAIR/models/MODEL/model.safetensors with
-config.json beside it, and one row per epoch to metrics/PAIR/training/MODEL.csv. A killed run goes on
-from its checkpoint in .checkpoints. On several GPUs:
+config.json beside it, one row per epoch to metrics/PAIR/training/MODEL.csv, and the seconds it took, validation
+included, to data/PAIR/times/MODEL.json. A killed run goes on from its checkpoint in .checkpoints. On several GPUs:
 
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
 """
 
+import torch
+
 from lecdsr.base.console import summary
 from lecdsr.base.door import run_stage
-from lecdsr.base.files import write_text
+from lecdsr.base.files import write_json, write_text
 from lecdsr.base.memory import peak_memory
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.settings import load_block
@@ -41,13 +43,13 @@ def main(pair: str, model: str) -> None:
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     save(artefacts.model(model), network, config)
+    times = {"seconds": round(result.seconds, 1), "device": str(fitted.device), "threads": torch.get_num_threads()}
     write_text(artefacts.training_log(model), to_csv(result.log))
+    write_json(artefacts.times(model), times)
     fitted.checkpoints.remove()
     facts = {key: config[key] for key in ("best_epoch", "valid_ndcg@10", "parameters")}
     memory = f"{peak_memory() / 1e9:.2f} GB at most"
-    summary(
-        f"{model} on {pair}", {**facts, "epochs": len(result.log) - 1, "device": str(fitted.device), "memory": memory}
-    )
+    summary(f"{model} on {pair}", {**facts, "epochs": len(result.log) - 1, **times, "memory": memory})
 
 
 if __name__ == "__main__":

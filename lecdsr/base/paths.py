@@ -33,9 +33,28 @@ class Artefacts:
         self.user_vectors = self.root / "vectors" / "users.parquet"
         self.report = self.root / "report.html"
 
+    @property
+    def experiments(self) -> Path:
+        """Runs of the declared experiments, in Git."""
+        return self.metrics / "experiments.csv"
+
+    @property
+    def experiment_slices(self) -> Path:
+        """Test metrics of these runs, slice by slice, in Git."""
+        return self.metrics / "experiments-slices.csv"
+
+    @property
+    def experiment_tests(self) -> Path:
+        """Comparisons of the best method with the others, in Git."""
+        return self.metrics / "experiments-tests.json"
+
     def model(self, model: str) -> Path:
         """Folder with ``model.safetensors`` and ``config.json``."""
         return self.root / "models" / model
+
+    def times(self, model: str) -> Path:
+        """How long the training took, and on what: apart from the model, whose bytes repeat."""
+        return self.root / "times" / f"{model}.json"
 
     def ranks(self, model: str) -> Path:
         """Ranks of every target."""

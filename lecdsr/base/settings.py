@@ -85,7 +85,7 @@ def _pair_path(name: str) -> Path:
 
 
 def _params_file() -> dict[str, Any]:
-    params = _read_yaml(PARAMS)
+    params = read_yaml(PARAMS)
     _refuse_unknown(params, SELECTION + BLOCKS, PARAMS)
     return params
 
@@ -98,12 +98,31 @@ def _pair_file(name: str) -> dict[str, Any]:
             where=str(PAIRS),
             do=f"use one of {', '.join(pair_names())}, or write a file for it (copy pairs/demo.yaml)",
         )
-    values = _read_yaml(_pair_path(name))
+    values = read_yaml(_pair_path(name))
     _refuse_unknown(values, PAIR_KEYS + BLOCKS, _pair_path(name))
     return values
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
+    """Check values that come from another file than those of settings; ``where`` names it.
+
+    Raises:
+        UserError: a key is missing, unknown or ill-typed; the message names it.
+    """
+    try:
+        return schema.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(_complaint(first, schema), where=f"{where}: {place}" if place else where) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds something else.
+    """
     if not path.exists():
         raise UserError("a settings file is missing", where=str(path), do="run from the repository's root")
     try:

@@ -34,6 +34,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr serve-llm` answers on this machine, without a key
 * `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
 * `lecdsr compare sasrec published` says which of two is better, and whether that could be chance
+* `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` tells of them
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 
 Run any command with `--help` for its options. Every parameter is explained in params.yaml.
@@ -229,6 +230,29 @@ def ablate(
     from lecdsr.cli.ablate import ablate as run_ablation
 
     run_ablation(Artefacts(pair), model, seeds)
+
+
+@app.command()
+def tune(
+    pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
+    arm: Annotated[list[str] | None, typer.Option(help="Arm of experiments.yaml, repeatable; default all.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; each gets its share of the processors.")] = 1,
+) -> None:
+    """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
+
+    Every arm gets as many settings, under one seed; validation chooses; the chosen setting is run under every
+    seed, and with it the controls. Each run is an experiment of DVC (`dvc exp show -A`), made in a clone under
+    .studies, so that the working tree stays free. Kill it, call it again: what is finished is not run again, unless
+    its settings, its tables or the code that trains it have changed. A run that fails is reported; the others go on.
+
+    Examples:
+
+    * `lecdsr tune --pair demo --jobs 2`: everything
+    * `lecdsr tune --pair demo --arm sasrec --arm sasrec-text`: two arms
+    """
+    from lecdsr.cli.tune import tune as run_experiments
+
+    run_experiments(pair, arm or [], jobs)
 
 
 @app.command("serve-llm")

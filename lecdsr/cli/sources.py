@@ -91,7 +91,7 @@ class Library:
         path = self.artefacts.ranks(source.model)
         if source.rev is None:
             return _read(path)
-        return _parse(self._revision(source.rev).data(path), f"{path} of {source.rev}")
+        return parse_ranks(self._revision(source.rev).data(path), f"{path} of {source.rev}")
 
     def basis(self, source: Source) -> Basis:
         """Negatives by the model's metrics, rules by dvc.lock; a rank file tells neither."""
@@ -238,10 +238,15 @@ def _rule(lock: str, pair: str, model: str) -> bool | None:
 
 
 def _read(path: Path) -> pa.Table:
-    return _parse(require(path).read_bytes(), str(path))
+    return parse_ranks(require(path).read_bytes(), str(path))
 
 
-def _parse(data: bytes, where: str) -> pa.Table:
+def parse_ranks(data: bytes, where: str) -> pa.Table:
+    """A rank file from its bytes.
+
+    Raises:
+        UserError: it is none.
+    """
     try:
         table = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:

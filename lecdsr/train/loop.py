@@ -30,12 +30,13 @@ LOOK = 10
 
 @dataclass
 class Result:
-    """What training gives: the best weights, when they came, and a row of facts for every epoch."""
+    """What training gives: the best weights, when they came, a row of facts for every epoch, seconds on the clock."""
 
     weights: dict[str, Tensor]
     best_epoch: int
     best_score: float
     log: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def train(
@@ -78,9 +79,11 @@ def train(
     world = world or World()
     judge = Judge(model, valid, catalogue, settings.history_length, device, world)
     if model.objective == "counts":
+        begin = time.monotonic()
         model.count(sequences.of_split(TRAIN))
         result = Result(copy_of(model), 0, -1.0)
         result.best_score = judge.score(result, {"epoch": 0})
+        result.seconds = time.monotonic() - begin
         return result
     steps = Steps(model, sequences, catalogue, settings, shared, device, world)
     if before is not None:
@@ -133,6 +136,7 @@ class Training:
         self._result = Result(copy_of(self._model), 0, -1.0)
         self._epoch, self._step = 1, 0  # the next step to take
         self._sums: Tensor | None = None  # of the loss and its parts over the steps of this epoch
+        self._since = time.monotonic()
 
     def run(self) -> Result:
         """Train until the epochs or the patience are used up."""
@@ -145,7 +149,13 @@ class Training:
             bar.advance(self._task, done)
             while self._epoch <= shared.epochs and self._epoch - 1 - result.best_epoch < shared.patience:
                 self._one_epoch()
+        self._clock()
         return result
+
+    def _clock(self) -> None:
+        now = time.monotonic()
+        self._result.seconds += now - self._since
+        self._since = now
 
     def _one_epoch(self) -> None:
         begin, result = time.monotonic(), self._result
@@ -200,6 +210,7 @@ class Training:
         randoms = self._world.gather(random_state(self._steps.device).to(self._steps.device))
         if not self._world.first:
             return
+        self._clock()
         result, steps = self._result, self._steps
         tensors = {
             **_under("model", self._model.state_dict()),
@@ -217,6 +228,7 @@ class Training:
             "best_epoch": result.best_epoch,
             "best_score": result.best_score,
             "names": steps.names,
+            "seconds": result.seconds,
         }
         self._checkpoints.write(Saved(tensors, facts))
 
@@ -233,6 +245,7 @@ class Training:
         result.weights = {name: value.to(steps.device) for name, value in saved.part("best").items()}
         result.best_epoch, result.best_score, result.log = facts["best_epoch"], facts["best_score"], facts["log"]
         self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
+        result.seconds = facts.get("seconds", 0.0)  # a checkpoint of an earlier version has none
         sums = saved.tensors.get("sums")
         self._sums = None if sums is None else sums.to(steps.device)
         if self._world.first:

@@ -1,0 +1,92 @@
+"""All that decides a run, as a short hash: settings and seed, the tables read, the code that trains and ranks."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lecdsr.base.files import require, sha256_file
+from lecdsr.base.paths import Artefacts
+from lecdsr.models.registry import MODELS
+
+DOORS = (Path("stages/train.py"), Path("stages/evaluate.py"))
+#: Imports every model; of its imports only the model in question decides.
+REGISTRY = Path("lecdsr/models/registry.py")
+DIGITS = 12
+
+
+def fingerprint(*parts: Any) -> str:
+    """Hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def tables(artefacts: Artefacts) -> list[Path]:
+    """What training and ranking read of a pair."""
+    return [
+        artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows,
+        artefacts.item_vectors, artefacts.user_vectors, artefacts.candidates,
+    ]  # fmt: skip
+
+
+def hash_of_data(artefacts: Artefacts) -> str:
+    """Hash of the tables of a pair.
+
+    Raises:
+        UserError: one is missing.
+    """
+    return fingerprint([sha256_file(require(path)) for path in tables(artefacts)])
+
+
+def hash_of_code(model: str, root: Path = Path()) -> str:
+    """Hash of the code that training and ranking this model run; comments and docstrings do not count.
+
+    Other models do not count either, nor do other versions of anything but PyTorch.
+    """
+    files = closure([root / door for door in DOORS], root, model)
+    read = [(str(path.relative_to(root)), _said(path)) for path in sorted(files)]
+    return fingerprint(read, importlib.metadata.version("torch"))
+
+
+def closure(doors: Sequence[Path], root: Path, model: str) -> set[Path]:
+    """The doors, and all files of this project that they import, and so on; of the models only what ``model`` needs."""
+    models = {name: _file_of(one.model.__module__, root) for name, one in MODELS.items()}
+    others = set(models.values()) - {models[model]}
+    done: set[Path] = set()
+    todo = set(doors)
+    while todo:
+        file = todo.pop()
+        done.add(file)
+        found = _imports(file, root)
+        todo |= (found - others if file == root / REGISTRY else found) - done
+    return done - {root / REGISTRY}
+
+
+def _file_of(module: str, root: Path) -> Path:
+    return root.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def _imports(file: Path, root: Path) -> set[Path]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    places = [root.joinpath(*name.split(".")) for name in names]
+    return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+
+
+def _said(file: Path) -> str:
+    """The code of a file without comments and docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)

@@ -1,0 +1,121 @@
+"""Finished runs as two tables in Git: one row a run, and one row a run, domain, slice and ranking."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.base.errors import UserError
+from lecdsr.base.files import write_text
+from lecdsr.base.schemas import DOMAINS, TEST
+from lecdsr.compare.comparison import PROTOCOLS
+from lecdsr.compare.slices import parts
+from lecdsr.ranking.metrics import mean_over_users
+from lecdsr.study.plan import GRID, ROLES, Run
+
+METRICS = ("hr@5", "hr@10", "ndcg@10", "mrr")
+KEY = ("arm", "model", "role", "control", "setting", "seed")
+FACTS = ("valid_ndcg@10", "best_epoch", "epochs", "seconds", "device", "threads", "parameters")
+TESTS = tuple(
+    f"test.{domain}.{protocol}.{metric}" for domain in DOMAINS for protocol in PROTOCOLS for metric in METRICS
+)
+COLUMNS = (*KEY, *FACTS, *TESTS, "experiment")
+SLICE_COLUMNS = ("arm", "control", "seed", "domain", "slice", "ranking", "users", "targets", *METRICS, "experiment")
+
+#: A line of a table, by column, as text.
+Row = dict[str, str]
+
+
+class Finished(NamedTuple):
+    """What a run left: its metrics, its training log, the config of its model, its times, its ranks."""
+
+    metrics: dict[str, Any]
+    log: str
+    config: dict[str, Any]
+    times: dict[str, Any]
+    ranks: pa.Table
+
+
+def compact(setting: dict[str, Any]) -> str:
+    """A setting as one line of JSON, keys sorted."""
+    return json.dumps(setting, sort_keys=True, separators=(",", ":"))
+
+
+def row_of(run: Run, finished: Finished) -> Row:
+    """The line of a run. Those of a grid have no test figures: what was not chosen is not looked at."""
+    facts: dict[str, Any] = {
+        "valid_ndcg@10": f"{finished.config['valid_ndcg@10']:.6f}",
+        "best_epoch": finished.config["best_epoch"],
+        "epochs": len(finished.log.splitlines()) - 2,  # a header, and the model before training
+        "parameters": finished.config["parameters"],
+        **finished.times,
+    }
+    tests = {name: "" if run.role == GRID else _figure(finished.metrics, name) for name in TESTS}
+    key = {name: getattr(run, name) for name in KEY} | {"setting": compact(run.setting)}
+    return {name: str(value) for name, value in {**key, **facts, **tests, "experiment": run.name}.items()}
+
+
+def _figure(metrics: dict[str, Any], name: str) -> str:
+    """A metric by its path; empty where a domain has no targets."""
+    node: Any = metrics
+    for part in name.split("."):
+        node = node.get(part, {})
+    return "" if node == {} else f"{node:.6f}"
+
+
+def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
+    """Test metrics of a run by domain, slice and ranking; empty slices are left out."""
+    ranks = ranks.filter(pc.equal(ranks["split"], TEST))
+    user, domain = (ranks[name].to_numpy().astype(np.int64) for name in ("user", "domain"))
+    rows = []
+    for code, name in enumerate(DOMAINS):
+        for part, inside in parts(ranks).items():
+            chosen = inside & (domain == code)
+            if not chosen.any():
+                continue
+            for protocol in PROTOCOLS:
+                means = mean_over_users(ranks[f"rank_{protocol}"].to_numpy()[chosen], user[chosen])
+                place = (run.arm, run.control, run.seed, name, part, protocol)
+                size = (len(np.unique(user[chosen])), int(chosen.sum()))
+                values = (*place, *size, *(f"{means[metric]:.6f}" for metric in METRICS), run.name)
+                rows.append({column: str(value) for column, value in zip(SLICE_COLUMNS, values, strict=True)})
+    return rows
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The lines of a table; none if there is no such file.
+
+    Raises:
+        UserError: it has other columns.
+    """
+    if not path.exists():
+        return []
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    rows = list(reader)
+    if list(reader.fieldnames or ()) != list(columns) or any(None in row.values() or None in row for row in rows):
+        raise UserError(
+            "not a table of experiments as it is written now", str(path), "remove it; `lecdsr tune` writes it anew"
+        )
+    return rows
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write the lines, sorted, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=_order))
+    write_text(path, text.getvalue())
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    role = ROLES.index(row["role"]) if "role" in row else 0
+    return (row["arm"], role, row["control"], row.get("setting", ""), int(row["seed"]))
