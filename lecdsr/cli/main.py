@@ -255,6 +255,20 @@ def tune(
     run_experiments(pair, arm or [], jobs)
 
 
+@app.command()
+def results(
+    pair: Annotated[list[str], typer.Option(help="Pair whose experiments are shown; may be repeated.")],
+) -> None:
+    """Write docs/results.md from the recorded experiments: methods, tests, controls, slices, settings.
+
+    Needs metrics/PAIR/experiments.csv alone, which `lecdsr tune` writes and Git keeps. The comparison of the best
+    method with the others is made anew where their runs changed, which needs DVC's cache, and kept in Git too.
+    """
+    from lecdsr.cli.results import write_results
+
+    write_results(pair)
+
+
 @app.command("serve-llm")
 def serve_llm(
     model: Annotated[Path | None, typer.Option(help="A model in the GGUF format; default SmolLM2-135M.")] = None,

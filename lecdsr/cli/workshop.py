@@ -1,9 +1,8 @@
 """Experiments of DVC run in clones of their own: the working tree is not touched, and several can run at once.
 
 `dvc exp run --temp` would do neither: it puts the changes of the working tree aside while it begins, and of two
-that begin together both may take the same experiment. A clone has the commit, the changed tracked files, and the
-tables that training and ranking read; it shares the cache. What it finished is fetched as an experiment of this
-repository.
+that begin together both may take the same experiment. A clone has the commit and the changed tracked files, and it
+shares the cache, from which DVC brings the tables. What it finished is fetched as an experiment of this repository.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ from typing import Any
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.paths import Artefacts
-from lecdsr.study.fingerprint import tables
 
 FOLDER = Path(".studies") / "clones"
 #: Results, which runs neither read nor may differ by.
-NO_INPUT = (":!metrics", ":!docs", ":!dvc.lock", ":!experiments.yaml")
+NO_INPUT = (":!metrics", ":!docs", ":!experiments.yaml")
 SHOWN_LINES = 12
 
 
@@ -104,7 +102,7 @@ class Workshop:
         git("fetch", "-q", str(self.folder), f"{ref}:{ref}")
 
     def _fresh(self) -> None:
-        """The commit, what of it is changed in the working tree, and the tables that are read."""
+        """The commit, and what of it is changed in the working tree; DVC brings the tables by the lock."""
         git("reset", "-q", "--hard", folder=self.folder)
         git("clean", "-q", "-f", "-d", folder=self.folder)
         for name in git("diff", "--name-only", "--relative", "HEAD", "--", ".", *NO_INPUT).splitlines():
@@ -112,12 +110,10 @@ class Workshop:
                 shutil.copy2(self.root / name, self.folder / name)
             else:
                 (self.folder / name).unlink(missing_ok=True)
-        facts = sorted((self._artefacts.metrics / "stages").glob("*.json"))
-        for path in [*tables(self._artefacts), *facts]:
+        for path in sorted((self._artefacts.metrics / "stages").glob("*.json")):
             copy = self.folder / path
             copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
-                shutil.copy2(path, copy)
+            shutil.copy2(path, copy)
 
     def _dvc(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -153,7 +149,7 @@ def cache_folder(root: Path) -> str:
     from dvc.repo import Repo
 
     with Repo(str(root)) as repository:
-        return str(repository.cache.local.path)
+        return str(Path(repository.cache.local.path).parents[1])  # less `files/md5`
 
 
 def experiment_refs(name: str, folder: Path | None = None) -> list[str]:

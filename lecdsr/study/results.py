@@ -1,0 +1,271 @@
+"""The page of results: tables filled from recorded runs alone; what is not recorded is said to be missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+from lecdsr.base.schemas import DOMAINS
+from lecdsr.card.markdown import Markdown, escape, table
+from lecdsr.compare.comparison import PROTOCOLS
+from lecdsr.compare.slices import ALL
+from lecdsr.study.declared import Experiments
+from lecdsr.study.plan import CONTROL, GRID, SEED
+from lecdsr.study.rows import Row
+
+ANCHORS = Path(__file__).with_name("anchors.csv")
+METRICS = ("hr@10", "ndcg@10", "mrr")
+HEADINGS = {"hr@5": "HR@5", "hr@10": "HR@10", "ndcg@10": "NDCG@10", "mrr": "MRR"}
+MISSING = Markdown("not run")
+
+
+class Facts(NamedTuple):
+    """What a pair is: its domains, its split, its number of negatives."""
+
+    pair: str
+    domains: tuple[str, str]
+    split: str
+    negatives: int
+
+
+class Recorded(NamedTuple):
+    """What is recorded of a pair: declared experiments, runs, slices, and comparisons of the best arm."""
+
+    facts: Facts
+    declared: Experiments
+    rows: list[Row]
+    slices: list[Row]
+    tests: dict[str, Any] | None
+
+
+def page(pairs: Sequence[Recorded]) -> str:
+    """The page as Markdown."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lecdsr.study", "."),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in pairs)])
+    return environment.get_template("results.md.jinja").render(pairs=[_section(one) for one in pairs], command=command)
+
+
+def best_arm(recorded: Recorded) -> str | None:
+    """The arm with the best validation score over all seeds; None while none has all of them."""
+    scores = {
+        arm: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
+        for arm in recorded.declared.arms
+        if (rows := whole(recorded, arm))
+    }
+    return max(scores, key=lambda arm: scores[arm], default=None)
+
+
+def rivals(recorded: Recorded, best: str) -> list[str]:
+    """Arms of other models than that of the best arm, as far as they have all their seeds."""
+    arms = recorded.declared.arms
+    return [arm for arm in arms if arms[arm].model != arms[best].model and whole(recorded, arm)]
+
+
+def whole(recorded: Recorded, arm: str) -> list[Row]:
+    """The rows of the chosen setting of an arm; none unless every seed is there."""
+    rows = _of(recorded.rows, arm, SEED)
+    return rows if len(rows) == len(recorded.declared.seeds) else []
+
+
+def tested(recorded: Recorded, best: str) -> dict[str, list[str]]:
+    """Experiments that a comparison of the best arm with its rivals rests on, by arm."""
+    return {arm: [row["experiment"] for row in whole(recorded, arm)] for arm in (best, *rivals(recorded, best))}
+
+
+def _section(one: Recorded) -> dict[str, Any]:
+    best = best_arm(one)
+    places = [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
+    return {
+        **one.facts._asdict(),
+        "seeds": len(one.declared.seeds),
+        "budget": one.declared.budget,
+        "best": best,
+        "anchors": sorted({f"{row['method']}: {row['source']}" for row in _anchors(one.facts)}),
+        "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
+        "tests": None if best is None else _tests(one, best),
+        "controls": _controls(one) if one.declared.controls else None,
+        "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in places],
+        "tried": _tried(one),
+        "commands": _commands(one),
+    }
+
+
+def _title(domain: str, protocol: str) -> str:
+    return f"{escape(domain)}, {protocol} ranking"
+
+
+def _methods(one: Recorded, domain: str, protocol: str) -> str:
+    head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "seconds"]
+    body: list[list[object]] = []
+    if protocol == "sampled":
+        for method, rows in _grouped(_anchors(one.facts), "method"):
+            found = {row["metric"]: row for row in rows if row["domain"] == domain}
+            cells = [_published(found.get(metric)) for metric in METRICS]
+            body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None])
+    for arm in one.declared.arms:
+        rows = _of(one.rows, arm, SEED)
+        cells = [mean(rows, f"test.{domain}.{protocol}.{metric}") for metric in METRICS]
+        size = int(rows[0]["parameters"]) if rows else None
+        body.append([_named(arm, rows, one), *cells, size, _mean(rows, "seconds", "{:.0f}")])
+    return table(head, body)
+
+
+def _controls(one: Recorded) -> str:
+    places = [(code, way) for code in DOMAINS for way in PROTOCOLS]
+    names = dict(zip(DOMAINS, one.facts.domains, strict=True))
+    head = [Markdown("control"), *(Markdown(_title(names[code], way)) for code, way in places)]
+    body: list[list[object]] = []
+    for arm in dict.fromkeys(control.arm for control in one.declared.controls.values()):
+        chosen = _of(one.rows, arm, SEED)
+        body.append([_named(arm, chosen, one), *(mean(chosen, f"test.{code}.{way}.ndcg@10") for code, way in places)])
+        for name, control in one.declared.controls.items():
+            if control.arm == arm:
+                rows = _of(one.rows, arm, CONTROL, name)
+                cells = [_against(rows, chosen, f"test.{code}.{way}.ndcg@10") for code, way in places]
+                body.append([_named(name, rows, one), *cells])
+    return table(head, body)
+
+
+def _slices(one: Recorded, domain: str, protocol: str) -> str | None:
+    rows = [row for row in one.slices if (row["domain"], row["ranking"]) == (domain, protocol)]
+    if not rows:
+        return None
+    names = [name for name in dict.fromkeys(row["slice"] for row in rows) if name != ALL]
+    names = sorted(names, key=_slice_order)
+    size = {row["slice"]: int(row["targets"]) for row in rows}
+    body: list[list[object]] = [[Markdown("targets"), *(size[name] for name in names)]]
+    sets = [(arm, arm, "") for arm in one.declared.arms]
+    sets += [(name, control.arm, name) for name, control in one.declared.controls.items()]
+    for label, arm, control in sets:
+        own = [row for row in rows if (row["arm"], row["control"]) == (arm, control)]
+        cells = [mean([row for row in own if row["slice"] == name], "ndcg@10") for name in names]
+        body.append([_named(label, [row for row in own if row["slice"] == names[0]], one), *cells])
+    return table(["method", *(Markdown(name) for name in names)], body)
+
+
+def _slice_order(name: str) -> tuple[int, int, str]:
+    kind = 1 if name.startswith("history") else 2 if name.endswith("tied") else 0
+    number = "".join(filter(str.isdigit, name.split("–")[0]))
+    return kind, int(number or 0), name
+
+
+def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
+    """Tables of the stored comparisons; None where they are of other runs than those recorded."""
+    if one.tests is None or one.tests["experiments"] != tested(one, best):
+        return None
+    names = dict(zip(DOMAINS, one.facts.domains, strict=True))
+    head = ["domain", "ranking", "metric", "users", Markdown("A"), Markdown("B"), Markdown("A − B")]
+    head += [Markdown("95 % interval"), Markdown("d_z"), Markdown("Holm p"), "detectable"]
+    tables = []
+    for comparison in one.tests["comparisons"]:
+        body = [[names[row["domain"]], row["protocol"], Markdown(HEADINGS[row["metric"]]), row["users"],
+                 *_statistics(row)] for row in comparison["rows"]]  # fmt: skip
+        title = f"A = {escape(comparison['a']['name'])}, B = {escape(comparison['b']['name'])}"
+        tables.append({"title": title, "table": table(head, body), "verdict": escape(comparison["verdict"])})
+    return {"tables": tables, "count": one.tests["tests"]}
+
+
+def _statistics(row: dict[str, Any]) -> list[Markdown]:
+    def shown(value: float | None, form: str) -> str:
+        return "–" if value is None else form.format(value)
+
+    low_high = row["interval"]
+    p = row["p_holm"]
+    return [
+        Markdown(text)
+        for text in (
+            shown(row["a"]["mean"], "{:.4f}"),
+            shown(row["b"]["mean"], "{:.4f}"),
+            shown(row["difference"], "{:+.4f}"),
+            "–" if low_high is None else f"{low_high[0]:+.4f} … {low_high[1]:+.4f}",
+            shown(row["effect_size"], "{:+.3f}"),
+            "<.0001" if p is not None and p < 0.0001 else shown(p, "{:.4f}"),
+            shown(row["detectable"], "{:.4f}"),
+        )
+    ]
+
+
+def _tried(one: Recorded) -> str:
+    body: list[list[object]] = []
+    for arm, given in one.declared.arms.items():
+        found = {row["setting"]: row for row in _of(one.rows, arm, GRID)}
+        chosen = {row["setting"] for row in _of(one.rows, arm, SEED)}
+        for point in given.grid:
+            setting = json.dumps({**given.set, **point}, sort_keys=True, separators=(",", ":"))
+            row = found.get(setting)
+            score = Markdown(f"{float(row['valid_ndcg@10']):.4f}") if row else MISSING
+            cells: list[object] = [int(row["best_epoch"]), _mean([row], "seconds", "{:.0f}")] if row else [None, None]
+            body.append([arm, Markdown(f"`{setting}`"), "chosen" if setting in chosen else "", score, *cells])
+    return table(["arm", "setting", "", Markdown("NDCG@10"), "best epoch", "seconds"], body)
+
+
+def _commands(one: Recorded) -> list[dict[str, Any]]:
+    """What makes the runs of an arm again, and names of its experiments."""
+    found = []
+    for arm in one.declared.arms:
+        rows = _of(one.rows, arm, SEED)
+        line = f"lecdsr tune --pair {one.facts.pair} --arm {arm}"
+        found.append({"arm": arm, "command": line, "experiments": [row["experiment"] for row in rows]})
+    return found
+
+
+def mean(rows: Sequence[Row], column: str) -> Markdown:
+    """Mean ± standard deviation (n - 1) over the runs; the mean alone for one run."""
+    return _mean(rows, column, "{:.4f}")
+
+
+def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
+    values = [float(row[column]) for row in rows if row[column]]
+    if not values:
+        return MISSING if not rows else Markdown("–")
+    text = form.format(np.mean(values))
+    return Markdown(text if len(values) == 1 else f"{text} ± {form.format(np.std(values, ddof=1))}")
+
+
+def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
+    """The mean of a control and, in brackets, what it has more than the setting it is a control of."""
+    own, other = ([float(row[column]) for row in some if row[column]] for some in (rows, chosen))
+    text = mean(rows, column)
+    return Markdown(f"{text} ({np.mean(own) - np.mean(other):+.4f})") if own and other else text
+
+
+def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
+    """A method, with how many of its seeds are there where some are missing."""
+    seeds = len(one.declared.seeds)
+    return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if 0 < len(rows) < seeds else escape(name))
+
+
+def _of(rows: Iterable[Row], arm: str, role: str, control: str = "") -> list[Row]:
+    return [row for row in rows if (row["arm"], row["role"], row["control"]) == (arm, role, control)]
+
+
+def _anchors(facts: Facts) -> list[Row]:
+    """Published figures of this very pair, split and number of negatives."""
+    with open(ANCHORS, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    wanted = (facts.pair, facts.split, str(facts.negatives))
+    return [row for row in rows if (row["pair"], row["split"], row["negatives"]) == wanted]
+
+
+def _published(row: Row | None) -> Markdown:
+    return Markdown("–" if row is None else f"{float(row['mean']):.4f} ± {float(row['deviation']):.4f}")
+
+
+def _grouped(rows: Iterable[Row], column: str) -> list[tuple[str, list[Row]]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return list(groups.items())
