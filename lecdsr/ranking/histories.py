@@ -139,7 +139,8 @@ def before_in_domain(sequences: Sequences, n_x: int) -> IntArray:
     in_y = np.append(0, np.cumsum(sequences.seen_items >= n_x))  # [R+1] of Y before each row
     of_y = in_y[sequences.target_row] - in_y[sequences.seen_start]
     of_x = sequences.target_row - sequences.seen_start - of_y
-    return np.where(sequences.target >= n_x, of_y, of_x)
+    own: IntArray = np.where(sequences.target >= n_x, of_y, of_x)
+    return own
 
 
 def shuffled(sequences: Sequences, seed: int) -> Sequences:

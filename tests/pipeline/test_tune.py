@@ -1,0 +1,129 @@
+"""`lecdsr tune` and `lecdsr results` as their users run them: killed, taken up again, and read without a cache."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+EXPERIMENTS = """
+seeds: [1, 2]
+budget: 2
+arms:
+  popularity:
+    model: popularity
+    grid: [{}]
+  itemknn:
+    model: itemknn
+    grid:
+      - {decay: 0.9}
+      - {decay: 0.2, domains: own}
+controls: {}
+"""
+TUNE = ("python", "-m", "lecdsr.cli.main", "tune", "--pair", "demo")
+RESULTS = ("python", "-m", "lecdsr.cli.main", "results", "--pair", "demo")
+
+
+@pytest.fixture
+def declared(repository):
+    (repository.folder / "experiments.yaml").write_text(EXPERIMENTS)
+    yield repository
+    shutil.rmtree(repository.folder / ".studies", ignore_errors=True)
+    repository.run("dvc", "exp", "remove", "-q", "-A")
+
+
+def table(repository, name="experiments"):
+    path = repository.folder / "metrics" / "demo" / f"{name}.csv"
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+def experiments(repository):
+    return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").split()
+
+
+def kill_after_the_first_run(repository):
+    process = subprocess.Popen(
+        TUNE, cwd=repository.folder, env=repository.environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    while not table(repository):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_and_taken_up_again(declared):
+    """Two arms, two seeds; five different runs, since the chosen one has its first seed from the grid."""
+    kill_after_the_first_run(declared)
+    before = set(experiments(declared))
+    assert 1 <= len(before) < 5
+    status = declared.run("git", "status", "--short", "--untracked-files=no").split("\n")
+    assert [line for line in status if line] == [" M experiments.yaml"]  # the working tree was not touched
+
+    shown = declared.run(*TUNE, "--jobs", "2")
+    assert "warning" not in shown
+    rows = table(declared)
+    assert [(row["arm"], row["role"], row["seed"]) for row in rows] == [
+        ("itemknn", "grid", "1"), ("itemknn", "grid", "1"), ("itemknn", "seed", "1"), ("itemknn", "seed", "2"),
+        ("popularity", "grid", "1"), ("popularity", "seed", "1"), ("popularity", "seed", "2"),
+    ]  # fmt: skip
+    names = {ref.rsplit("/", 1)[1] for ref in experiments(declared)}
+    assert before <= set(experiments(declared))  # none was made twice
+    assert {row["experiment"] for row in rows} == names
+    assert len(names) == 5
+    best = max(rows[:2], key=lambda row: float(row["valid_ndcg@10"]))
+    assert {row["setting"] for row in rows[2:4]} == {best["setting"]}
+    assert all(row["test.x.full.ndcg@10"] == "" for row in rows if row["role"] == "grid")
+    assert all(float(row["test.x.full.hr@10"]) >= 0 and row["seconds"] for row in rows if row["role"] == "seed")
+
+    # Again: nothing is run.
+    files = [declared.folder / "metrics/demo" / f"experiments{part}.csv" for part in ("", "-slices")]
+    text = [path.read_text() for path in files]
+    shown = declared.run(*TUNE)
+    assert "3 runs, 3 of them recorded, 0 more finished" in shown
+    assert "4 runs, 4 of them recorded, 0 more finished" in shown
+    assert [path.read_text() for path in files] == text
+    assert len(experiments(declared)) == 5
+
+    # A table that is lost is made again from the experiments, without a training.
+    files[0].unlink()
+    declared.run(*TUNE)
+    assert files[0].read_text() == text[0]
+
+    # Another seed of the chosen setting is one run of each arm; the grid stays.
+    (declared.folder / "experiments.yaml").write_text(EXPERIMENTS.replace("[1, 2]", "[1, 3]"))
+    declared.run(*TUNE, "--arm", "popularity")
+    assert {row["seed"] for row in table(declared) if row["arm"] == "popularity"} == {"1", "3"}
+    assert {row["seed"] for row in table(declared) if row["arm"] == "itemknn"} == {"1", "2"}
+    assert len(experiments(declared)) == 6
+
+    # The page: complete where cache and experiments are, the same from what Git has alone.
+    (declared.folder / "experiments.yaml").write_text(EXPERIMENTS)
+    declared.run(*TUNE, "--arm", "popularity")
+    declared.run(*RESULTS)
+    page = declared.folder / "docs" / "results.md"
+    whole = page.read_text()
+    assert "not run" not in whole
+    assert "A = itemknn, B = popularity" in whole
+    declared.run("dvc", "exp", "remove", "-q", "-A")
+    page.unlink()
+    declared.run(*RESULTS)
+    assert page.read_text() == whole
+
+
+def test_a_failure_is_reported_and_the_rest_goes_on(declared):
+    """A learning rate that breaks the loss: the other setting of the grid is then chosen."""
+    text = EXPERIMENTS.replace("[1, 2]", "[1]").replace("itemknn", "sasrec")
+    text = text.replace("{decay: 0.9}", "{learning_rate: 1.0e+30}").replace("{decay: 0.2, domains: own}", "{width: 8}")
+    (declared.folder / "experiments.yaml").write_text(text)
+    shown = declared.run(*TUNE, check=False)
+    assert "not finite" in shown
+    assert "1 runs failed" in shown
+    assert "Traceback" not in shown
+    rows = [(row["arm"], row["role"], row["setting"]) for row in table(declared)]
+    assert ("sasrec", "seed", '{"width":8}') in rows
+    assert ("popularity", "seed", "{}") in rows
+    assert len(rows) == 4

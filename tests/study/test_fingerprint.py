@@ -1,0 +1,98 @@
+"""Names of runs change with what decides their numbers, and with nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lecdsr.base.errors import UserError
+from lecdsr.base.paths import Artefacts
+from lecdsr.models.registry import MODELS
+from lecdsr.study.fingerprint import DOORS, closure, fingerprint, hash_of_code, hash_of_data, tables
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code")
+    for name in ("lecdsr", "stages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def changed(copy):
+    """Hashes of two models after some text was added to a file."""
+
+    def hashes(name: str, text: str):
+        path = copy / name
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + text, encoding="utf-8")
+        try:
+            return [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    return hashes
+
+
+CODE = "\nSOMETHING = 1\n"
+NAMES = {
+    "lecdsr/models/sasrec.py": (True, False),
+    "lecdsr/models/attention.py": (True, False),
+    "lecdsr/models/popularity.py": (False, True),
+    "lecdsr/models/hgn.py": (False, False),
+    "lecdsr/train/loop.py": (True, True),
+    "lecdsr/ranking/ranks.py": (True, True),
+    "stages/evaluate.py": (True, True),
+    "lecdsr/cli/tune.py": (False, False),
+    "lecdsr/study/plan.py": (False, False),
+    "lecdsr/report/page.py": (False, False),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_that_decides(copy, changed, name):
+    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+    after = changed(name, CODE)
+    assert tuple(a != b for a, b in zip(before, after, strict=True)) == NAMES[name]
+
+
+def test_comments_and_docstrings_decide_nothing(copy, changed):
+    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+    assert changed("lecdsr/train/loop.py", "\n# A comment.\n") == before
+    path = copy / "lecdsr/train/loop.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"""The training loop', '"""Another training loop'), encoding="utf-8")
+    assert [hash_of_code(model, copy) for model in ("sasrec", "popularity")] == before
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_its_own_file_in_the_closure(model):
+    files = {str(path) for path in closure(list(DOORS), Path(), model)}
+    assert MODELS[model].model.__module__.replace(".", "/") + ".py" in files
+    assert {"lecdsr/train/loop.py", "lecdsr/evaluate/evaluate.py", "lecdsr/ranking/metrics.py"} <= files
+
+
+def test_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("toy")
+    for path in tables(artefacts):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    hashes = {hash_of_data(artefacts)}
+    assert hash_of_data(artefacts) in hashes
+    for path in tables(artefacts):
+        path.write_text("other")
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 1 + len(tables(artefacts))
+    artefacts.candidates.unlink()
+    with pytest.raises(UserError, match="missing"):
+        hash_of_data(artefacts)
+
+
+def test_fingerprint():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert len({fingerprint(value) for value in ({"a": 1}, {"a": 1.5}, {"a": "1"}, [1], None)}) == 5

@@ -1,0 +1,151 @@
+"""The page of results from hand-made rows, with means computed by hand; what is missing is said to be missing."""
+
+import pytest
+
+from lecdsr.study.declared import Experiments
+from lecdsr.study.results import Facts, Recorded, best_arm, mean, page, rivals, tested
+from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS
+
+FACTS = Facts("food_kitchen", ("Food", "Kitchen"), "leave_one_out", 999)
+DECLARED = Experiments.model_validate(
+    {
+        "seeds": [1, 2, 3],
+        "budget": 2,
+        "arms": {
+            "popularity": {"model": "popularity", "grid": [{}]},
+            "sasrec": {"model": "sasrec", "grid": [{"width": 8}, {"width": 16}]},
+            "sasrec-text": {"model": "sasrec", "set": {"start": "text"}, "grid": [{"width": 8}, {"width": 16}]},
+            "hgn": {"model": "hgn", "grid": [{"width": 8}, {"width": 16}]},
+        },
+        "controls": {"sasrec: shuffled": {"arm": "sasrec", "set": {"order": "shuffled"}}},
+    }
+)
+
+
+def row(arm, role, seed, valid, test=None, control="", setting='{"width":16}', seconds="10"):
+    values = dict.fromkeys(COLUMNS, "") | {
+        "arm": arm, "model": arm, "role": role, "control": control, "setting": setting, "seed": str(seed),
+        "valid_ndcg@10": str(valid), "best_epoch": "3", "epochs": "8", "seconds": seconds, "parameters": "1200",
+        "experiment": f"{arm}{control}{seed}",
+    }  # fmt: skip
+    if test is not None:
+        values |= {name: str(test) for name in COLUMNS if name.startswith("test.x.full")}
+    return values
+
+
+ROWS = [
+    row("sasrec", "grid", 1, 0.10, setting='{"width":8}'),
+    row("sasrec", "grid", 1, 0.15),
+    *(
+        row("sasrec", "seed", seed, 0.15, value, seconds=str(10 * seed))
+        for seed, value in ((1, 0.1), (2, 0.2), (3, 0.6))
+    ),
+    *(row("sasrec", "control", seed, 0.1, 0.2, control="sasrec: shuffled") for seed in (1, 2, 3)),
+    *(row("hgn", "seed", seed, 0.12, 0.05) for seed in (1, 2, 3)),
+    row("sasrec-text", "seed", 1, 0.9, 0.9),
+]
+
+
+def sliced(arm, seed, part, value, targets):
+    values = (arm, "", seed, "x", part, "full", targets, targets, value, value, value, value, f"{arm}{seed}")
+    return {name: str(one) for name, one in zip(SLICE_COLUMNS, values, strict=True)}
+
+
+SLICES = [
+    sliced("sasrec", seed, part, value, targets)
+    for seed, values in ((1, (0.1, 0.3)), (2, (0.2, 0.5)), (3, (0.3, 0.7)))
+    for part, value, targets in zip(("0", "20+"), values, (40, 1234), strict=True)
+]
+
+
+def recorded(**changed):
+    return Recorded(FACTS, DECLARED, ROWS, SLICES, None)._replace(**changed)
+
+
+def lines(text, start):
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_means_by_hand():
+    text = page([recorded()])
+    # Mean 0.3; deviations -0.2, -0.1, 0.3: √(0.14 / 2) = 0.2646.
+    (_, full, *_) = lines(text, "| sasrec |")
+    assert full == "| sasrec | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 1,200 | 20 ± 10 |"
+    assert "| hgn | 0.0500 ± 0.0000 |" in text
+    # 0.2 of the control less 0.3.
+    assert "| sasrec: shuffled | 0.2000 ± 0.0000 (-0.1000) |" in text.replace("\\", "")
+    assert "| targets | 40 | 1,234 |" in text
+    assert "| sasrec | 0.2000 ± 0.1000 | 0.5000 ± 0.2000 |" in text
+
+
+def test_what_is_missing_is_said_to_be():
+    text = page([recorded()])
+    assert lines(text, "| popularity |")[0] == "| popularity | not run | not run | not run | – | not run |"
+    assert lines(text, "| sasrec-text (1 of 3 seeds) |".replace("(", "\\(").replace(")", "\\)"))
+    assert '| hgn | `{"width":8}` |  | not run | – | – |' in text
+    assert '| sasrec | `{"width":16}` | chosen | 0.1500 | 3 | 10 |' in text
+    assert '| sasrec | `{"width":8}` |  | 0.1000 | 3 | 10 |' in text
+    assert "`lecdsr tune --pair food_kitchen --arm popularity`: not run" in text
+    assert "nan" not in text
+    empty = page([recorded(rows=[], slices=[])])
+    assert "No arm has all its seeds yet." in empty
+    assert "No run is recorded." in empty
+    assert "0.3000" not in empty
+
+
+@pytest.mark.parametrize(
+    ("facts", "there"),
+    [
+        (FACTS, True),
+        (FACTS._replace(pair="food_kitchen_raw"), False),
+        (FACTS._replace(split="temporal"), False),
+        (FACTS._replace(negatives=99), False),
+    ],
+)
+def test_published_figures_stand_with_their_own_pair_and_split_alone(facts, there):
+    text = page([recorded(facts=facts)])
+    assert ("ABXI" in text) == there
+    assert text.count("ABXI \\(published\\)") == (2 if there else 0)  # the sampled ranking of each domain
+    assert ("0.3243 ± 0.0015 | 0.1971 ± 0.0019 | 0.1655 ± 0.0026" in text) == there
+
+
+def test_the_best_is_that_of_validation_with_all_its_seeds():
+    one = recorded()
+    assert best_arm(one) == "sasrec"  # sasrec-text has one seed of three
+    assert rivals(one, "sasrec") == ["hgn"]  # sasrec-text is of the same model, popularity is not run
+    assert tested(one, "sasrec") == {"sasrec": ["sasrec1", "sasrec2", "sasrec3"], "hgn": ["hgn1", "hgn2", "hgn3"]}
+    whole = recorded(rows=[*ROWS, *(row("sasrec-text", "seed", seed, 0.9, 0.0) for seed in (2, 3))])
+    assert best_arm(whole) == "sasrec-text"  # whatever the test split says
+    assert best_arm(recorded(rows=[])) is None
+
+
+FOUND = {
+    "domain": "x", "slice": "all", "protocol": "full", "metric": "ndcg@10", "users": 2419, "targets": 2419,
+    "a": {"mean": 0.3, "deviation": 0.1}, "b": {"mean": 0.05, "deviation": None}, "difference": 0.25,
+    "interval": [0.2, 0.3], "effect_size": 0.5, "p": 0.0, "p_holm": 0.00001, "detectable": 0.01, "better": "a",
+}  # fmt: skip
+
+
+def test_comparisons_of_other_runs_are_not_shown():
+    comparison = {"a": {"name": "sasrec"}, "b": {"name": "hgn"}, "verdict": "sasrec is better.", "rows": [FOUND]}
+    tests = {"experiments": tested(recorded(), "sasrec"), "tests": 1, "comparisons": [comparison]}
+    shown = page([recorded(tests=tests)])
+    assert "| 2,419 | 0.3000 | 0.0500 | +0.2500 | +0.2000 … +0.3000 | +0.500 | <.0001 | 0.0100 |" in shown
+    assert "A = sasrec, B = hgn" in shown
+    old = {**tests, "experiments": {**tests["experiments"], "hgn": ["hgn1", "hgn2", "another"]}}
+    text = page([recorded(tests=old)])
+    assert "+0.2500" not in text
+    assert "is missing for these runs" in text
+
+
+def test_the_page_repeats_and_names_its_command():
+    pairs = [recorded(), recorded(facts=FACTS._replace(pair="toy_game"))]
+    assert page(pairs) == page(pairs)
+    assert "`lecdsr results --pair food_kitchen --pair toy_game`" in page(pairs)
+    assert page(pairs).count("\n## ") == 2
+
+
+def test_mean_of_one_run_has_no_deviation():
+    assert mean([{"a": "0.5"}], "a") == "0.5000"
+    assert mean([], "a") == "not run"
+    assert mean([{"a": ""}], "a") == "–"
