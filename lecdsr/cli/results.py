@@ -18,7 +18,7 @@ from lecdsr.compare.comparison import Contest, Options, Side, compare
 from lecdsr.compare.show import to_json
 from lecdsr.sequences.settings import Settings as Sequences
 from lecdsr.study.declared import load_experiments
-from lecdsr.study.results import Facts, Recorded, best_arm, page, rivals, tested
+from lecdsr.study.results import Facts, Recorded, best_arm, compared_runs, page, rivals
 from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, read_rows
 
 PAGE = Path("docs") / "results.md"
@@ -58,7 +58,7 @@ def _with_tests(one: Recorded) -> Recorded:
     best = best_arm(one)
     if best is None or not rivals(one, best):
         return one
-    names = tested(one, best)
+    names = compared_runs(one, best)
     if one.tests is not None and one.tests["experiments"] == names:
         return one
     lost = {name for some in names.values() for name in some} - experiment_names()

@@ -80,7 +80,7 @@ def whole(recorded: Recorded, arm: str) -> list[Row]:
     return rows if len(rows) == len(recorded.declared.seeds) else []
 
 
-def tested(recorded: Recorded, best: str) -> dict[str, list[str]]:
+def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
     """Experiments that a comparison of the best arm with its rivals rests on, by arm."""
     return {arm: [row["experiment"] for row in whole(recorded, arm)] for arm in (best, *rivals(recorded, best))}
 
@@ -164,7 +164,7 @@ def _slice_order(name: str) -> tuple[int, int, str]:
 
 def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
     """Tables of the stored comparisons; None where they are of other runs than those recorded."""
-    if one.tests is None or one.tests["experiments"] != tested(one, best):
+    if one.tests is None or one.tests["experiments"] != compared_runs(one, best):
         return None
     names = dict(zip(DOMAINS, one.facts.domains, strict=True))
     head = ["domain", "ranking", "metric", "users", Markdown("A"), Markdown("B"), Markdown("A − B")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,8 @@ def row_of(run: Run, finished: Finished) -> Row:
     }
     tests = {name: "" if run.role == GRID else _figure(finished.metrics, name) for name in TESTS}
     key = {name: getattr(run, name) for name in KEY} | {"setting": compact(run.setting)}
-    return {name: str(value) for name, value in {**key, **facts, **tests, "experiment": run.name}.items()}
+    values = {**key, **facts, **tests, "experiment": run.name}
+    return {name: str(values[name]) for name in COLUMNS}
 
 
 def _figure(metrics: dict[str, Any], name: str) -> str:
@@ -116,6 +117,6 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def _order(row: Row) -> tuple[Any, ...]:
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     role = ROLES.index(row["role"]) if "role" in row else 0
     return (row["arm"], role, row["control"], row.get("setting", ""), int(row["seed"]))

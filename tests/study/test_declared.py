@@ -60,7 +60,7 @@ MISTAKES = {
     "seeds": ("[3, 1]", "[3, 3]", ["there twice: 3", "seeds"]),
     "no seed": ("[3, 1]", "[]", ["seeds", "at least 1"]),
     "key of an arm": ("model: popularity,", "model: popularity, extra: 1,", ["unknown key 'extra'", "popularity"]),
-    "key of the file": ("budget: 2", "bugdet: 2", ["bugdet", "did you mean 'budget'"]),
+    "key of the file": ("budget: 2", "budget: 2\nbugdet: 2", ["'bugdet'", "did you mean 'budget'"]),
     "name": ("sasrec-own: {", "sasrec/own: {", ["sasrec/own"]),
     "arm of a control": ("arm: sasrec-own,", "arm: sasrec,", ["no arm 'sasrec'", "controls.random"]),
     "setting of a control": ("item_text: random", "item_text: randon", ["'randon'", "random", "controls.random"]),
