@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from lecdsr.models.attention import attend, causal, or_itself
 from lecdsr.models.scores import candidate_scores
 from lecdsr.models.settings import AttentionSettings
+from lecdsr.models.softmax import cross_entropy
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch, recency
 from lecdsr.ranking.negatives import Draws, draw_unseen
@@ -101,13 +102,17 @@ class ABXI(Recommender):
             wanted = self._of(domain, targets)  # [B, L]
             row, place = wanted.nonzero(as_tuple=True)  # [M] both
             states = self._interests(sequence, mixed, own, row, place, domain)  # [M, d]
+            states = states / self.settings.temperature
+            weight = 1 / wanted.sum(dim=1)[row]  # [M]
             if negatives is None:
-                logits, label = self._domain_scores(states, targets[wanted], domain)
+                items = self.catalogue.items_of(domain)
+                keys = self.item_embeddings.weight[items]
+                total = cross_entropy(states, keys, targets[wanted] - items.start, weight=weight)
             else:
                 candidates = torch.cat([targets[wanted].unsqueeze(1), negatives[wanted]], dim=1)  # [M, 1 + 2K]
-                logits, label = self._scores(states, candidates), torch.zeros_like(row)
-            losses = F.cross_entropy(logits / self.settings.temperature, label, reduction="none")  # [M]
-            terms[name] = Term((losses / wanted.sum(dim=1)[row]).sum(), len(sequence))
+                logits = self._scores(states, candidates)
+                total = (weight * F.cross_entropy(logits, torch.zeros_like(row), reduction="none")).sum()
+            terms[name] = Term(total, len(sequence))
         return terms
 
     def _of(self, domain: int, items: Tensor) -> Tensor:
@@ -169,11 +174,6 @@ class ABXI(Recommender):
         """``[B, L]`` column of the latest item of the domain up to each position, -1 before its first."""
         column = torch.arange(sequence.shape[1], device=sequence.device)
         return torch.where(self._of(domain, sequence), column, -1).cummax(dim=1).values
-
-    def _domain_scores(self, states: Tensor, target: Tensor, domain: int) -> tuple[Tensor, Tensor]:
-        """``[M, N_domain]`` scores of all items of a domain, and which of them is the target ``[M]``."""
-        items = self.catalogue.items_of(domain)
-        return states @ self.item_embeddings.weight[items].T, target - items.start
 
     def _scores(self, states: Tensor, candidates: Tensor) -> Tensor:
         """``[M, K]`` scores of ``candidates [M, K]``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,7 +48,7 @@ class Packing:
     def unpack(self, x: Tensor) -> Tensor:
         """``[T, …]`` -> ``[B, L, …]``, zero where padding is."""
         whole = x.new_zeros(self.shape.numel(), *x.shape[1:])
-        return whole.index_copy(0, self.places, x).unflatten(0, self.shape)
+        return whole.index_copy(0, self.places, x).view(*self.shape, *x.shape[1:])
 
 
 class Layer(nn.Module):
@@ -71,4 +73,4 @@ class Layer(nn.Module):
         qkv = packing.unpack(self.qkv(self.attention_norm(x)))  # [B, L, 3d]
         attended = packing.pack(attend(qkv, self.heads, allowed))  # [T, d]
         x = x + self.dropout(self.output(attended))
-        return x + self.dropout(self.feed_forward(x))
+        return cast(Tensor, x + self.dropout(self.feed_forward(x)))

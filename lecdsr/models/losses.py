@@ -87,7 +87,7 @@ def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor, target: Tenso
     total = queries.new_zeros(())
     for items, offset in ((slice(0, n_x), 0), (slice(n_x, None), n_x)):
         inside = (target < n_x) if offset == 0 else (target >= n_x)
-        total = total + cross_entropy(queries[inside], keys[items], bias[items], target[inside] - offset)
+        total = total + cross_entropy(queries[inside], keys[items], target[inside] - offset, bias[items])
     return Term(total, len(target))
 
 

@@ -16,32 +16,37 @@ from torch import Tensor
 _BLOCK = 4_000_000
 
 
-def cross_entropy(queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor) -> Tensor:
-    """``Σ_m logsumexp_n(q_m · k_n + b_n) - (q_m · k_target + b_target)``.
+def cross_entropy(
+    queries: Tensor, keys: Tensor, target: Tensor, bias: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
+    """``Σ_m w_m [ logsumexp_n(q_m · k_n + b_n) - (q_m · k_target + b_target) ]``.
 
     Under autocast the products are in its type, sums and softmax in float32.
 
     Args:
         queries: ``[M, d]``.
         keys: ``[N, d]``.
-        bias: ``[N]``.
         target: ``[M]`` rows of ``keys``.
+        bias: ``[N]``; ``None`` is zero.
+        weight: ``[M]``, without a gradient; ``None`` is one.
 
     Returns:
         A scalar, the sum over targets.
     """
-    return cast(Tensor, _CrossEntropy.apply(queries, keys, bias, target))  # type: ignore[no-untyped-call]
+    bias = keys.new_zeros(len(keys)) if bias is None else bias
+    weight = queries.new_ones(len(queries)) if weight is None else weight
+    return cast(Tensor, _CrossEntropy.apply(queries, keys, bias, target, weight))
 
 
 class _CrossEntropy(torch.autograd.Function):
     """The gradient is made along with the value, times one; backward only scales it."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         device = queries.device.type
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else queries.dtype
         with torch.autocast(device, enabled=False):
-            total, *gradients = _blocks(queries, keys, bias, target, low)
+            total, *gradients = _blocks(queries, keys, bias, target, weight, low)
         ctx.save_for_backward(*gradients)
         return total
 
@@ -49,25 +54,30 @@ class _CrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of_queries, of_keys, of_bias = ctx.saved_tensors
-        return gradient * of_queries, gradient * of_keys, gradient * of_bias, None
+        return gradient * of_queries, gradient * of_keys, gradient * of_bias, None, None
 
 
-def _blocks(queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, low: torch.dtype) -> tuple[Tensor, ...]:
+def _blocks(
+    queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, weight: Tensor, low: torch.dtype
+) -> tuple[Tensor, ...]:
     """The sum, and its gradients for queries, keys and bias."""
     total = bias.new_zeros(())
     of_queries, of_keys, of_bias = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(bias)
     keys_low = keys.to(low)
-    for rows in torch.arange(len(queries), device=queries.device).split(max(1, _BLOCK // max(1, len(keys)))):
+    size = max(1, _BLOCK // max(1, len(keys)))
+    for first in range(0, len(queries), size):
+        rows = slice(first, min(first + size, len(queries)))
         block = queries[rows].to(low)  # [m, d]
         scores = (block @ keys_low.T).to(bias.dtype) + bias  # [m, N]
-        places = (torch.arange(len(rows), device=rows.device), target[rows])
+        places = (torch.arange(len(block), device=block.device), target[rows])
         own = scores[places]
         largest = scores.amax(dim=1, keepdim=True)
         share = scores.sub_(largest).exp_()
         sums = share.sum(dim=1, keepdim=True)  # [m, 1]
-        total += (sums.log() + largest).sum() - own.sum()
-        share /= sums
-        share[places] -= 1  # the gradient of the scores
+        each = weight[rows].unsqueeze(1)  # [m, 1]
+        total += (each * (sums.log() + largest - own.unsqueeze(1))).sum()
+        share *= each / sums
+        share[places] -= weight[rows]  # the gradient of the scores
         share_low = share.to(low)
         of_queries[rows] = (share_low @ keys_low).to(queries.dtype)
         of_keys += (share_low.T @ block).to(keys.dtype)

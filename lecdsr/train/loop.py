@@ -53,9 +53,9 @@ def train(
     """Train ``model`` and return its best epoch on validation.
 
     The score of an epoch is the mean over the domains of NDCG@10 on validation, ranked against all
-    items of the target's domain but the history. Training ends after ``shared.patience`` epochs
-    without a better one. Epoch 0 in the log is the model before training, and all
-    there is of a model that only counts.
+    items of the target's domain but the history. After an epoch without a better one training goes on
+    from the best, at ``shared.anneal`` times the rate, and it ends after ``shared.patience`` such epochs.
+    Epoch 0 in the log is the model before training, and all there is of a model that only counts.
 
     Args:
         model: what to train; its weights are those of the last step afterwards.
@@ -174,6 +174,9 @@ class Training:
             say(f"epoch {self._epoch}: loss {means['loss']:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
         if score > result.best_score:
             result.weights, result.best_epoch, result.best_score = copy_of(self._model), self._epoch, score
+        elif self._shared.anneal < 1:
+            self._model.load_state_dict(result.weights)
+            self._steps.optimisers.scale *= self._shared.anneal
         self._epoch, self._step, self._sums = self._epoch + 1, 0, None
         self._keep()
 
@@ -228,6 +231,7 @@ class Training:
             "best_epoch": result.best_epoch,
             "best_score": result.best_score,
             "names": steps.names,
+            "scale": steps.optimisers.scale,
             "seconds": result.seconds,
         }
         self._checkpoints.write(Saved(tensors, facts))
@@ -245,6 +249,7 @@ class Training:
         result.weights = {name: value.to(steps.device) for name, value in saved.part("best").items()}
         result.best_epoch, result.best_score, result.log = facts["best_epoch"], facts["best_score"], facts["log"]
         self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
+        steps.optimisers.scale = facts["scale"]
         result.seconds = facts.get("seconds", 0.0)  # a checkpoint of an earlier version has none
         sums = saved.tensors.get("sums")
         self._sums = None if sums is None else sums.to(steps.device)

@@ -18,6 +18,8 @@ class Optimisers:
     def __init__(self, model: Recommender, settings: Any, shared: Shared) -> None:
         self.rate: float = settings.learning_rate
         self.warmup = shared.warmup_steps
+        #: Factor of the rate, lowered as training goes.
+        self.scale = 1.0
         tables = _row_tables(model) if shared.tables == "rows" else []
         ids = {id(table) for table in tables}
         rest = [parameter for parameter in model.parameters() if id(parameter) not in ids]
@@ -34,7 +36,9 @@ class Optimisers:
 
     def step(self, number: int) -> None:
         """Change the weights by their gradients; ``number`` counts the steps of the whole training from 0."""
-        rate = self.rate * min(1.0, (number + 1) / self.warmup) if self.warmup else self.rate
+        rate = self.rate * self.scale
+        if self.warmup:
+            rate *= min(1.0, (number + 1) / self.warmup)
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = rate

@@ -16,6 +16,7 @@ class Shared(Block):
     device: Literal["auto", "cpu", "cuda"]
     epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
+    anneal: float = Field(gt=0, le=1)
     warmup_steps: int = Field(ge=0)
     precision: Literal["float32", "bfloat16"]
     tables: Literal["dense", "rows"]

@@ -58,7 +58,7 @@ SETTINGS = {
 
 
 def shared(**changed) -> Shared:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, **changed})
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "anneal": 1.0, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
@@ -193,6 +193,15 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
     assert len(set(seen)) == len(seen)  # the weights went on changing
     expected = 1 / np.log2(1 + ranks[best]) if ranks[best] <= 10 else 0
     assert result.best_score == pytest.approx(expected)
+
+
+def test_after_a_worse_epoch_training_goes_on_from_the_best_at_a_lower_rate(scripted):
+    seen = scripted([9, 5, 6, 7, 4])
+    train_counter(epochs=4, patience=4, anneal=0.5)
+    # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
+    full = seen[0] - seen[1]
+    assert full > 0
+    assert [seen[1] - weight for weight in seen[2:]] == pytest.approx([full, full / 2, full / 4], rel=1e-3)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
