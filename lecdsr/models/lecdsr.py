@@ -158,4 +158,5 @@ def _trust(counts: Tensor, shrinkage: float) -> Tensor:
 def _unit_variance(vectors: Tensor) -> Tensor:
     """All principal components of the texts, each of the same variance, rows of mean square length 1."""
     whitened = whiten(vectors, vectors.shape[1])
-    return whitened / max(1, whitened.shape[1]) ** 0.5
+    scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
+    return scaled

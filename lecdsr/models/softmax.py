@@ -35,7 +35,7 @@ def cross_entropy(
     """
     bias = keys.new_zeros(len(keys)) if bias is None else bias
     weight = queries.new_ones(len(queries)) if weight is None else weight
-    return cast(Tensor, _CrossEntropy.apply(queries, keys, bias, target, weight))
+    return cast(Tensor, _CrossEntropy.apply(queries, keys, bias, target, weight))  # type: ignore[no-untyped-call]
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -51,7 +51,7 @@ class _CrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of_queries, of_keys, of_bias = ctx.saved_tensors
         return gradient * of_queries, gradient * of_keys, gradient * of_bias, None, None
