@@ -129,7 +129,7 @@ class Study:
 
     def _shop(self) -> Workshop:
         if self._made < self._jobs and self._shops.empty():
-            threads = max(1, len(os.sched_getaffinity(0)) // self._jobs)
+            threads = max(1, (os.cpu_count() or 1) // self._jobs)
             self._made += 1
             return Workshop(self._artefacts, self._made, threads, self._lock)
         return self._shops.get()

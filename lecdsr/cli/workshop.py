@@ -98,7 +98,10 @@ class Workshop:
         """
         self._fresh()
         self._dvc(*command(self.pair, name, model, setting, seed)[1:])
-        (ref,) = experiment_refs(name, self.folder)
+        refs = experiment_refs(name, self.folder)
+        if not refs:
+            raise RunFailed("DVC made no experiment of it")
+        ref = refs[0]
         git("fetch", "-q", str(self.folder), f"{ref}:{ref}")
 
     def _fresh(self) -> None:

@@ -106,7 +106,7 @@ def test_killed_and_taken_up_again(declared):
     declared.run(*RESULTS)
     page = declared.folder / "docs" / "results.md"
     whole = page.read_text()
-    assert "not run" not in whole
+    assert whole.count("not run") == 1  # where the page says what that means
     assert "A = itemknn, B = popularity" in whole
     declared.run("dvc", "exp", "remove", "-q", "-A")
     page.unlink()
@@ -115,12 +115,13 @@ def test_killed_and_taken_up_again(declared):
 
 
 def test_a_failure_is_reported_and_the_rest_goes_on(declared):
-    """A learning rate that breaks the loss: the other setting of the grid is then chosen."""
+    """A model that no memory holds: the other setting of the grid is then chosen."""
     text = EXPERIMENTS.replace("[1, 2]", "[1]").replace("itemknn", "sasrec")
-    text = text.replace("{decay: 0.9}", "{learning_rate: 1.0e+30}").replace("{decay: 0.2, domains: own}", "{width: 8}")
+    text = text.replace("{decay: 0.9}", "{width: 100000000}").replace("{decay: 0.2, domains: own}", "{width: 8}")
     (declared.folder / "experiments.yaml").write_text(text)
     shown = declared.run(*TUNE, check=False)
-    assert "not finite" in shown
+    assert "error: " in shown
+    assert "memory" in shown
     assert "1 runs failed" in shown
     assert "Traceback" not in shown
     rows = [(row["arm"], row["role"], row["setting"]) for row in table(declared)]
