@@ -53,9 +53,10 @@ def train(
     """Train ``model`` and return its best epoch on validation.
 
     The score of an epoch is the mean over the domains of NDCG@10 on validation, ranked against all
-    items of the target's domain but the history. After an epoch without a better one training goes on
-    from the best, at ``shared.anneal`` times the rate, and it ends after ``shared.patience`` such epochs.
-    Epoch 0 in the log is the model before training, and all there is of a model that only counts.
+    items of the target's domain but the history. After ``shared.patience`` epochs without a better one
+    training goes on from the best at ``shared.anneal`` times the rate; from then on the rate falls so after
+    every worse epoch, and training ends in place of fall ``shared.anneals`` + 1. Epoch 0 in the log is the
+    model before training, and all there is of a model that only counts.
 
     Args:
         model: what to train; its weights are those of the last step afterwards.
@@ -135,6 +136,7 @@ class Training:
         self._model, self._world = steps.model, steps.world
         self._result = Result(copy_of(self._model), 0, -1.0)
         self._epoch, self._step = 1, 0  # the next step to take
+        self._waited, self._falls = 0, 0  # epochs without a better one, and how often the rate has fallen
         self._sums: Tensor | None = None  # of the loss and its parts over the steps of this epoch
         self._since = time.monotonic()
 
@@ -147,7 +149,7 @@ class Training:
             done = (self._epoch - 1) * self._steps.per_epoch + self._step
             self._bar, self._task = bar, bar.add_task("training", total=shared.epochs * self._steps.per_epoch, note="")
             bar.advance(self._task, done)
-            while self._epoch <= shared.epochs and self._epoch - 1 - result.best_epoch < shared.patience:
+            while self._epoch <= shared.epochs and not self._ended:
                 self._one_epoch()
         self._clock()
         return result
@@ -174,11 +176,25 @@ class Training:
             say(f"epoch {self._epoch}: loss {means['loss']:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
         if score > result.best_score:
             result.weights, result.best_epoch, result.best_score = copy_of(self._model), self._epoch, score
-        elif self._shared.anneal < 1:
-            self._model.load_state_dict(result.weights)
-            self._steps.optimisers.scale *= self._shared.anneal
+            self._waited = 0
+        else:
+            self._waited += 1
+            self._anneal()
         self._epoch, self._step, self._sums = self._epoch + 1, 0, None
         self._keep()
+
+    @property
+    def _ended(self) -> bool:
+        """Whether patience is used up; once the rate has fallen one worse epoch is enough."""
+        return self._waited >= (1 if self._falls else self._shared.patience)
+
+    def _anneal(self) -> None:
+        """Go on from the best epoch at a lower rate instead of ending, as often as the settings say."""
+        if not self._ended or self._falls >= self._shared.anneals:
+            return
+        self._model.load_state_dict(self._result.weights)
+        self._falls, self._waited = self._falls + 1, 0
+        self._steps.optimisers.scale = self._shared.anneal**self._falls
 
     def _look(self) -> None:
         """Refuse a loss that is no number, before it could reach a checkpoint; write one if it is time."""
@@ -231,7 +247,8 @@ class Training:
             "best_epoch": result.best_epoch,
             "best_score": result.best_score,
             "names": steps.names,
-            "scale": steps.optimisers.scale,
+            "waited": self._waited,
+            "falls": self._falls,
             "seconds": result.seconds,
         }
         self._checkpoints.write(Saved(tensors, facts))
@@ -249,7 +266,8 @@ class Training:
         result.weights = {name: value.to(steps.device) for name, value in saved.part("best").items()}
         result.best_epoch, result.best_score, result.log = facts["best_epoch"], facts["best_score"], facts["log"]
         self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
-        steps.optimisers.scale = facts["scale"]
+        self._waited, self._falls = facts["waited"], facts["falls"]
+        steps.optimisers.scale = self._shared.anneal**self._falls
         result.seconds = facts.get("seconds", 0.0)  # a checkpoint of an earlier version has none
         sums = saved.tensors.get("sums")
         self._sums = None if sums is None else sums.to(steps.device)

@@ -16,7 +16,8 @@ class Shared(Block):
     device: Literal["auto", "cpu", "cuda"]
     epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
-    anneal: float = Field(gt=0, le=1)
+    anneals: int = Field(ge=0)
+    anneal: float = Field(gt=0, lt=1)
     warmup_steps: int = Field(ge=0)
     precision: Literal["float32", "bfloat16"]
     tables: Literal["dense", "rows"]

@@ -31,7 +31,7 @@ def test_data_is_not_in_git(repository):
 
 
 def test_training_setting_reruns_training_and_switching_back_nothing(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.shared.patience=4")
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.shared.patience=7")
     # The same tiny training gives the same models, so that nothing after `train` need run.
     assert ran <= {f"train@demo-{model}" for model in MODELS} | TRAINING | {"report@demo"}
     assert "train@demo-sasrec" in ran

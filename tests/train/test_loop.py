@@ -58,7 +58,7 @@ SETTINGS = {
 
 
 def shared(**changed) -> Shared:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "anneal": 1.0, **changed})
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "anneals": 0, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
@@ -195,13 +195,23 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
     assert result.best_score == pytest.approx(expected)
 
 
-def test_after_a_worse_epoch_training_goes_on_from_the_best_at_a_lower_rate(scripted):
-    seen = scripted([9, 5, 6, 7, 4])
-    train_counter(epochs=4, patience=4, anneal=0.5)
+@pytest.mark.parametrize(
+    ("anneals", "at"),
+    [
+        (0, [0, 1, 2, 3]),  # ends two epochs after the best
+        # Falls after two worse epochs and goes on from epoch 1; epoch 4 is better, 5 is not: from 4; 6 is not: the end.
+        (2, [0, 1, 2, 3, 1.5, 2, 1.75]),
+        (1, [0, 1, 2, 3, 1.5, 2]),
+        # One fall more: from 4 at an eighth of the rate.
+        (3, [0, 1, 2, 3, 1.5, 2, 1.75, 1.625]),
+    ],
+)
+def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, anneals, at):
+    seen = scripted([9, 5, 6, 7, 4, 6, 6, 6, 6])
+    result = train_counter(epochs=8, patience=2, anneals=anneals, anneal=0.5)
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
-    full = seen[0] - seen[1]
-    assert full > 0
-    assert [seen[1] - weight for weight in seen[2:]] == pytest.approx([full, full / 2, full / 4], rel=1e-3)
+    assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
+    assert result.weights["weight"].item() == seen[4 if anneals else 1]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
