@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lecdsr.models.attention import Layer, Packing, causal, or_itself
+from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import AttentionSettings
-from lecdsr.models.softmax import cross_entropy
 from lecdsr.models.text import TextMode, control, whiten
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
@@ -28,7 +28,6 @@ class Settings(AttentionSettings):
 
     layers: int = Field(ge=1)
     item_text: TextMode
-    domain_heads: bool
     id_shrinkage: float = Field(ge=0)
     id_dropout: float = Field(ge=0, lt=1)
     calendar_days: int = Field(ge=0)
@@ -51,7 +50,6 @@ class LeCDSR(Recommender):
         self.position_embeddings = nn.Embedding(settings.history_length, d)
         self.calendar = Calendar(catalogue.train_days, settings.calendar_days, d) if settings.calendar_days else None
         self.layers = nn.ModuleList(Layer(d, settings.heads, settings.dropout) for _ in range(settings.layers))
-        self.heads = nn.ModuleList(_identity(d) for _ in (0, 1)) if settings.domain_heads else None
         self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
         nn.init.normal_(self.position_embeddings.weight, std=0.02)
         self.text_projection = None
@@ -76,32 +74,25 @@ class LeCDSR(Recommender):
         return F.normalize(ids, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, 2d]``: directions of the next item of X and of that of Y, each of length 1 / temperature."""
-        states = self._states(histories, self.table())[:, -1]  # [B, d]
-        return torch.cat([self._directions(states, domain) for domain in (0, 1)], dim=1)
+        """``[B, d]`` of length 1 / temperature."""
+        return self._directions(self._states(histories, self.table())[:, -1])
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, 2d]`` items of length 1 in their domain's half, no bias."""
-        table = self.table()[: self.catalogue.n_items]  # [N, d]
-        in_x = (torch.arange(len(table), device=table.device) < self.catalogue.n_x).unsqueeze(1)
-        return torch.cat([table * in_x, table * ~in_x], dim=1), table.new_zeros(len(table))
+        """``[N, d]`` of length 1, no bias."""
+        table = self.table()[: self.catalogue.n_items]
+        return table, table.new_zeros(len(table))
 
     def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
         """Softmax over all items of the target's domain, at every position with a target."""
         samples = cast(SequenceBatch, batch)
         table = self.table()
-        states = self._states(samples.histories, table)  # [B, L, d]
-        total = table.new_zeros(())
-        for domain in (0, 1):
-            items = self.catalogue.items_of(domain)
-            wanted = (samples.targets >= items.start) & (samples.targets < items.stop)  # [B, L]
-            queries = self._directions(states[wanted], domain)  # [M, d]
-            total = total + cross_entropy(queries, table[items], samples.targets[wanted] - items.start)
-        return {"softmax": Term(total, int((samples.targets != self.catalogue.padding).sum()))}
+        wanted = samples.targets != self.catalogue.padding  # [B, L]
+        queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
+        keys = table[: self.catalogue.n_items]
+        bias = keys.new_zeros(len(keys))
+        return {"softmax": softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)}
 
-    def _directions(self, states: Tensor, domain: int) -> Tensor:
-        if self.heads is not None:
-            states = self.heads[domain](states)
+    def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature
 
     def _states(self, histories: Histories, table: Tensor) -> Tensor:
@@ -138,14 +129,6 @@ class Calendar(nn.Module):
         before = place.floor().long()
         after = (place - before).unsqueeze(-1)
         return torch.lerp(self.knots(before), self.knots(before + 1), after)
-
-
-def _identity(width: int) -> nn.Linear:
-    """A linear map that begins as the identity."""
-    linear = nn.Linear(width, width)
-    nn.init.eye_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def _trust(counts: Tensor, shrinkage: float) -> Tensor:

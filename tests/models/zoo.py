@@ -60,7 +60,6 @@ LECDSR: dict[str, dict[str, Any]] = {
     "random text": {"item_text": "random"},
     "shuffled text": {"item_text": "shuffled"},
     "no calendar": {"calendar_days": 0},
-    "one head for both domains": {"domain_heads": False},
     "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
     "ids dropped": {"id_dropout": 0.5},
     "two layers, one head": {"layers": 2, "heads": 1},
