@@ -148,7 +148,7 @@ def shuffled(sequences: Sequences, seed: int) -> Sequences:
 
     All items of a training window change places, those it learns to predict included. Validation and test keep
     their target, and all items of the window before it change places; a model that reads the latest L then reads any L.
-    The places are drawn from ``seed``, apart for every window.
+    The places are drawn from ``seed``, apart for every window. Days stay where they are.
     """
     size = sequences.end - sequences.start
     window, row = expand(sequences.start, sequences.end)
@@ -160,6 +160,7 @@ def shuffled(sequences: Sequences, seed: int) -> Sequences:
     return replace(
         sequences,
         items=items,
+        days=sequences.days[row],
         start=start,
         first_target=start + sequences.first_target - sequences.start,
         end=end,

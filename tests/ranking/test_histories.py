@@ -290,3 +290,21 @@ def test_history_in_the_domain_of_the_target(shop):
 def test_own_domain_without_windows():
     own = own_domain(from_tables(interactions([[0, 1, 2]], 2), windows_table([])), 2)
     assert len(own) == 0
+
+
+def days_of(built: Sequences) -> list[list[int]]:
+    return [built.days[start:end].tolist() for start, end in zip(built.start, built.end, strict=True)]
+
+
+def test_days_go_with_their_rows():
+    days = [[3, 3, 5, 8, 8, 9, 12]]
+    table = interactions([[0, 5, 1, 6, 7, 2, 8]], 5, days)
+    built = from_tables(table, windows_table([(TRAIN, 0, 0, 2, 6), (TEST, 0, 0, 6, 7)]))
+    assert days_of(built) == [days[0][:6], days[0]]
+    # X has the items 0, 1 and 2; Y 5, 6, 7 and, as the target, 8.
+    assert days_of(own_domain(built, 5)) == [[3, 5, 9], [3, 8, 8], [3, 8, 8, 12]]
+    assert days_of(shuffled(built, 1)) == days_of(built)
+    histories = Gatherer(built, 4, 5, 9, CPU).histories(built.user, built.start, built.end - 1)
+    real = histories.sequence != 9
+    assert histories.day[0][real[0]].tolist() == [3, 5, 8, 8]
+    assert histories.day[1][real[1]].tolist() == [5, 8, 8, 9]
