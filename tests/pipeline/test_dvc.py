@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-MODELS = ("popularity", "sasrec", "published")
+MODELS = ("popularity", "sasrec", "published", "lecdsr")
 TRAINING = {f"{stage}@demo-{model}" for stage in ("train", "evaluate") for model in MODELS if model != "popularity"}
 
 
