@@ -79,30 +79,16 @@ def test_killed_and_taken_up_again(declared):
     assert all(row["test.x.full.ndcg@10"] == "" for row in rows if row["role"] == "grid")
     assert all(float(row["test.x.full.hr@10"]) >= 0 and row["seconds"] for row in rows if row["role"] == "seed")
 
-    # Again: nothing is run.
+    # A table that is lost is made again from the experiments, without a training.
     files = [declared.folder / "metrics/demo" / f"experiments{part}.csv" for part in ("", "-slices")]
     text = [path.read_text() for path in files]
-    shown = declared.run(*TUNE)
-    assert "3 runs, 3 of them recorded, 0 more finished" in shown
-    assert "4 runs, 4 of them recorded, 0 more finished" in shown
-    assert [path.read_text() for path in files] == text
-    assert len(experiments(declared)) == 5
-
-    # A table that is lost is made again from the experiments, without a training.
     files[0].unlink()
-    declared.run(*TUNE)
-    assert files[0].read_text() == text[0]
-
-    # Another seed of the chosen setting is one run of each arm; the grid stays.
-    (declared.folder / "experiments.yaml").write_text(EXPERIMENTS.replace("[1, 2]", "[1, 3]"))
-    declared.run(*TUNE, "--arm", "popularity")
-    assert {row["seed"] for row in table(declared) if row["arm"] == "popularity"} == {"1", "3"}
-    assert {row["seed"] for row in table(declared) if row["arm"] == "itemknn"} == {"1", "2"}
-    assert len(experiments(declared)) == 6
+    shown = declared.run(*TUNE)
+    assert "3 runs, 0 of them recorded, 3 more finished" in shown
+    assert "4 runs, 0 of them recorded, 4 more finished" in shown
+    assert [path.read_text() for path in files] == text
 
     # The page: complete where cache and experiments are, the same from what Git has alone.
-    (declared.folder / "experiments.yaml").write_text(EXPERIMENTS)
-    declared.run(*TUNE, "--arm", "popularity")
     declared.run(*RESULTS)
     page = declared.folder / "docs" / "results.md"
     whole = page.read_text()
@@ -112,19 +98,3 @@ def test_killed_and_taken_up_again(declared):
     page.unlink()
     declared.run(*RESULTS)
     assert page.read_text() == whole
-
-
-def test_a_failure_is_reported_and_the_rest_goes_on(declared):
-    """A model that no memory holds: the other setting of the grid is then chosen."""
-    text = EXPERIMENTS.replace("[1, 2]", "[1]").replace("itemknn", "sasrec")
-    text = text.replace("{decay: 0.9}", "{width: 100000000}").replace("{decay: 0.2, domains: own}", "{width: 8}")
-    (declared.folder / "experiments.yaml").write_text(text)
-    shown = declared.run(*TUNE, check=False)
-    assert "error: " in shown
-    assert "memory" in shown
-    assert "1 runs failed" in shown
-    assert "Traceback" not in shown
-    rows = [(row["arm"], row["role"], row["setting"]) for row in table(declared)]
-    assert ("sasrec", "seed", '{"width":8}') in rows
-    assert ("popularity", "seed", "{}") in rows
-    assert len(rows) == 4
