@@ -24,8 +24,9 @@ def make(users: int, length: int, items: int) -> tuple[Samples, Gatherer, IntArr
     rng = np.random.default_rng(0)
     user = np.repeat(np.arange(users), length)
     item = rng.integers(0, items, users * length)
-    split = leave_one_out(user, np.tile(np.arange(length), users), 2)
-    sequences = from_tables(pa.table({"user": user, "item": item}), split.windows)
+    time = np.tile(np.arange(length), users)
+    split = leave_one_out(user, time, 2)
+    sequences = from_tables(pa.table({"user": user, "item": item, "time": time}), split.windows)
     gatherer = Gatherer(sequences, 15, items // 2, items, torch.device("cpu"))
     return prefix_samples(sequences.of_split(0)), gatherer, item
 

@@ -137,8 +137,9 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
     else:
         user, item = interactions(seed)
         # A user's rows are in time order; a row a day leaves no ties.
-        split = leave_one_out(user, np.arange(len(user)) * 86_400, MIN_HISTORY)
-        sequences = from_tables(pa.table({"user": user, "item": item}), split.windows)
+        time = np.arange(len(user)) * 86_400
+        split = leave_one_out(user, time, MIN_HISTORY)
+        sequences = from_tables(pa.table({"user": user, "item": item, "time": time}), split.windows)
         n_x, n_y, n_users = N_X, N_Y, sum(USERS_BY_LENGTH)
         counts = torch.from_numpy(np.bincount(item[split.part == 0], minlength=N_X + N_Y))
     generator = torch.Generator().manual_seed(seed)
