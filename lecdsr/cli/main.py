@@ -36,6 +36,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr compare sasrec published` says which of two is better, and whether that could be chance
 * `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` tells of them
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
+* `lecdsr explain` says why, `lecdsr similar ITEM --pair demo` what is alike, `lecdsr export` writes the vectors
 
 Run any command with `--help` for its options. Every parameter is explained in params.yaml.
 """,
@@ -45,13 +46,6 @@ app.add_typer(answers_app, name="answers")
 
 # Commands that need no repository around them.
 ANYWHERE = ("data", "serve-llm")
-
-
-class Domain(enum.StrEnum):
-    """Domains of a pair."""
-
-    x = "x"
-    y = "y"
 
 
 class Split(enum.StrEnum):
@@ -111,24 +105,126 @@ def ask(
         ask_pair(pair, None if transport is None else transport.value, max_cost, max_requests)
 
 
+PairOption = Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")]
+UserOption = Annotated[str | None, typer.Option(help="Reviewer id of a user.")]
+HistoryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ITEMS",
+        help="What somebody without an id bought, oldest first: ASINs between commas, or a title; ITEM@YYYY-MM-DD "
+        "where it has a day of its own. May be repeated.",
+    ),
+]
+DayOption = Annotated[
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the items of --history that name none; default today.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Trained model to ask; default the best of the pair on validation.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class Domains(enum.StrEnum):
+    """One domain, or both."""
+
+    x = "x"
+    y = "y"
+    both = "both"
+
+
 @app.command()
 def recommend(
-    pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
-    user: Annotated[str | None, typer.Option(help="Reviewer id of a user; without it, a few ids are listed.")] = None,
-    domain: Annotated[Domain | None, typer.Option(help="Recommend from this domain only; default both.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations in a domain.")] = 10,
-    model: Annotated[
-        str | None, typer.Option(help="Trained model to ask; default the best of the pair on validation.")
+    pair: PairOption,
+    user: Annotated[
+        str | None, typer.Option(help="Reviewer id of a user; without it or --history, a few ids are listed.")
     ] = None,
-    history: Annotated[int, typer.Option(min=0, help="Latest interactions shown.")] = 15,
+    history: HistoryOption = None,
+    day: DayOption = None,
+    domain: Annotated[Domains, typer.Option(help="Recommend from this domain only.")] = Domains.both,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations in a domain.")] = 10,
+    model: ModelOption = None,
+    include_owned: Annotated[bool, typer.Option("--include-owned", help="Also items of the history.")] = False,
+    latest: Annotated[int, typer.Option(min=0, help="Latest interactions shown.")] = 15,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a user's history and profile, and the items that a model recommends next.
 
-    Items that the user had already are left out. Example: lecdsr recommend --pair demo --user A1B2C3 -k 5
+    Items that the user had already are left out. A title that is none exactly is taken for the closest, and the
+    command says for which. The calendar of `lecdsr` ends with its training: later days count as its last.
+
+    Examples:
+
+    * `lecdsr recommend --pair demo --user A1B2C3 -k 5`
+    * `lecdsr recommend --pair demo --history B00ABC1234,B00DEF5678@2017-03-01 --history "olive oil" --json`
     """
     from lecdsr.cli.recommend import show
 
-    show(Artefacts(pair), user, None if domain is None else domain.value, k, model, history)
+    show(Artefacts(pair), user, history or [], day, _one(domain), k, model, latest, include_owned, as_json)
+
+
+@app.command()
+def explain(
+    pair: PairOption,
+    item: Annotated[str, typer.Option(help="ASIN or title of the item to explain.")],
+    user: UserOption = None,
+    history: HistoryOption = None,
+    day: DayOption = None,
+    model: ModelOption = None,
+    latest: Annotated[int, typer.Option("--show", min=0, help="Items of the history shown.")] = 15,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why an item has its score for a user: its rank, what each item of the history brings, text and id.
+
+    The contribution of an item is what the score loses when it is taken out of the history and the score is
+    computed anew. Beside it stands the cosine of its key with that of the explained item. For models with an id and
+    a text on the item's side (`lecdsr`, `sasrec` with item_text) the score is the sum of what each brings.
+
+    Example: `lecdsr explain --pair demo --user A1B2C3 --item B00ABC1234`
+    """
+    from lecdsr.cli.explain import show_explanation
+
+    show_explanation(Artefacts(pair), item, user, history or [], day, model, latest, as_json)
+
+
+@app.command()
+def similar(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="ASIN or title.")],
+    pair: PairOption,
+    domain: Annotated[Domains, typer.Option(help="Look in this domain only.")] = Domains.both,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of items in a domain.")] = 10,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the items of both domains that a model holds to be most like one, by the cosine of their keys.
+
+    For `itemknn` it is the similarity that it counted. Example: `lecdsr similar "olive oil" --pair demo -k 5`
+    """
+    from lecdsr.cli.explain import show_similar
+
+    show_similar(Artefacts(pair), item, _one(domain), k, model, as_json)
+
+
+@app.command()
+def export(
+    pair: PairOption,
+    out: Annotated[Path, typer.Option(help="Folder to write; read from the root of the repository.")],
+    model: ModelOption = None,
+) -> None:
+    """Write the vectors of a model for an approximate-nearest-neighbour index: score = query · key + bias.
+
+    Writes items.parquet (keys and biases), users.parquet (a query for every user after all of his history, and what
+    he owns) and facts.json. examples/ann.py loads them into an index. Models without two towers (`itemknn`) are
+    refused.
+
+    Example: `lecdsr export --pair demo --model lecdsr --out data/demo/export`
+    """
+    from lecdsr.cli.export import export as write
+
+    write(Artefacts(pair), model, out)
+
+
+def _one(domain: Domains) -> str | None:
+    return None if domain is Domains.both else domain.value
 
 
 @app.command()

@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from lecdsr.base.console import console, say
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import DOMAINS
 from lecdsr.base.settings import load_pair
-from lecdsr.recommend.shop import Line, Shop, best_model, open_shop
+from lecdsr.cli.show import history_lines, history_table, line_json, person_json, print_json, scored_table, tell
+from lecdsr.recommend.person import needs_user, person_of
+from lecdsr.recommend.shop import Shop, best_model, open_shop
 
 EXAMPLES = 5
 
 
-def show(artefacts: Artefacts, reviewer: str | None, domain: str | None, k: int, model: str | None, n: int) -> None:
-    """Print history, profile and recommendations of a user.
+def choose_model(artefacts: Artefacts, model: str | None, history: list[str]) -> str:
+    """The model that was named, else the best one that can serve this person.
 
     Raises:
-        UserError: the pair, the user or the trained model does not exist.
+        UserError: there is none.
+    """
+    return model or best_model(artefacts, (lambda settings: not needs_user(settings)) if history else None)
+
+
+def show(
+    artefacts: Artefacts,
+    reviewer: str | None,
+    history: list[str],
+    day: str | None,
+    domain: str | None,
+    k: int,
+    model: str | None,
+    latest: int,
+    include_owned: bool,
+    as_json: bool,
+) -> None:
+    """Print history, profile and recommendations of a user or a visitor.
+
+    Raises:
+        UserError: the pair, the user, an item or the trained model does not exist.
     """
     names = load_pair(artefacts.pair).domains
-    model = model or best_model(artefacts)
+    model = choose_model(artefacts, model, history)
     shop = open_shop(artefacts, model)
-    if reviewer is None:
-        _show_users(shop, artefacts.pair)
+    if reviewer is None and not history:
+        _show_users(shop, artefacts.pair, as_json)
         return
-    user = shop.user_id(reviewer)
-    items, times = shop.history(user)
-    lines = [shop.line(int(item), int(time)) for item, time in zip(items, times, strict=True)]
-    shown = lines[-n:] if n else []
+    person = person_of(shop, reviewer, history, day)
+    top = {
+        key: shop.recommend(person.user, person.items, person.times, code, k, include_owned)
+        for code, key in enumerate(DOMAINS)
+        if domain in (None, key)
+    }
+    if as_json:
+        recommended = {key: [line_json(line, score=line.score) for line in lines] for key, lines in top.items()}
+        facts = {"pair": artefacts.pair, "model": model, "domains": dict(zip(DOMAINS, names, strict=True))}
+        print_json({**facts, **person_json(shop, person), "recommendations": recommended})
+        return
+    tell(person.notes)
+    lines = history_lines(shop, person)
+    shown = lines[-latest:] if latest else []
     if shown:
-        console.print(_table(f"History of {reviewer}: the latest {len(shown)} of {len(lines)}", shown, names, False))
-    console.print(f"[bold]Profile[/] {escape(shop.profiles.get(user, 'none was written'))}\n")
-    for code, key in enumerate(DOMAINS):
-        if domain in (None, key):
-            title = f"{names[code]}: recommended by {model}"
-            console.print(_table(title, shop.recommend(user, items, times, code, k), names, True))
+        title = f"History of {person.name}: the latest {len(shown)} of {len(lines)}"
+        console.print(history_table(title, shown, names))
+    if person.reviewer is not None:
+        console.print(Text.assemble(("Profile ", "bold"), person.profile or "none was written", "\n"))
+    for key, best in top.items():
+        console.print(scored_table(f"{names[DOMAINS.index(key)]}: recommended by {model}", best))
 
 
-def _show_users(shop: Shop, pair: str) -> None:
-    some = shop.users.slice(0, EXAMPLES).to_pylist()
+def _show_users(shop: Shop, pair: str, as_json: bool) -> None:
+    some = shop.users["reviewer"].slice(0, EXAMPLES).to_pylist()
+    if as_json:
+        print_json({"pair": pair, "users": len(shop.users), "examples": some})
+        return
     say(f"{len(shop.users):,} users; for example:")
-    for row in some:
-        say(f"  lecdsr recommend --pair {pair} --user {row['reviewer']}")
-
-
-def _table(title: str, lines: list[Line], names: tuple[str, str], scored: bool) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("rank" if scored else "day")
-    table.add_column("asin", no_wrap=True)
-    table.add_column("title", ratio=3)
-    table.add_column("categories" if scored else "domain", ratio=2)
-    if scored:
-        table.add_column("score", justify="right")
-    for place, line in enumerate(lines, 1):
-        cells = [str(place) if scored else line.when, line.asin, line.title]
-        cells += [line.categories, f"{line.score:.3f}"] if scored else [names[DOMAINS.index(line.domain)]]
-        table.add_row(*(escape(cell) for cell in cells))
-    return table
+    for reviewer in some:
+        say(f"  lecdsr recommend --pair {pair} --user {reviewer}")
+    item = shop.items["asin"][0].as_py()
+    say(f"or somebody without an id, by what he bought:\n  lecdsr recommend --pair {pair} --history {item}")

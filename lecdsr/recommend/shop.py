@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
+from lecdsr.base.arrays import IntArray
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import read_json, read_table
 from lecdsr.base.paths import Artefacts
@@ -24,7 +25,8 @@ from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import recency
 from lecdsr.ranking.tables import load_catalogue
 
-IntArray = NDArray[np.int64]
+#: Stands for the title of an item that has none.
+NO_TITLE = "(no title)"
 
 
 class Line(NamedTuple):
@@ -81,35 +83,91 @@ class Shop:
         return items, times
 
     @torch.no_grad()
-    def recommend(self, user: int, history: IntArray, times: IntArray, domain: int, k: int) -> list[Line]:
-        """The ``k`` items of a domain that score highest after ``history``, without those in it."""
+    def recommend(
+        self, user: int, history: IntArray, times: IntArray, domain: int, k: int, include_owned: bool = False
+    ) -> list[Line]:
+        """The ``k`` items of a domain that score highest after ``history``, without those in it unless asked for.
+
+        Raises:
+            UserError: a score is NaN.
+        """
         items = self.catalogue.items_of(domain)
-        inside = (history >= items.start) & (history < items.stop)
-        read = inside if self.trained.domains == "own" else np.ones_like(inside)
-        scores = self._scores(self._histories(user, history[read], times[read]), items)[0]  # [N_domain]
-        scores[torch.from_numpy(history[inside] - items.start)] = float("-inf")
-        count = min(k, int(torch.isfinite(scores).sum()))
-        top = torch.topk(scores, count)
+        scores = self.scores(user, history, times, domain)
+        if not include_owned:
+            scores[torch.from_numpy(history[self._of(history, domain)] - items.start)] = float("-inf")
+        top = torch.topk(scores, min(k, int((scores > float("-inf")).sum())))
         return [
             self.line(int(place) + items.start, score=float(score))
             for score, place in zip(top.values, top.indices, strict=True)
         ]
 
-    def _histories(self, user: int, history: IntArray, times: IntArray) -> Histories:
+    @torch.no_grad()
+    def scores(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
+        """``[N_domain]`` scores of all items of a domain after ``history``.
+
+        Raises:
+            UserError: a score is NaN.
+        """
+        read = self.reads(history, domain)
+        scores = self._scores(self._histories(user, [(history[read], times[read])]), self.catalogue.items_of(domain))[0]
+        if torch.isnan(scores).any():
+            raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
+        return scores
+
+    @torch.no_grad()
+    def query(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
+        """``[d]`` the query of a two-tower model after what it reads of ``history`` for a domain."""
+        read = self.reads(history, domain)
+        return self.network.queries(self._histories(user, [(history[read], times[read])]))[0]
+
+    def reads(self, history: IntArray, domain: int) -> IntArray:
+        """Places in ``history`` that the model reads for a domain: the latest, or the latest of that domain."""
+        return self._visible(history, domain)[-self.trained.history_length :]
+
+    @torch.no_grad()
+    def contributions(self, user: int, history: IntArray, times: IntArray, item: int) -> NDArray[np.float32]:
+        """``[H]`` what the score of ``item`` loses when an item of the history is taken away; NaN if not read.
+
+        The score is computed anew for every history, so that this holds for every model. Where a history is longer
+        than the model reads, the next older item comes in for the one taken away.
+        """
+        domain = int(item >= self.catalogue.n_x)
+        parts = np.full(len(history), np.nan, np.float32)
+        read = self.reads(history, domain)
+        if not len(read):
+            return parts
+        visible = self._visible(history, domain)
+        kept = [visible, *(visible[visible != place] for place in read)]
+        histories = self._histories(user, [(history[places], times[places]) for places in kept])
+        scores = self._scores(histories, slice(item, item + 1))[:, 0]  # [1 + R]
+        parts[read] = (scores[0] - scores[1:]).numpy()
+        return parts
+
+    def _visible(self, history: IntArray, domain: int) -> IntArray:
+        return self._of(history, domain) if self.trained.domains == "own" else np.arange(len(history))
+
+    def _of(self, history: IntArray, domain: int) -> IntArray:
+        items = self.catalogue.items_of(domain)
+        return np.flatnonzero((history >= items.start) & (history < items.stop))
+
+    def _histories(self, user: int, rows: list[tuple[IntArray, IntArray]]) -> Histories:
+        """A batch of histories of one user, each of items and times ``[H]``."""
         length, padding = self.trained.history_length, self.catalogue.padding
-        sequence = torch.full((1, length), padding, dtype=torch.long)  # [1, L]
+        sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
-        if len(history):
-            latest = slice(-min(length, len(history)), None)
-            sequence[0, latest] = torch.from_numpy(history[latest])
-            day[0, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
-        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), torch.tensor([user]), day)
+        for place, (history, times) in enumerate(rows):
+            if len(history):
+                latest = slice(-min(length, len(history)), None)
+                sequence[place, latest] = torch.from_numpy(history[latest])
+                day[place, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
+        users = torch.full((len(rows),), user)
+        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), users, day)
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
         """An item with its texts."""
         row = self.items.slice(item, 1).to_pylist()[0]
         when = "" if time is None else str(datetime.datetime.fromtimestamp(time, datetime.UTC).date())
-        title = row["title"] or "(no title)"
+        title = row["title"] or NO_TITLE
         categories = " › ".join(row["categories"])
         return Line(item, DOMAINS[row["domain"]], row["asin"], title, categories, when, score)
 
@@ -135,11 +193,11 @@ def open_shop(artefacts: Artefacts, model: str) -> Shop:
     )
 
 
-def best_model(artefacts: Artefacts) -> str:
-    """The trained model with the best validation score of this pair.
+def best_model(artefacts: Artefacts, accept: Callable[[Any], bool] | None = None) -> str:
+    """The trained model with the best validation score of this pair, of those whose settings ``accept`` takes.
 
     Raises:
-        UserError: no model is trained.
+        UserError: no model is trained, or none is taken.
     """
     configs = sorted((artefacts.root / "models").glob("*/config.json"))
     if not configs:
@@ -148,5 +206,12 @@ def best_model(artefacts: Artefacts) -> str:
             where=str(artefacts.root / "models"),
             do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
         )
-    scores = {path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in configs}
+    taken = [path for path in configs if accept is None or accept(read_config(path.parent)[1])]
+    if not taken:
+        names = ", ".join(path.parent.name for path in configs)
+        raise UserError(
+            f"no trained model of the pair {artefacts.pair!r} can do this; there are: {names}",
+            do="train another: name it under `models` in params.yaml and run `dvc repro`",
+        )
+    scores = {path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in taken}
     return max(scores, key=lambda name: scores[name])

@@ -1,0 +1,72 @@
+"""Items as tables and as JSON, for the commands that trace recommendations; no text of theirs is read as markup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lecdsr.base.console import console, warn
+from lecdsr.base.schemas import DOMAINS
+from lecdsr.recommend.person import Person
+from lecdsr.recommend.shop import NO_TITLE, Line, Shop
+
+
+def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
+    """Items with rank and score, the best first."""
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("rank")
+    table.add_column("asin", no_wrap=True)
+    table.add_column("title", ratio=3)
+    table.add_column("categories", ratio=2)
+    table.add_column(column, justify="right")
+    for place, line in enumerate(lines, 1):
+        cells = (str(place), line.asin, line.title, line.categories, f"{line.score:.3f}")
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Table:
+    """Items with their days."""
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("day")
+    table.add_column("asin", no_wrap=True)
+    table.add_column("title", ratio=3)
+    table.add_column("domain", ratio=2)
+    for line in lines:
+        cells = (line.when, line.asin, line.title, names[DOMAINS.index(line.domain)])
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def history_lines(shop: Shop, person: Person) -> list[Line]:
+    """The items of a person's history, with their days."""
+    return [shop.line(int(item), int(time)) for item, time in zip(person.items, person.times, strict=True)]
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Print on standard error how a person was understood."""
+    for note in notes:
+        warn(note)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on standard output, without NaN."""
+    console.print(
+        json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False, soft_wrap=True, emoji=False
+    )
+
+
+def line_json(line: Line, **more: Any) -> dict[str, Any]:
+    """An item as JSON; ``title`` is null where there is none."""
+    title = None if line.title == NO_TITLE else line.title
+    return {"asin": line.asin, "domain": line.domain, "title": title, "categories": line.categories, **more}
+
+
+def person_json(shop: Shop, person: Person) -> dict[str, Any]:
+    """A person as JSON; ``user`` is null for a visitor."""
+    history = [line_json(line, day=line.when) for line in history_lines(shop, person)]
+    return {"user": person.reviewer, "profile": person.profile, "history": history, "notes": list(person.notes)}

@@ -1,0 +1,105 @@
+"""Items as people name them: by ASIN, by title, or by nearly the title."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from functools import cached_property
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.base.errors import UserError
+
+#: Titles and ids less like what was typed than this are no suggestion (1 is the same, as difflib counts).
+CLOSE = 0.6
+SUGGESTIONS = 3
+
+
+class Found(NamedTuple):
+    """An item, and what to tell of how it was found; nothing where it was named exactly."""
+
+    item: int
+    note: str = ""
+
+
+class Finder:
+    """Finds items of both domains. Titles are compared without case, accents and doubled spaces."""
+
+    def __init__(self, items: pa.Table) -> None:
+        self.items = items
+
+    def exact(self, text: str) -> Found | None:
+        """The item of this ASIN, or of exactly this title; the one with most interactions if several have it."""
+        for asin in (text, text.upper()):
+            place = pc.index(self.items["asin"], asin).as_py()
+            if place >= 0:
+                return Found(int(place))
+        same = self._by_title.get(plain(text), [])
+        if len(same) < 2:
+            return Found(same[0]) if same else None
+        item = self._commonest(same)
+        return Found(item, f"{len(same)} items have the title {text!r}; taken: {self.name(item)}")
+
+    def find(self, text: str) -> Found:
+        """The item that ``text`` names: exactly, else the closest title that holds all its words, else the closest.
+
+        Raises:
+            UserError: no item comes near.
+        """
+        found = self.exact(text)
+        if found is not None:
+            return found
+        if looks_like_asin(text):
+            raise self._unknown(f"there is no item {text!r} in this pair", self._close_asins(text))
+        wanted = plain(text)
+        words = wanted.split()
+        holding = [title for title in self._by_title if words and all(word in title for word in words)]
+        # Of titles that hold all words the shortest is the closest.
+        close = [min(holding, key=len)] if holding else difflib.get_close_matches(wanted, self._by_title, 1, CLOSE)
+        if not close:
+            near = difflib.get_close_matches(wanted, self._by_title, SUGGESTIONS, CLOSE / 2)
+            names = [self.name(self._commonest(self._by_title[title])) for title in near]
+            raise self._unknown(
+                f"no item of this pair is like {text!r}", (self._close_asins(text) + names)[:SUGGESTIONS]
+            )
+        item = self._commonest(self._by_title[close[0]])
+        more = f", the shortest of {len(holding):,} titles with these words" if len(holding) > 1 else ""
+        return Found(item, f"no title is exactly {text!r}; taken: {self.name(item)}{more}")
+
+    def name(self, item: int) -> str:
+        """ASIN and title."""
+        row = self.items.slice(item, 1).to_pylist()[0]
+        return f"{row['asin']} ({row['title'] or 'no title'})"
+
+    def _unknown(self, what: str, near: list[str]) -> UserError:
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return UserError(what, do=f"{hint}an ASIN or a title is wanted, for example {self.name(0)}")
+
+    def _close_asins(self, text: str) -> list[str]:
+        near = difflib.get_close_matches(text.upper(), self.items["asin"].to_pylist(), SUGGESTIONS, CLOSE)
+        return [self.name(pc.index(self.items["asin"], asin).as_py()) for asin in near]
+
+    def _commonest(self, items: list[int]) -> int:
+        return max(items, key=lambda item: (self.items["train_count"][item].as_py(), -item))
+
+    @cached_property
+    def _by_title(self) -> dict[str, list[int]]:
+        titles: dict[str, list[int]] = {}
+        for item, title in enumerate(self.items["title"].to_pylist()):
+            if title:
+                titles.setdefault(plain(title), []).append(item)
+        return titles
+
+
+def plain(text: str) -> str:
+    """Lower case without accents, single spaces."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
+
+
+def looks_like_asin(text: str) -> bool:
+    """Ten capitals and digits: nobody means a title by it."""
+    return re.fullmatch(r"[A-Z0-9]{10}", text) is not None and any(letter.isdigit() for letter in text)
