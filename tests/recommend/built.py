@@ -1,0 +1,55 @@
+"""A pair on disk as the stages leave it, with a small model of every kind."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lecdsr.base.files import write_table
+from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import ANSWERS, INTERACTIONS, ITEMS, USERS, vectors
+from lecdsr.models.saved import build, save
+from lecdsr.ranking.tables import load_catalogue
+from tests import tiny
+from tests.models import zoo
+
+ROOT = Path(__file__).parents[2]
+TITLES = [
+    "Crème Brûlée Mix", "Olive Oil, Extra Virgin, 1 l", "Green Tea", "Green Tea", "", "[bold]Salt[/bold] <script> \\",
+    "Tea Kettle", "Cast Iron Pan", "Pan, Small", "Oil Bottle", "Whisk",
+]  # fmt: skip
+USER_IDS = ["ANNA", "BERT", "CARL", "DORA"]
+#: Validation scores, so that a best model is known: one that no visitor can ask, then lecdsr.
+BEST = {"hgn": 0.9, "lecdsr": 0.5}
+
+
+def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") -> None:
+    """The pair ``demo`` under ``folder``, the current one; ``variants`` names one of the zoo for each model."""
+    shutil.copytree(ROOT / "pairs", folder / "pairs")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    artefacts, n, users = Artefacts("demo"), zoo.PADDING, np.arange(zoo.USERS)
+    items = tiny.items_table(zoo.N_X, zoo.N_Y)
+    items = items.set_column(items.column_names.index("title"), "title", pa.array(TITLES))
+    items = items.set_column(items.column_names.index("train_count"), "train_count", pa.array(np.arange(n)))
+    write_table(artefacts.items, items.cast(ITEMS), ITEMS)
+    people = pa.table({"user": users, "reviewer": USER_IDS, "n_x": users, "n_y": users})
+    write_table(artefacts.users, people, USERS)
+    write_table(artefacts.interactions, tiny.interactions(zoo.HISTORIES, zoo.N_X), INTERACTIONS)
+    profile = {"kind": ["user"], "id": [0], "key": ["k"], "text": ["likes [red]tea[/red]"], "reason": [None]}
+    write_table(artefacts.answers, pa.table(profile).cast(ANSWERS), ANSWERS)
+    random = np.random.default_rng(0)
+    for path, count in ((artefacts.item_vectors, n), (artefacts.user_vectors, zoo.USERS)):
+        rows = pa.FixedSizeListArray.from_arrays(random.normal(size=count * 8).astype(np.float32), 8)
+        table = pa.table({"id": np.arange(count), "known": [True] * count, "vector": rows})
+        write_table(path, table, vectors(8))
+    catalogue = load_catalogue(artefacts)
+    for model, variant in variants.items():
+        settings = zoo.settings_of(model, variant)
+        if model != "popularity":
+            settings = settings.model_copy(update={"domains": domains})
+        network = build(model, settings, catalogue, 0)
+        network.count(tiny.sequences(zoo.HISTORIES, zoo.N_X).of_split(0))
+        config = {**zoo.config_of(model, settings), "valid_ndcg@10": BEST.get(model, 0.1)}
+        save(artefacts.model(model), zoo.perturb(network), config)

@@ -1,0 +1,170 @@
+"""`lecdsr recommend`, `explain`, `similar` and `export` as their users run them."""
+
+import json
+import sys
+
+import pytest
+
+from lecdsr.cli.main import run
+from tests.models import zoo
+from tests.recommend.built import write_pair
+
+MODELS = {
+    "popularity": "counts", "itemknn": "all neighbours", "hgn": "ids", "sasrec": "ids", "lecdsr": "default",
+    "published": "masked",
+}  # fmt: skip
+SALT = "B000000005"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("repository")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_pair(folder, MODELS)
+    return folder
+
+
+@pytest.fixture
+def lecdsr(folder, monkeypatch, capsys):
+    """Runs a command; gives exit code, output, errors, without the breaks that a terminal's width makes."""
+    monkeypatch.chdir(folder)
+
+    def command(name, *arguments):
+        monkeypatch.setattr(sys, "argv", ["lecdsr", name, "--pair", "demo", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return ended.value.code or 0, out, " ".join(err.split())
+
+    return command
+
+
+def strict(text):
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_recommend_to_a_user(lecdsr):
+    code, out, err = lecdsr("recommend", "--user", "ANNA", "--model", "popularity", "-k", "2")
+    assert (code, err) == (0, "")
+    assert "Pantry: recommended by popularity" in out
+    assert "Cookware: recommended by popularity" in out
+    assert "likes [red]tea[/red]" in out
+    # ANNA owns 0–3 and 6–9; of X remain 4 and 5, of Y 10.
+    shown = [line.split("│")[2].strip() for line in out.splitlines() if line.startswith(("│ 1 ", "│ 2 "))]
+    assert shown == [SALT, "B000000004", "B000000010"]
+    assert "[bold]Salt[/bold] <script> \\ " in out  # as it stands in the data, with one backslash
+
+
+def test_owned_items_when_asked_for(lecdsr):
+    arguments = ("--user", "ANNA", "--model", "popularity", "--domain", "x", "--json")
+    without = strict(lecdsr("recommend", *arguments)[1])["recommendations"]
+    with_owned = strict(lecdsr("recommend", *arguments, "--include-owned")[1])["recommendations"]
+    assert set(without) == {"x"}
+    assert [line["asin"][-1] for line in without["x"]] == ["5", "4"]
+    assert [line["asin"][-1] for line in with_owned["x"]] == ["5", "4", "3", "2", "1", "0"]
+
+
+def test_visitor_as_json(lecdsr):
+    history = ("--history", "B000000000,B000000006@1970-01-03", "--history", "caste iron pann")
+    code, out, err = lecdsr("recommend", *history, "--day", "1970-01-05", "--json")
+    found = strict(out)
+    assert (code, err) == (0, "")
+    assert found["model"] == "lecdsr"  # hgn is better, and cannot serve a visitor
+    assert found["user"] is None
+    assert [(line["asin"], line["day"]) for line in found["history"]] == [
+        ("B000000006", "1970-01-03"),
+        ("B000000000", "1970-01-05"),
+        ("B000000007", "1970-01-05"),
+    ]
+    assert found["notes"] == ["no title is exactly 'caste iron pann'; taken: B000000007 (Cast Iron Pan)"]
+    assert len(found["recommendations"]["x"]) == 5
+    assert {line["title"] for line in found["recommendations"]["x"]} >= {None, "[bold]Salt[/bold] <script> \\"}
+
+
+def test_visitor_hears_how_he_was_understood(lecdsr):
+    code, out, err = lecdsr("recommend", "--history", "caste iron pann", "--model", "published")
+    assert code == 0
+    assert "History of the visitor" in out
+    assert "warning: no title is exactly 'caste iron pann'; taken: B000000007" in err
+    assert "a visitor has no profile" in err
+
+
+@pytest.mark.parametrize("day", ["1960-01-01", "2200-01-01"])
+def test_days_outside_the_training(lecdsr, day):
+    assert lecdsr("recommend", "--history", SALT, "--day", day)[0] == 0
+
+
+def test_examples_without_a_person(lecdsr):
+    assert "--user ANNA" in lecdsr("recommend")[1]
+    assert strict(lecdsr("recommend", "--json")[1])["examples"] == ["ANNA", "BERT", "CARL", "DORA"]
+
+
+def test_explain(lecdsr):
+    code, out, err = lecdsr("explain", "--user", "ANNA", "--item", "Whisk", "--model", "lecdsr", "--show", "3")
+    assert (code, err) == (0, "")
+    assert "rank          1 of 1 " in out
+    assert "id " in out
+    assert "text " in out
+    assert "Why: 3 of 8 items of the history" in out
+
+
+def test_explain_as_json(lecdsr):
+    found = strict(lecdsr("explain", "--user", "ANNA", "--item", SALT, "--model", "lecdsr", "--json")[1])
+    assert found["item"]["title"] == "[bold]Salt[/bold] <script> \\"
+    assert sum(found["parts"].values()) == pytest.approx(found["score"], abs=1e-4)
+    contributions = [line["contribution"] for line in found["history"]]
+    assert contributions[:3] == [None] * 3  # older than what the model reads
+    assert None not in contributions[-zoo.LENGTH :]
+    whole = strict(lecdsr("explain", "--history", "Whisk", "--item", SALT, "--model", "popularity", "--json")[1])
+    assert whole["parts"] is None
+    assert "counts interactions" in whole["not_split"]
+    assert whole["history"][0]["cosine"] is None
+
+
+def test_explain_an_owned_item(lecdsr):
+    assert "though he has it already" in lecdsr("explain", "--user", "ANNA", "--item", "B000000000")[1]
+
+
+def test_similar(lecdsr):
+    found = strict(lecdsr("similar", SALT, "--model", "sasrec", "-k", "3", "--json")[1])
+    assert {key: len(lines) for key, lines in found["similar"].items()} == {"x": 3, "y": 3}
+    out = lecdsr("similar", SALT, "--domain", "y", "--model", "sasrec")[1]
+    assert "Cookware: most like B000000005 [bold]Salt[/bold] <script> \\, by sasrec" in " ".join(out.split())
+    assert "Pantry: most" not in out
+
+
+def test_export(lecdsr, folder):
+    assert lecdsr("export", "--model", "sasrec", "--out", "vectors")[0] == 0
+    assert strict((folder / "vectors" / "facts.json").read_text())["model"] == "sasrec"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("recommend", "--user", "ANNE"), "there is no user 'ANNE' in this pair do: did you mean ANNA?"),
+        (("recommend", "--user", "ANNA", "--history", SALT), "two people"),
+        (("recommend", "--user", "ANNA", "--day", "1970-01-01"), "users"),
+        (("recommend", "--history", ""), "the history is empty"),
+        (("recommend", "--history", "B00000000X"), "there is no item 'B00000000X' in this pair do: did you mean B0"),
+        (("recommend", "--history", "zzzz qqqq"), "no item of this pair is like 'zzzz qqqq'"),
+        (("recommend", "--history", f"{SALT}@1970-02-30"), "'1970-02-30' is not a day"),
+        (("recommend", "--history", SALT, "--model", "hgn"), "none for a visitor"),
+        (("recommend", "--history", SALT, "--model", "abxi"), "a file is missing"),
+        (("explain", "--user", "ANNA", "--item", "B00000000X"), "there is no item"),
+        (("explain", "--item", SALT), "the history is empty"),
+        (("similar", "B00000000X"), "there is no item"),
+        (("similar", SALT, "--model", "popularity"), "does not compare items"),
+        (("export", "--model", "itemknn", "--out", "nothing"), "has no two towers"),
+    ],
+)
+def test_mistakes_are_told_in_words(lecdsr, arguments, message):
+    code, out, err = lecdsr(*arguments)
+    assert code == 1
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err.replace("a user's", "users")
