@@ -48,11 +48,12 @@ def as_cosines(keys: Floats) -> Floats:
     return np.hstack([keys, rest[:, None]]).astype(np.float32) / np.float32(longest**0.5)
 
 
-def build(keys: Floats) -> Any:
-    """An index whose places are the rows of ``keys [N, d + 1]``."""
+def build(keys: Floats, effort: int) -> Any:
+    """An index whose places are the rows of ``keys [N, d + 1]``; a search looks at ``effort`` of them or more."""
     rows = as_cosines(keys)
-    index = Index(ndim=rows.shape[1], metric="cos", dtype="f32", connectivity=32, expansion_add=256)
-    index.expansion_search = 256
+    index = Index(
+        ndim=rows.shape[1], metric="cos", dtype="f32", connectivity=32, expansion_add=256, expansion_search=effort
+    )
     index.add(np.arange(len(rows)), rows, threads=1)
     return index
 
@@ -63,7 +64,7 @@ def best(keys: Floats, query: Floats, places: Ints, owned: Ints, k: int) -> Ints
     return places[np.argsort(-(keys[places] @ query), kind="stable")[:k]]
 
 
-def compare(items: pa.Table, users: pa.Table, domain: str, k: int) -> tuple[int, int]:
+def compare(items: pa.Table, users: pa.Table, domain: str, k: int, effort: int) -> tuple[int, int]:
     """Users whose top k of a domain the index finds exactly, and all users.
 
     ``users`` are rows of users.parquet whose query is for this domain.
@@ -71,7 +72,7 @@ def compare(items: pa.Table, users: pa.Table, domain: str, k: int) -> tuple[int,
     inside = np.asarray(items["domain"].to_numpy(zero_copy_only=False) == domain)
     ids = items["item"].to_numpy()[inside].astype(np.int64)
     keys = with_bias(vectors(items)[inside], items["bias"].to_numpy()[inside])
-    index, everything = build(keys), np.arange(len(ids))
+    index, everything = build(keys, effort), np.arange(len(ids))
     right = 0
     for query, mine in zip(vectors(users), users["owned"].to_pylist(), strict=True):
         owned = np.flatnonzero(np.isin(ids, mine))
@@ -89,6 +90,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="what lecdsr export wrote")
     parser.add_argument("-k", type=int, default=10, help="length of a list (default 10)")
     parser.add_argument("--users", type=int, default=200, help="users to ask for, evenly spaced (default 200)")
+    parser.add_argument("--effort", type=int, default=1024, help="more finds more, and takes longer (default 1024)")
     arguments = parser.parse_args()
     if not (arguments.folder / "facts.json").exists():  # written last
         sys.exit(f"error: {arguments.folder} holds no facts.json\n  do: write it with lecdsr export")
@@ -97,7 +99,7 @@ def main() -> int:
     for domain in ("x", "y"):
         rows = np.flatnonzero(np.isin(users["domain"].to_numpy(zero_copy_only=False), [domain, "both"]))
         rows = rows[np.linspace(0, len(rows) - 1, min(arguments.users, len(rows))).astype(int)]
-        right, asked = compare(items, users.take(rows), domain, arguments.k)
+        right, asked = compare(items, users.take(rows), domain, arguments.k, arguments.effort)
         same = same and right == asked
         print(f"domain {domain}: the same top {arguments.k} for {right:,} of {asked:,} users")
     return 0 if same else 1

@@ -82,11 +82,12 @@ def _json(why: Explanation) -> dict[str, object]:
     }
 
 
-def _reasons_table(reasons: list[Reason], latest: int, names: tuple[str, str]) -> Table:
-    def weight(reason: Reason) -> float:
-        return abs(reason.contribution or 0)
+def _reasons_table(reasons: list[Reason], shown_at_most: int, names: tuple[str, str]) -> Table:
+    def weight(reason: Reason) -> tuple[float, float, str]:
+        # Of those that bring the same the likest first, then the latest.
+        return abs(reason.contribution or 0), reason.cosine or 0, reason.line.when
 
-    shown = sorted(reasons, key=weight, reverse=True)[:latest]
+    shown = sorted(reasons, key=weight, reverse=True)[:shown_at_most]
     title = f"Why: {len(shown)} of {len(reasons)} items of the history, what weighs most first"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")

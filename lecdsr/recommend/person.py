@@ -81,7 +81,10 @@ def visitor(shop: Shop, history: list[str], day: str | None) -> Person:
     """
     given = read_history(history, Finder(shop.items), datetime.date.today() if day is None else read_day(day))
     if not given:
-        raise UserError("the history is empty", do='name what was bought: --history "ASIN,ASIN" or --history "a title"')
+        raise UserError(
+            "the history is empty",
+            do='name a user by --user, or what was bought: --history "ASIN,ASIN" or --history "a title"',
+        )
     user, note = seat(shop.network, shop.trained)
     items = np.array([row.item for row in given], np.int64)
     times = np.array([row.day for row in given], np.int64) * SECONDS_PER_DAY

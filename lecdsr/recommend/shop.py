@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from lecdsr.base.errors import UserError
 from lecdsr.base.files import read_json, read_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
+from lecdsr.models.registry import entry
 from lecdsr.models.saved import load, read_config
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import recency
@@ -176,8 +178,16 @@ def open_shop(artefacts: Artefacts, model: str) -> Shop:
     """Load a pair and one of its trained models.
 
     Raises:
-        UserError: an artefact is missing.
+        UserError: the model is not trained, or an artefact is missing.
     """
+    entry(model)
+    if not (artefacts.model(model) / "config.json").exists():
+        names = ", ".join(path.parent.name for path in _trained(artefacts))
+        raise UserError(
+            f"the model {model!r} is not trained on the pair {artefacts.pair!r}",
+            where=str(artefacts.model(model)),
+            do=f"use one of {names}, or name it under `models` in params.yaml and run `dvc repro`",
+        )
     _, trained = read_config(artefacts.model(model))
     catalogue = load_catalogue(artefacts)
     answers = read_table(artefacts.answers, ANSWERS)
@@ -199,13 +209,7 @@ def best_model(artefacts: Artefacts, accept: Callable[[Any], bool] | None = None
     Raises:
         UserError: no model is trained, or none is taken.
     """
-    configs = sorted((artefacts.root / "models").glob("*/config.json"))
-    if not configs:
-        raise UserError(
-            f"no model is trained on the pair {artefacts.pair!r}",
-            where=str(artefacts.root / "models"),
-            do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
-        )
+    configs = _trained(artefacts)
     taken = [path for path in configs if accept is None or accept(read_config(path.parent)[1])]
     if not taken:
         names = ", ".join(path.parent.name for path in configs)
@@ -215,3 +219,14 @@ def best_model(artefacts: Artefacts, accept: Callable[[Any], bool] | None = None
         )
     scores = {path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in taken}
     return max(scores, key=lambda name: scores[name])
+
+
+def _trained(artefacts: Artefacts) -> list[Path]:
+    configs = sorted((artefacts.root / "models").glob("*/config.json"))
+    if not configs:
+        raise UserError(
+            f"no model is trained on the pair {artefacts.pair!r}",
+            where=str(artefacts.root / "models"),
+            do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
+        )
+    return configs

@@ -92,10 +92,10 @@ def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
     import ann
 
     items, users = (pq.read_table(tmp_path / "out" / f"{name}.parquet") for name in ("items", "users"))
-    assert ann.compare(items, users, "x", 10) == (4, 4)
+    assert ann.compare(items, users, "x", 10, 256) == (4, 4)
     right = ann.build
-    monkeypatch.setattr(ann, "build", lambda keys: right(-keys))
-    assert ann.compare(items, users, "x", 10) == (0, 4)
+    monkeypatch.setattr(ann, "build", lambda keys, effort: right(-keys, effort))
+    assert ann.compare(items, users, "x", 10, 256) == (0, 4)
 
 
 def test_no_towers(tmp_path, monkeypatch):
