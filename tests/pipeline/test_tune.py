@@ -41,7 +41,8 @@ def table(repository, name="experiments"):
 
 
 def experiments(repository):
-    return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").split()
+    """Those of `lecdsr tune`, whose names begin with the pair; the repository may hold others."""
+    return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/demo-*").split()
 
 
 def kill_after_the_first_run(repository):
