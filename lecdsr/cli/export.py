@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lecdsr.base.console import say, summary
 from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import DOMAINS
 from lecdsr.base.settings import load_pair
 from lecdsr.recommend.shop import best_model, open_shop
 from lecdsr.recommend.towers import export as write
@@ -20,7 +21,7 @@ def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
     shop = open_shop(artefacts, model)
-    facts = {"pair": artefacts.pair, "domains": dict(zip("xy", names, strict=True)), "model": model}
+    facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
     summary(f"{model} of {artefacts.pair} as vectors", write(shop, facts, out))
     say(f"written: {out}/items.parquet, users.parquet, facts.json")
     say(f"into an index: python examples/ann.py {out}")

@@ -38,12 +38,17 @@ class Packing:
     """
 
     def __init__(self, real: Tensor) -> None:
-        self.shape = real.shape
+        self.real, self.shape = real, real.shape
         self.places = real.flatten().nonzero().flatten()  # [T]
 
     def pack(self, x: Tensor) -> Tensor:
         """``[B, L, …]`` -> ``[T, …]``."""
         return x.flatten(0, 1)[self.places]
+
+    def positions(self, table: Tensor) -> Tensor:
+        """``[T, d]`` vectors of places from ``table``, whose last row is that of the latest item."""
+        batch, length = self.shape
+        return self.pack(table[-length:].expand(batch, -1, -1))
 
     def unpack(self, x: Tensor) -> Tensor:
         """``[T, …]`` -> ``[B, L, …]``, zero where padding is."""
@@ -74,3 +79,11 @@ class Layer(nn.Module):
         attended = packing.pack(attend(qkv, self.heads, allowed))  # [T, d]
         x = x + self.dropout(self.output(attended))
         return cast(Tensor, x + self.dropout(self.feed_forward(x)))
+
+
+def encode(x: Tensor, packing: Packing, layers: nn.ModuleList, norm: nn.Module) -> Tensor:
+    """Packed inputs ``[T, d]`` -> ``[B, L, d]`` states, each of its own and earlier items; zero for padding."""
+    allowed = or_itself(causal(packing.real))  # [B, 1, L, L]
+    for layer in layers:
+        x = layer(x, packing, allowed)
+    return packing.unpack(norm(x))

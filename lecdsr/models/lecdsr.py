@@ -1,8 +1,9 @@
 """Our own model: causal self-attention over both shops, text and id on both sides of a cosine.
 
-The formulas and what each part brings are in docs/model.md and docs/results.md. In short, against ``sasrec``: an item
-is its whitened text plus an id that counts as far as the item has been seen, so that one never seen is ranked by its
-text; scores are cosines at a temperature; and the state knows the calendar, since goods have their years.
+The formulas are in docs/model.md; what each part brings, the controls of experiments.yaml measure. In short, against
+``sasrec``: an item is its whitened text plus an id that counts as far as the item has been seen, so that one never
+seen is ranked by its text; scores are cosines at a temperature; and the state knows the calendar, since goods have
+their years.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import Layer, Packing, causal, or_itself
+from lecdsr.models.attention import Layer, Packing, encode
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import AttentionSettings
 from lecdsr.models.text import TextMode, control, whiten
@@ -63,15 +64,18 @@ class LeCDSR(Recommender):
         with torch.no_grad():
             self.item_embeddings.weight[catalogue.padding] = 0
 
-    def table(self) -> Tensor:
-        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
+    def addends(self) -> tuple[Tensor, Tensor | None]:
+        """``[N+1, d]`` what ids and what texts bring to the items, before the sum is made a unit vector."""
         ids = cast(Tensor, self.trust) * self.item_embeddings.weight
         if self.training and self.settings.id_dropout:
             # The whole id of an item at once: its text has to do for that step.
             ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
-        if self.text_projection is not None:
-            ids = ids + self.text_projection(self.item_text)
-        return F.normalize(ids, dim=1)
+        return ids, None if self.text_projection is None else self.text_projection(self.item_text)
+
+    def table(self) -> Tensor:
+        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
+        ids, texts = self.addends()
+        return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` of length 1 / temperature."""
@@ -89,26 +93,19 @@ class LeCDSR(Recommender):
         wanted = samples.targets != self.catalogue.padding  # [B, L]
         queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
         keys = table[: self.catalogue.n_items]
-        bias = keys.new_zeros(len(keys))
-        return {"softmax": softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)}
+        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.catalogue.n_x)}
 
     def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature
 
     def _states(self, histories: Histories, table: Tensor) -> Tensor:
         """``[B, L, d]``, each of its own and earlier items; zero for padding."""
-        real = histories.sequence != self.catalogue.padding  # [B, L]
-        packing = Packing(real)
-        length = real.shape[1]
+        packing = Packing(histories.sequence != self.catalogue.padding)
         x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
-        x = x + packing.pack(self.position_embeddings.weight[-length:].expand(len(real), -1, -1))
+        x = x + packing.positions(self.position_embeddings.weight)
         if self.calendar is not None:
             x = x + self.calendar(packing.pack(histories.day))
-        x = self.dropout(x * self.settings.width**0.5)
-        allowed = or_itself(causal(real))  # [B, 1, L, L]
-        for layer in self.layers:
-            x = layer(x, packing, allowed)
-        return packing.unpack(self.norm(x))
+        return encode(self.dropout(x * self.settings.width**0.5), packing, self.layers, self.norm)
 
 
 class Calendar(nn.Module):

@@ -74,20 +74,21 @@ def binary_cross_entropy(target: Tensor, negatives: Tensor) -> Term:
     return Term((F.softplus(-target) + F.softplus(negatives).mean(dim=1)).sum(), len(target))
 
 
-def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, n_x: int) -> Term:
+def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor | None, target: Tensor, n_x: int) -> Term:
     """Cross-entropy of each target against all items of its own domain, mean over targets.
 
     Args:
         queries: ``[M, d]``.
         keys: ``[N, d]`` of all items, X first.
-        bias: ``[N]``.
+        bias: ``[N]``; ``None`` is zero.
         target: ``[M]`` item ids.
         n_x: items of domain X.
     """
     total = queries.new_zeros(())
     for items, offset in ((slice(0, n_x), 0), (slice(n_x, None), n_x)):
         inside = (target < n_x) if offset == 0 else (target >= n_x)
-        total = total + cross_entropy(queries[inside], keys[items], target[inside] - offset, bias[items])
+        part = None if bias is None else bias[items]
+        total = total + cross_entropy(queries[inside], keys[items], target[inside] - offset, part)
     return Term(total, len(target))
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import Layer, Packing, causal, or_itself
+from lecdsr.models.attention import Layer, Packing, encode
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import AttentionSettings
 from lecdsr.models.text import TextMode, control, whiten
@@ -59,12 +59,15 @@ class SASRec(Recommender):
                 _start_from_text(self.item_embeddings.weight, catalogue.item_vectors)
             self.item_embeddings.weight[catalogue.padding] = 0
 
+    def addends(self) -> tuple[Tensor, Tensor | None]:
+        """``[N+1, d]`` what ids and what texts bring to the items."""
+        texts = None if self.text_projection is None else self.text_projection(self.item_text)
+        return self.item_embeddings.weight, texts
+
     def table(self) -> Tensor:
         """``[N+1, d]`` id plus projected text of every item."""
-        ids = self.item_embeddings.weight
-        if self.text_projection is None:
-            return ids
-        return ids + cast(Tensor, self.text_projection(self.item_text))
+        ids, texts = self.addends()
+        return ids if texts is None else ids + texts
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` state at the last position."""
@@ -82,22 +85,15 @@ class SASRec(Recommender):
         wanted = samples.targets != self.catalogue.padding  # [B, L]
         queries = self._states(samples.histories.sequence, table)[wanted]  # [M, d]
         keys = table[: self.catalogue.n_items]
-        bias = keys.new_zeros(len(keys))
-        return {"softmax": softmax_by_domain(queries, keys, bias, samples.targets[wanted], self.catalogue.n_x)}
+        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.catalogue.n_x)}
 
     def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
         """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
-        length = sequence.shape[1]
-        real = sequence != self.catalogue.padding  # [B, L]
-        packing = Packing(real)
+        packing = Packing(sequence != self.catalogue.padding)
         # √d brings item embeddings to the scale of the positions after training, as in the paper's code base.
         x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
-        x = x + packing.pack(self.position_embeddings.weight[-length:].expand(len(sequence), -1, -1))
-        x = self.dropout(x)
-        allowed = or_itself(causal(real))  # [B, 1, L, L]
-        for block in self.blocks:
-            x = block(x, packing, allowed)
-        return packing.unpack(self.norm(x))
+        x = x + packing.positions(self.position_embeddings.weight)
+        return encode(self.dropout(x), packing, self.blocks, self.norm)
 
 
 def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:

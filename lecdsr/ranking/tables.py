@@ -37,19 +37,22 @@ def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed
     Raises:
         UserError: a file is missing, or the vectors are not those of the sequences.
     """
-    catalogue = load_catalogue(artefacts)
-    sequences = from_tables(read_table(artefacts.interactions, INTERACTIONS), read_table(artefacts.windows, WINDOWS))
+    interactions = read_table(artefacts.interactions, INTERACTIONS)
+    catalogue = load_catalogue(artefacts, interactions)
+    sequences = from_tables(interactions, read_table(artefacts.windows, WINDOWS))
     if domains == "own":
         sequences = own_domain(sequences, catalogue.n_x)
     return PairData(catalogue, shuffled(sequences, seed) if order == "shuffled" else sequences)
 
 
-def load_catalogue(artefacts: Artefacts) -> Catalogue:
-    """Load sizes, vectors and training counts of a pair.
+def load_catalogue(artefacts: Artefacts, interactions: pa.Table | None = None) -> Catalogue:
+    """Load sizes, vectors, training counts and days of a pair; its ``interactions`` too, unless they are at hand.
 
     Raises:
         UserError: a file is missing, or the vectors are not those of the sequences.
     """
+    if interactions is None:
+        interactions = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
     items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
     n_users = len(read_table(artefacts.users, USERS, ["user"]))
     domain = items["domain"].to_numpy()
@@ -60,13 +63,12 @@ def load_catalogue(artefacts: Artefacts) -> Catalogue:
         item_vectors=_vectors(artefacts.item_vectors, len(items), padding=True),
         user_vectors=_vectors(artefacts.user_vectors, n_users, padding=False),
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
-        train_days=_train_days(artefacts),
+        train_days=_train_days(interactions),
     )
 
 
-def _train_days(artefacts: Artefacts) -> tuple[int, int]:
-    table = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
-    days = table["time"].to_numpy()[table["split"].to_numpy() == TRAIN] // SECONDS_PER_DAY
+def _train_days(interactions: pa.Table) -> tuple[int, int]:
+    days = interactions["time"].to_numpy()[interactions["split"].to_numpy() == TRAIN] // SECONDS_PER_DAY
     return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
 

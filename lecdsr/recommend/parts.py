@@ -28,11 +28,12 @@ def key_parts(network: Recommender) -> dict[str, Tensor] | None:
 
     A score is then the sum of query · part. In ``lecdsr`` both parts are divided by the length of their sum.
     """
-    if not isinstance(network, LeCDSR | SASRec) or network.text_projection is None:
+    if not isinstance(network, LeCDSR | SASRec):
         return None
-    ids, text = network.item_embeddings.weight, network.text_projection(network.item_text)  # [N+1, d]
+    ids, text = network.addends()  # [N+1, d]
+    if text is None:
+        return None
     if isinstance(network, LeCDSR):
-        ids = cast(Tensor, network.trust) * ids
         length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)
         ids, text = ids / length, text / length
     n = network.catalogue.n_items

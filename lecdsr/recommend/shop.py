@@ -189,13 +189,14 @@ def open_shop(artefacts: Artefacts, model: str) -> Shop:
             do=f"use one of {names}, or name it under `models` in params.yaml and run `dvc repro`",
         )
     _, trained = read_config(artefacts.model(model))
-    catalogue = load_catalogue(artefacts)
+    interactions = read_table(artefacts.interactions, INTERACTIONS)
+    catalogue = load_catalogue(artefacts, interactions)
     answers = read_table(artefacts.answers, ANSWERS)
     profiles = answers.filter(pc.and_(pc.equal(answers["kind"], "user"), pc.is_valid(answers["text"])))
     return Shop(
         items=read_table(artefacts.items, ITEMS),
         users=read_table(artefacts.users, USERS),
-        interactions=read_table(artefacts.interactions, INTERACTIONS),
+        interactions=interactions,
         profiles=dict(zip(profiles["id"].to_pylist(), profiles["text"].to_pylist(), strict=True)),
         catalogue=catalogue,
         network=load(artefacts.model(model), catalogue),

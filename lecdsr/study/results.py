@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from lecdsr.compare.comparison import PROTOCOLS
 from lecdsr.compare.slices import ALL
 from lecdsr.study.declared import Experiments
 from lecdsr.study.plan import CONTROL, GRID, SEED
-from lecdsr.study.rows import Row
+from lecdsr.study.rows import Row, compact
 
 ANCHORS = Path(__file__).with_name("anchors.csv")
 METRICS = ("hr@10", "ndcg@10", "mrr")
@@ -204,7 +203,7 @@ def _tried(one: Recorded) -> str:
         found = {row["setting"]: row for row in _of(one.rows, arm, GRID)}
         chosen = {row["setting"] for row in _of(one.rows, arm, SEED)}
         for point in given.grid:
-            setting = json.dumps({**given.set, **point}, sort_keys=True, separators=(",", ":"))
+            setting = compact({**given.set, **point})
             row = found.get(setting)
             score = Markdown(f"{float(row['valid_ndcg@10']):.4f}") if row else MISSING
             cells: list[object] = [int(row["best_epoch"]), _mean([row], "seconds", "{:.0f}")] if row else [None, None]

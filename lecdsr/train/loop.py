@@ -268,7 +268,7 @@ class Training:
         self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
         self._waited, self._falls = facts["waited"], facts["falls"]
         steps.optimisers.scale = self._shared.anneal**self._falls
-        result.seconds = facts.get("seconds", 0.0)  # a checkpoint of an earlier version has none
+        result.seconds = facts["seconds"]
         sums = saved.tensors.get("sums")
         self._sums = None if sums is None else sums.to(steps.device)
         if self._world.first:
