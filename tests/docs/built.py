@@ -1,5 +1,6 @@
 """A copy of the repository with a tiny demo, built in one process without DVC."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +16,11 @@ PREPARED = ("download", "sequences", "card", "candidates", "prompts", "ask", "em
 
 
 class Copy(Repository):
-    """A copy in which stages are called directly."""
+    """A copy in which stages are called directly, and whose code is the one that runs, not that of the install."""
+
+    def __init__(self, folder: Path, store: Path) -> None:
+        super().__init__(folder, store)
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
     def stages(self, *calls: str, **environment: str) -> str:
         """Run stages, each as ``NAME PAIR [MODEL]``, in one process; give what they print."""
