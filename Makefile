@@ -9,7 +9,7 @@ SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install local-llm fast-embed demo test lint bench clean
+.PHONY: help install local-llm fast-embed demo test lint docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
@@ -51,6 +51,10 @@ lint: install ## Check style and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs: install ## Build the documentation as a site, build/site/index.html
+	mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
 
 bench: install ## Measure speed against plain baselines, in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done

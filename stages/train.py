@@ -1,8 +1,9 @@
 """Train one model on one pair and keep its best epoch on validation.
 
 Reads data/PAIR/sequences and data/PAIR/vectors; writes data/PAIR/models/MODEL/model.safetensors with
-config.json beside it, one row per epoch to metrics/PAIR/training/MODEL.csv, and the seconds it took, validation
-included, to data/PAIR/times/MODEL.json. A killed run goes on from its checkpoint in .checkpoints. On several GPUs:
+config.json and card.md, the model card, beside it, one row per epoch to metrics/PAIR/training/MODEL.csv, and the
+seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed run goes on from its checkpoint in
+.checkpoints. On several GPUs:
 
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
 """
@@ -14,7 +15,8 @@ from lecdsr.base.door import run_stage
 from lecdsr.base.files import write_json, write_text
 from lecdsr.base.memory import peak_memory
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block
+from lecdsr.base.settings import load_block, load_pair
+from lecdsr.model_card.card import model_card
 from lecdsr.models.registry import entry
 from lecdsr.models.saved import save
 from lecdsr.train.fit import fit
@@ -43,6 +45,7 @@ def main(pair: str, model: str) -> None:
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     save(artefacts.model(model), network, config)
+    write_text(artefacts.model(model) / "card.md", model_card(pair, config, load_pair(pair).synthetic))
     times = {"seconds": round(result.seconds, 1), "device": str(fitted.device), "threads": torch.get_num_threads()}
     write_text(artefacts.training_log(model), to_csv(result.log))
     write_json(artefacts.times(model), times)

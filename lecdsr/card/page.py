@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lecdsr.base.markdown import Markdown, by_domain, cell, escape, percent, table
 from lecdsr.base.schemas import DOMAINS
 from lecdsr.card.goods import TEXTS
-from lecdsr.card.markdown import Markdown, by_domain, cell, escape, percent, table
 
 Facts = Mapping[str, Any]
 

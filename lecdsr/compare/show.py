@@ -9,10 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from lecdsr.base.markdown import Markdown
+from lecdsr.base.markdown import escape as plain
+from lecdsr.base.markdown import table as markdown_table
 from lecdsr.base.schemas import SPLITS
-from lecdsr.card.markdown import Markdown
-from lecdsr.card.markdown import escape as plain
-from lecdsr.card.markdown import table as markdown_table
 from lecdsr.compare.comparison import Contest, Mean, Options, Row
 from lecdsr.compare.significance import LEVEL, POWER
 from lecdsr.compare.slices import ALL

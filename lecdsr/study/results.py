@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 
+from lecdsr.base.markdown import Markdown, escape, table
 from lecdsr.base.schemas import DOMAINS
-from lecdsr.card.markdown import Markdown, escape, table
 from lecdsr.compare.comparison import PROTOCOLS
 from lecdsr.compare.slices import ALL
 from lecdsr.study.declared import Experiments

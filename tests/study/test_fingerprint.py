@@ -49,6 +49,7 @@ NAMES = {
     "lecdsr/cli/tune.py": (False, False),
     "lecdsr/study/plan.py": (False, False),
     "lecdsr/report/page.py": (False, False),
+    "lecdsr/model_card/card.py": (False, False),
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt  # comes with rich
 
-from lecdsr.card.markdown import Markdown, cell, escape, percent, table
+from lecdsr.base.markdown import Markdown, cell, escape, percent, table
 
 ATTACKS = [
     "<script>alert(1)</script>",

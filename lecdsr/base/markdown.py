@@ -50,6 +50,12 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
+def text_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are Markdown already, all to the left; bars and line ends do not end a cell."""
+    lines = [[" ".join(text.split()).replace("|", "\\|") for text in line] for line in (head, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(lines[0]), *lines[1:]))
+
+
 def by_domain(name: str, values: Mapping[str, object]) -> list[object]:
     """A row: what it is, then the value of each domain."""
     return [Markdown(name), values["x"], values["y"]]

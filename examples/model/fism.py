@@ -1,0 +1,58 @@
+"""FISM (Kabbur, Ning and Karypis, KDD 2013) with a softmax loss: a history is the sum of its items.
+
+Score of item j after the history i_1 … i_L: ``L^-α Σ_l p(i_l) · q_j + b_j``.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lecdsr.models.losses import softmax_by_domain
+from lecdsr.models.settings import TrainedSettings
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
+from lecdsr.ranking.histories import PrefixBatch
+from lecdsr.ranking.negatives import Draws
+
+
+class Settings(TrainedSettings):
+    """Block ``train.fism``; every key is explained in params.yaml."""
+
+    width: int = Field(ge=1)
+    alpha: float = Field(ge=0, le=1)
+
+
+class FISM(Recommender):
+    """Two tables, one for items of the history and one for items that are ranked."""
+
+    objective = "prefix"  # one sample for every training target
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        self.read = nn.Embedding(catalogue.n_items + 1, settings.width, padding_idx=catalogue.padding)
+        self.ranked = nn.Embedding(catalogue.n_items, settings.width)
+        self.bias = nn.Parameter(torch.zeros(catalogue.n_items))
+        nn.init.normal_(self.ranked.weight, std=0.02)
+        with torch.no_grad():
+            self.read.weight.normal_(std=0.02)[catalogue.padding] = 0
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]`` sum of the history's items over ``L^α``."""
+        count = (histories.sequence != self.catalogue.padding).sum(dim=1, keepdim=True)  # [B, 1]
+        total = cast(Tensor, self.read(histories.sequence)).sum(dim=1)  # [B, d]
+        return total / count.clamp(min=1) ** self.settings.alpha
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` table of items that are ranked, and ``[N]`` biases."""
+        return self.ranked.weight, self.bias
+
+    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+        """Softmax over all items of the target's domain."""
+        samples = cast(PrefixBatch, batch)
+        keys, bias = self.keys()
+        queries = self.queries(samples.histories)  # [B, d]
+        return {"softmax": softmax_by_domain(queries, keys, bias, samples.target, self.catalogue.n_x)}

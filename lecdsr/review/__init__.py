@@ -1,0 +1,1 @@
+"""Review: what a change did to settings, metrics and training, on one page of Markdown."""

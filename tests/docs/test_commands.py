@@ -1,0 +1,130 @@
+"""Every command that the README and the documentation show is run, or it is said why not: commands.yaml."""
+
+import ast
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.docs.blocks import commands, pages
+from tests.docs.built import Copy
+from tests.pipeline.conftest import copy_repository
+
+ROOT = Path(__file__).parents[2]
+TABLE = YAML(typ="safe").load((ROOT / "tests/docs/commands.yaml").read_text(encoding="utf-8"))
+SHOWN = {command: page for page in pages(ROOT) for command in commands(page.read_text(encoding="utf-8"))}
+
+
+def test_blocks_by_hand():
+    text = """
+Text `lecdsr inline`.
+
+```
+make one    # a comment
+# only a comment
+
+dvc exp run -S 'a=[b]' \\
+  -S 'c#d'
+```
+
+- In a list:
+
+    ```bash
+    lecdsr   two
+    ```
+
+```yaml
+key: value
+```
+"""
+    assert list(commands(text)) == ["make one", "dvc exp run -S 'a=[b]' -S 'c#d'", "lecdsr two"]
+
+
+def test_every_command_is_in_the_table():
+    unknown = {command: page.name for command, page in SHOWN.items() if command not in TABLE}
+    assert not unknown, "add them to tests/docs/commands.yaml"
+    assert len(SHOWN) > 40
+
+
+def test_the_table_holds_nothing_that_no_page_shows():
+    assert not set(TABLE) - set(SHOWN)
+
+
+def test_every_entry_says_how_it_is_known_to_work():
+    for command, entry in TABLE.items():
+        assert set(entry) <= {"run", "as", "covered", "because"}, command
+        assert ("run" in entry) != bool({"covered", "because"} & set(entry)), command
+        assert "as" not in entry or "run" in entry, command
+
+
+@pytest.mark.parametrize("named", sorted({entry["covered"] for entry in TABLE.values() if "covered" in entry}))
+def test_the_test_that_covers_it_is_there(named):
+    file, test = named.split("::")
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def overrides(command: str) -> list[tuple[str, list[str], object]]:
+    """File, path of the key and value of every ``-S [FILE:]KEY=VALUE`` of a command."""
+    words = shlex.split(command)
+    found = []
+    for before, word in pairwise(words):
+        if before == "-S":
+            place, value = word.split("=", 1)
+            file, key = place.rsplit(":", 1) if ":" in place else ("params.yaml", place)
+            found.append((file, key.split("."), YAML(typ="safe").load(value)))
+    return found
+
+
+def test_overrides_by_hand():
+    command = "X='a b' dvc exp run -S 'active=[a, b]' -S 'pairs/demo.yaml:train.sasrec.width=3' prompts@a"
+    assert overrides(command) == [
+        ("params.yaml", ["active"], ["a", "b"]),
+        ("pairs/demo.yaml", ["train", "sasrec", "width"], 3),
+    ]
+
+
+#: The extension that the settings of a command belong to.
+EXTENSIONS = {
+    "fism": ("model", "fism.py", "lecdsr/models"),
+    "hashing": ("encoder", "hashing.py", "lecdsr/embed"),
+    "ask.provider=command": ("provider", "command.py", "lecdsr/ask"),
+}
+
+
+@pytest.mark.parametrize("command", [command for command in TABLE if "dvc exp run" in command])
+def test_the_settings_of_an_experiment_are_settings(command, tmp_path):
+    copy_repository(tmp_path)
+    repository = Copy(tmp_path, tmp_path / "vectors")
+    for word, (name, file, folder) in EXTENSIONS.items():
+        if word in command:
+            repository.extend(name, file, f"{folder}/{file}")
+    assert overrides(command)
+    for file, path, value in overrides(command):
+        settings = YAML(typ="safe").load((tmp_path / file).read_text(encoding="utf-8"))
+        block = settings
+        for key in path[:-1]:
+            block = block[key]
+        assert path[-1] in block or file != "params.yaml", f"{file} has no {'.'.join(path)}"
+        block[path[-1]] = value
+        with open(tmp_path / file, "w", encoding="utf-8") as written:
+            YAML(typ="safe").dump(settings, written)
+    assert "all settings are right" in repository.run("lecdsr", "check")
+
+
+def test_they_run_and_say_what_they_should(copy: Copy):
+    copy.run("git", "init", "-q", "-b", "main")
+    copy.run("git", "config", "user.name", "tests")
+    copy.run("git", "config", "user.email", "tests@example.org")
+    copy.commit("built")
+    wrong = []
+    for command, entry in TABLE.items():
+        if "run" in entry:
+            try:
+                shown = copy.run("bash", "-o", "pipefail", "-c", entry.get("as", command))
+                assert str(entry["run"]) in shown, shown
+            except AssertionError as error:
+                wrong.append(f"{command}\n{str(error)[-800:]}")
+    assert not wrong, "\n\n".join(wrong)
