@@ -1,54 +1,92 @@
-"""Put metrics, training curves, facts and examples of a pair on one page.
+"""Put metrics, training curves, slices, experiments, the data card and a browser of users on one page.
 
-Reads the metrics of every model and the trained models of a pair; writes data/PAIR/report.html, one
-self-contained file.
+Reads the metrics, ranks and trained models of a pair, its data card and its recorded experiments; writes
+data/PAIR/report.html, one self-contained file, and its figures for papers to data/PAIR/figures.
 """
+
+import csv
+from pathlib import Path
 
 from lecdsr.base.console import console, say
 from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_json, write_text
+from lecdsr.base.files import atomic_path, read_json, read_table, require, write_text
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS
+from lecdsr.base.schemas import DOMAINS, RANKS, WINDOWS
 from lecdsr.base.settings import load_block, load_pair, load_selection
 from lecdsr.evaluate.show import metrics_table
-from lecdsr.recommend.shop import Shop, best_model, open_shop
-from lecdsr.report.curves import curves
-from lecdsr.report.page import Content, Example, render
+from lecdsr.ranking.metrics import MONITOR
+from lecdsr.recommend.shop import best_model, open_shop
+from lecdsr.report.draw import Plot, to_png
+from lecdsr.report.experiments import read
+from lecdsr.report.figures import Curve
+from lecdsr.report.page import Browser, Content, render
+from lecdsr.report.sections import Measured, plots_of, sections
 from lecdsr.report.settings import Settings
+from lecdsr.report.tables import Training
+from lecdsr.report.users import Wanted, browse
 
 STAGES = ("sequences", "candidates", "prompts", "ask", "embed")
-HISTORY = 10
 
 
-def example(shop: Shop, user: int, k: int) -> Example:
-    """One user with recommendations in both domains."""
-    items, times = shop.history(user)
-    lines = [shop.line(int(item), int(time)) for item, time in zip(items, times, strict=True)]
-    top = {key: shop.recommend(user, items, times, code, k) for code, key in enumerate(DOMAINS)}
-    return Example(shop.users["reviewer"][user].as_py(), shop.profiles.get(user, ""), lines[-HISTORY:], top)
+def curve(log: Path) -> Curve:
+    """Validation score by epoch."""
+    with open(require(log), encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    return Curve([int(row["epoch"]) for row in rows], [float(row[f"valid_{MONITOR}"]) for row in rows])
+
+
+def measured(artefacts: Artefacts, domains: tuple[str, str], models: list[str]) -> Measured:
+    """Read all that the sections show."""
+    curves = {model: curve(artefacts.training_log(model)) for model in models}
+    return Measured(
+        pair=artefacts.pair,
+        domains=dict(zip(DOMAINS, domains, strict=True)),
+        metrics={model: read_json(artefacts.model_metrics(model)) for model in models},
+        ranks={model: read_table(artefacts.ranks(model), RANKS) for model in models},
+        trained={
+            model: Training(
+                read_json(artefacts.model(model) / "config.json"),
+                read_json(artefacts.times(model)),
+                curves[model].epochs[-1],
+            )
+            for model in models
+        },
+        curves=curves,
+        stages={stage: read_json(artefacts.stage_metrics(stage)) for stage in STAGES},
+        card=read_json(artefacts.card / "card.json"),
+        recorded=read(artefacts.experiments, artefacts.experiment_slices),
+    )
+
+
+def browser(artefacts: Artefacts, settings: Settings) -> Browser:
+    """What the best model recommends to some users."""
+    best = best_model(artefacts)
+    shop = open_shop(artefacts, best)
+    windows, ranks = read_table(artefacts.windows, WINDOWS), read_table(artefacts.ranks(best), RANKS)
+    wanted = Wanted(settings.users, settings.top_k, settings.nearest)
+    return Browser(best, browse(shop, windows, ranks, wanted), len(shop.users))
+
+
+def write_figures(folder: Path, plots: list[Plot], dpi: int) -> None:
+    """Write every figure as PNG; those of an earlier page that this one has not are removed."""
+    for plot in plots:
+        with atomic_path(folder / f"{plot.name}.png") as temporary:
+            temporary.write_bytes(to_png(plot, dpi))
+    for old in set(folder.glob("*.png")) - {folder / f"{plot.name}.png" for plot in plots}:
+        old.unlink()
 
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts, settings, entry = Artefacts(pair), load_block("report", Settings, pair), load_pair(pair)
     _, models = load_selection()
-    metrics = {model: read_json(artefacts.model_metrics(model)) for model in models}
-    best = best_model(artefacts)
-    shop = open_shop(artefacts, best)
-    page = render(
-        Content(
-            pair=pair,
-            domains=entry.domains,
-            synthetic=entry.synthetic,
-            metrics=metrics,
-            stages={stage: read_json(artefacts.stage_metrics(stage)) for stage in STAGES},
-            curves=curves({model: artefacts.training_log(model) for model in models}),
-            example_model=best,
-            examples=[example(shop, u, settings.top_k) for u in range(min(settings.example_users, len(shop.users)))],
-        )
-    )
-    write_text(artefacts.report, page)
-    console.print(metrics_table(f"Test metrics on {pair}", metrics))
+    given = measured(artefacts, entry.domains, models)
+    found = sections(given, settings.resamples)
+    write_figures(artefacts.root / "figures", plots_of(found), settings.figure_dpi)
+    shown = browser(artefacts, settings)
+    write_text(artefacts.report, render(Content(pair, given.domains, entry.synthetic, found, shown)))
+    console.print(metrics_table(f"Test metrics on {pair}", given.metrics))
+    say(f"figures: {artefacts.root / 'figures'}")
     say(f"report: {artefacts.report}")
 
 

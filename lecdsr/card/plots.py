@@ -30,15 +30,14 @@ STYLE: Any = {
 
 def plots(facts: Facts, dpi: int) -> dict[str, bytes]:
     """Every plot by the name of its file."""
-    drawings = {"lengths.png": _lengths, "popularity.png": _popularity, "months.png": _months, "gaps.png": _gaps}
     found = {}
-    for name, draw in drawings.items():
+    for name, draw in DRAWINGS.items():
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(6.4, 3.2), dpi=dpi, layout="constrained")
             draw(figure.subplots(), facts)
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", metadata={"Software": None})
-            found[name] = buffer.getvalue()
+            found[f"{name}.png"] = buffer.getvalue()
     return found
 
 
@@ -112,3 +111,7 @@ def _plain(axis: Any) -> None:
 def _thousands(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+#: What draws each plot of the facts; the report draws them too.
+DRAWINGS = {"lengths": _lengths, "popularity": _popularity, "months": _months, "gaps": _gaps}

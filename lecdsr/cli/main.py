@@ -333,6 +333,9 @@ def tune(
     pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
     arm: Annotated[list[str] | None, typer.Option(help="Arm of experiments.yaml, repeatable; default all.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; each gets its share of the processors.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many of the declared seeds to run now, the first ones; default all.")
+    ] = None,
 ) -> None:
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
@@ -345,10 +348,11 @@ def tune(
 
     * `lecdsr tune --pair demo --jobs 2`: everything
     * `lecdsr tune --pair demo --arm sasrec --arm sasrec-text`: two arms
+    * `lecdsr tune --pair demo --seeds 1`: everything under one seed first, for a first look
     """
     from lecdsr.cli.tune import tune as run_experiments
 
-    run_experiments(pair, arm or [], jobs)
+    run_experiments(pair, arm or [], jobs, seeds)
 
 
 @app.command()

@@ -26,8 +26,15 @@ from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, Finished, Row, compact, re
 from lecdsr.train.settings import Shared
 
 
-def tune(pair: str, names: Sequence[str], jobs: int) -> None:
+def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -> None:
     """Run what is not there yet: grids, chosen settings, controls.
+
+    Args:
+        pair: whose experiments.
+        names: arms; all where there are none.
+        jobs: runs at once.
+        seeds: how many of the declared seeds are run now, from the first on; all where None. What is recorded of the
+            others stays.
 
     Raises:
         UserError: the experiments are not well declared, the pair is not built, or some runs failed.
@@ -39,7 +46,7 @@ def tune(pair: str, names: Sequence[str], jobs: int) -> None:
     for path in tables(artefacts):
         require(path, do=f"build the pair first: `dvc repro candidates@{pair} embed@{pair}`")
     with alone(pair) as lock:
-        study = Study(artefacts, declared, list(arms), jobs, lock)
+        study = Study(artefacts, declared, list(arms), jobs, lock, seeds)
         study.work([run for arm in arms for run in grid_runs(declared, arm, study.name)], {GRID})
         study.work([run for arm in arms for run in study.after_the_grid(arm)], {SEED, CONTROL})
     say(f"table: {artefacts.experiments}")
@@ -54,8 +61,11 @@ def tune(pair: str, names: Sequence[str], jobs: int) -> None:
 class Study:
     """The experiments of one pair under way: what is known of their runs, and who runs them."""
 
-    def __init__(self, artefacts: Artefacts, declared: Experiments, arms: list[str], jobs: int, lock: int) -> None:
+    def __init__(
+        self, artefacts: Artefacts, declared: Experiments, arms: list[str], jobs: int, lock: int, seeds: int | None
+    ) -> None:
         self._artefacts, self._declared, self._arms = artefacts, declared, arms
+        self._seeds = declared.seeds[:seeds]
         self._jobs, self._lock = jobs, lock
         self.failed: list[str] = []
         self._shops: SimpleQueue[Workshop] = SimpleQueue()
@@ -93,6 +103,7 @@ class Study:
         """Run what is not recorded; forget what of these roles and arms is no longer wanted."""
         self._planned |= {role: {run.name for run in runs if run.role == role} for role in roles}
         there = {(row["role"], row["control"], row["experiment"]) for row in self._rows}
+        runs = [run for run in runs if run.seed in self._seeds]
         missing = [run for run in runs if (run.role, run.control, run.name) not in there]
         known = experiment_names()
         todo: dict[str, list[Run]] = {}

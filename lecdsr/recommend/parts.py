@@ -62,10 +62,16 @@ def likeness(network: Recommender, item: int) -> Tensor | None:
     if isinstance(network, ItemKNN):
         row, values = cast(Tensor, network.neighbours)[item].long(), cast(Tensor, network.similarities)[item]
         return torch.zeros(network.catalogue.n_items).scatter_add_(0, row, values)
+    unit = directions(network)
+    return None if unit is None else unit @ unit[item]
+
+
+@torch.no_grad()
+def directions(network: Recommender) -> Tensor | None:
+    """``[N, d]`` keys of length 1, zero where a key is; ``None`` where a model has no keys that compare items."""
     if isinstance(network, Popularity) or not has_towers(network):
         return None
     keys = network.keys()[0]
     if isinstance(network, ABXI):  # an item's embedding stands in the half of its domain, the other is zero
         keys = keys[:, : network.settings.width] + keys[:, network.settings.width :]
-    unit = F.normalize(keys.float(), dim=1)
-    return unit @ unit[item]
+    return F.normalize(keys.float(), dim=1)

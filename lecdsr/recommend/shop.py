@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,7 +111,9 @@ class Shop:
             UserError: a score is NaN.
         """
         read = self.reads(history, domain)
-        scores = self._scores(self._histories(user, [(history[read], times[read])]), self.catalogue.items_of(domain))[0]
+        scores = self._scores(self.histories([user], [(history[read], times[read])]), self.catalogue.items_of(domain))[
+            0
+        ]
         if torch.isnan(scores).any():
             raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
         return scores
@@ -120,7 +122,7 @@ class Shop:
     def query(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
         """``[d]`` the query of a two-tower model after what it reads of ``history`` for a domain."""
         read = self.reads(history, domain)
-        return self.network.queries(self._histories(user, [(history[read], times[read])]))[0]
+        return self.network.queries(self.histories([user], [(history[read], times[read])]))[0]
 
     def reads(self, history: IntArray, domain: int) -> IntArray:
         """Places in ``history`` that the model reads for a domain: the latest, or the latest of that domain."""
@@ -140,7 +142,7 @@ class Shop:
             return parts
         visible = self._visible(history, domain)
         kept = [visible, *(visible[visible != place] for place in read)]
-        histories = self._histories(user, [(history[places], times[places]) for places in kept])
+        histories = self.histories([user] * len(kept), [(history[places], times[places]) for places in kept])
         scores = self._scores(histories, slice(item, item + 1))[:, 0]  # [1 + R]
         parts[read] = (scores[0] - scores[1:]).numpy()
         return parts
@@ -152,8 +154,8 @@ class Shop:
         items = self.catalogue.items_of(domain)
         return np.flatnonzero((history >= items.start) & (history < items.stop))
 
-    def _histories(self, user: int, rows: list[tuple[IntArray, IntArray]]) -> Histories:
-        """A batch of histories of one user, each of items and times ``[H]``."""
+    def histories(self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]]) -> Histories:
+        """A batch of histories: for each the user, and items and times ``[H]``, of which the latest count."""
         length, padding = self.trained.history_length, self.catalogue.padding
         sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
@@ -162,8 +164,7 @@ class Shop:
                 latest = slice(-min(length, len(history)), None)
                 sequence[place, latest] = torch.from_numpy(history[latest])
                 day[place, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
-        users = torch.full((len(rows),), user)
-        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), users, day)
+        return Histories(sequence, recency(sequence, self.catalogue.n_x, padding), torch.tensor(users), day)
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
         """An item with its texts."""

@@ -2,77 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
+from markupsafe import Markup, escape
 
-from lecdsr.base.console import format_value
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.recommend.shop import Line
-
-PROTOCOLS = ("sampled", "full")
-METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr", "mrr@10")
+from lecdsr.report.draw import Plot, to_svg
+from lecdsr.report.sections import Section
 
 
-class Example(NamedTuple):
-    """One user of the page: what he had, his profile, what comes next."""
+class Browser(NamedTuple):
+    """The browser of users: whose recommendations it shows, and its data (see ``users.browse``)."""
 
-    reviewer: str
-    profile: str
-    history: list[Line]
-    recommendations: dict[str, list[Line]]
+    model: str
+    data: Mapping[str, Any]
+    all_users: int
 
 
 class Content(NamedTuple):
     """All that the page shows."""
 
     pair: str
-    domains: tuple[str, str]
+    domains: Mapping[str, str]
     synthetic: bool
-    metrics: dict[str, dict[str, Any]]
-    stages: dict[str, dict[str, Any]]
-    curves: str
-    example_model: str
-    examples: list[Example]
+    sections: Sequence[Section]
+    browser: Browser
 
 
 def render(content: Content) -> str:
-    """The page as HTML."""
+    """The page as HTML: no request to anywhere, and a policy that forbids any.
+
+    The data of the browser stand in a block of JSON in which ``<``, ``>`` and ``&`` are written as ``\\u003c`` and so
+    on, so that no text in them can end the block.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lecdsr.report", "."),
+        loader=jinja2.PackageLoader("lecdsr.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["fact"] = format_value
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    environment.filters["code"] = code
+    environment.filters["figure"] = figure
+    # Their files are part of the program and hold no data.
+    script, style = (Markup(environment.get_template(name).render()) for name in ("users.js.jinja", "style.css.jinja"))
     return environment.get_template("page.html.jinja").render(
         content._asdict(),
-        tables=[
-            {"split": split, "protocol": protocol, "key": key, "domain": domain, "rows": rows}
-            for split in ("test", "valid")
-            for protocol in PROTOCOLS
-            for key, domain in zip(DOMAINS, content.domains, strict=True)
-            if (rows := _rows(content.metrics, split, key, protocol))
-        ],
-        metric_names=METRICS,
-        negatives=content.stages["candidates"]["negatives_mean"],
-        domain_names=dict(zip(DOMAINS, content.domains, strict=True)),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=style,
+        data={**content.browser.data, "domains": list(content.domains.values())},
     )
 
 
-def _rows(metrics: Mapping[str, Mapping[str, Any]], split: str, domain: str, protocol: str) -> list[dict[str, Any]]:
-    """One row per model, with a mark on the best value of every metric."""
-    blocks = {name: model[split][domain] for name, model in metrics.items() if domain in model.get(split, {})}
-    best = {metric: max((block[protocol][metric] for block in blocks.values()), default=0.0) for metric in METRICS}
-    return [
-        {
-            "model": name,
-            "users": block["users"],
-            "cells": [
-                (f"{block[protocol][metric]:.4f}", block[protocol][metric] == best[metric]) for metric in METRICS
-            ],
-        }
-        for name, block in blocks.items()
-    ]
+def code(text: str) -> Markup:
+    """Text in which what stands between backticks is code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+
+
+def figure(plot: Plot) -> Markup:
+    """The drawing; matplotlib escapes the texts in it."""
+    return Markup(to_svg(plot))

@@ -10,5 +10,8 @@ from lecdsr.base.block import Block
 class Settings(Block):
     """What the page shows."""
 
-    example_users: int = Field(ge=0)
+    users: int = Field(ge=0)
     top_k: int = Field(ge=1)
+    nearest: int = Field(ge=0)
+    resamples: int = Field(ge=100)
+    figure_dpi: int = Field(ge=50, le=600)

@@ -33,7 +33,7 @@ def grid_runs(declared: Experiments, arm: str, naming: Naming) -> list[Run]:
 
 
 def later_runs(declared: Experiments, arm: str, setting: Setting, naming: Naming) -> list[Run]:
-    """The chosen setting under every seed, then every control of the arm under every seed.
+    """The chosen setting under every seed, then every control of the arm: all under one seed before the next seed.
 
     Args:
         declared: the experiments.
@@ -43,10 +43,9 @@ def later_runs(declared: Experiments, arm: str, setting: Setting, naming: Naming
     """
     given = declared.arms[arm]
     runs = [_run(given, arm, SEED, "", setting, seed, naming) for seed in declared.seeds]
-    for name, control in declared.controls.items():
-        if control.arm == arm:
-            changed = {**setting, **control.set}
-            runs += [_run(given, arm, CONTROL, name, changed, seed, naming) for seed in declared.seeds]
+    changed = {name: {**setting, **one.set} for name, one in declared.controls.items() if one.arm == arm}
+    for seed in declared.seeds:
+        runs += [_run(given, arm, CONTROL, name, changed[name], seed, naming) for name in changed]
     return runs
 
 

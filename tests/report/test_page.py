@@ -1,21 +1,23 @@
-"""The report page: self-contained, with every text from data escaped, whatever is missing."""
+"""The report page: self-contained, with every text from data escaped, and readable without a picture or a script."""
 
+import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
-from lecdsr.base.files import write_text
-from lecdsr.recommend.shop import Line
-from lecdsr.report.curves import curves
-from lecdsr.report.page import METRICS, Content, Example, render
-from lecdsr.train.log import to_csv
+from lecdsr.report.llm import llm_facts
+from lecdsr.report.page import code, render
+from tests.report.small import EVIL, RANKS, WANTED, WINDOWS, browse, content, measured, page, shop
 
-EVIL = "<script>alert('x')</script> & \"more\" <img src=http://evil.example/x.png>"
+VOID = ("meta", "link", "input")
 
 
 class Reader(HTMLParser):
-    """Tags with attributes, text, and the rows of every table by its caption."""
+    """Tags with attributes, text, headings, and the rows of every table by its caption."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -23,13 +25,14 @@ class Reader(HTMLParser):
         self.open: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
         self.text: list[str] = []
+        self.scripts: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag != "meta":
+        if tag not in VOID:
             self.open.append(tag)
         if tag == "caption":
             self.caption = ""
@@ -45,175 +48,133 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if "script" in self.open:
+            self.scripts.append(data)
+            return
         self.text.append(data)
         if "caption" in self.open:
             self.caption += data
-        elif self.open[-1:] in (["td"], ["th"]):
+        elif {"td", "th"} & set(self.open):
             self.tables[self.caption][-1][-1] += data
 
 
-def block(value: float) -> dict:
-    metrics = dict.fromkeys(METRICS, value)
-    return {"sampled": metrics, "full": dict.fromkeys(METRICS, value / 2), "users": 1234, "targets": 1500}
+@pytest.fixture(scope="module")
+def plain() -> str:
+    return page()
 
 
-CANDIDATES = {"negatives_mean": 98.4, "negatives_min": 7}
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return page(EVIL)
 
 
-def example(title: str = "A pan", profile: str = "likes pans") -> Example:
-    line = Line(0, "x", "B0", title, "Kitchen › Pans", "2018-01-02", 0.5)
-    return Example("U1", profile, [line, line._replace(domain="y")], {"x": [line], "y": []})
+def test_texts_from_data_are_escaped(plain, hostile):
+    kinds = {tag for tag, _ in Reader(plain).tags}
+    read = Reader(hostile)
+    assert {tag for tag, _ in read.tags} == kinds  # no text has become a tag
+    assert hostile.count("<script") == 2
+    assert "<img" not in hostile
+    assert EVIL in "".join(read.text)  # shown as it is
 
 
-def content(**changed) -> Content:
-    values = {
-        "pair": "toy",
-        "domains": ("Food", "Kitchen"),
-        "synthetic": False,
-        "metrics": {
-            "popularity": {"valid": {"x": block(0.1), "y": block(0.2)}, "test": {"x": block(0.1), "y": block(0.2)}},
-            "sasrec": {"valid": {"x": block(0.3), "y": block(0.1)}, "test": {"x": block(0.3), "y": block(0.1)}},
-        },
-        "stages": {
-            "candidates": CANDIDATES,
-            "sequences": {"users": 1234, "items": {"x": 5, "y": 6}, "tied": 0.25},
-            "ask": {"provider": "offline"},
-        },
-        "curves": "",
-        "example_model": "sasrec",
-        "examples": [example()],
-    }
-    return Content(**{**values, **changed})
+def test_data_of_the_browser_are_what_was_given(hostile):
+    given = browse(shop(text=EVIL), WINDOWS, RANKS, WANTED)
+    read = json.loads(Reader(hostile).scripts[0])
+    assert {"items": read["items"], "users": read["users"]} == json.loads(json.dumps(given))
+    assert EVIL in read["items"][0][2]
 
 
-@pytest.fixture
-def logs(tmp_path):
-    rows = [{"epoch": epoch, "loss": 1.0, "valid_ndcg@10": 0.1 * epoch} for epoch in range(4)]
-    write_text(tmp_path / "sasrec.csv", to_csv(rows))
-    write_text(tmp_path / "popularity.csv", to_csv(rows[:1]))
-    return {name: tmp_path / f"{name}.csv" for name in ("sasrec", "popularity", "absent")}
-
-
-def test_metrics_are_on_the_page():
-    page = Reader(render(content()))
-    rows = page.tables["test, Food, against a sample of 98 items"]
-    assert rows[0] == ["model", "users", *METRICS]
-    assert rows[1] == ["popularity", "1,234", *["0.1000"] * len(METRICS)]
-    assert rows[2] == ["sasrec", "1,234", *["0.3000"] * len(METRICS)]
-    assert page.tables["valid, Kitchen, against all items"][1][2] == "0.1000"
-
-
-def test_the_best_value_is_marked():
-    text = render(content())
-    tables = [table for table in re.findall(r"<table>.*?</table>", text, re.DOTALL) if "against" in table]
-    assert len(tables) == 8  # two splits, two domains, two protocols
-    for table in tables:
-        marked = [row for row in table.split("<tr>") if 'class="number best"' in row]
-        assert len(marked) == 1
-        assert ("sasrec" in marked[0]) == ("Food" in table)
-
-
-def test_texts_from_data_are_escaped():
-    evil = example(EVIL, EVIL)._replace(reviewer=EVIL)
-    evil.history[0] = evil.history[0]._replace(when=EVIL, categories=EVIL)
-    evil.recommendations["x"][0] = evil.recommendations["x"][0]._replace(categories=EVIL)
-    text = render(
-        content(
-            examples=[evil],
-            domains=(EVIL, "Kitchen"),
-            pair=EVIL,
-            example_model=EVIL,
-            stages={"candidates": CANDIDATES, EVIL: {EVIL: EVIL}},
-        )
-    )
-    assert "<script" not in text
-    assert "<img" not in text
-    assert "&lt;script&gt;alert(" in text
-    page = Reader(text)
-    assert {tag for tag, _ in page.tags} <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "code", "b", "div",
-        "table", "caption", "thead", "tbody", "tr", "th", "td",
-    }  # fmt: skip
-    assert EVIL in "".join(page.text)  # shown as it is
-
-
-def test_the_page_needs_nothing_from_outside(logs):
-    evil = example("see https://example.com", "http://example.com")
-    text = render(content(examples=[evil], curves=curves(logs), synthetic=True))
-    page = Reader(text)
-    for _, attributes in page.tags:
+@pytest.mark.parametrize("text", ["", EVIL])
+def test_the_page_needs_nothing_from_outside(text):
+    text = page(text)
+    for tag, attributes in Reader(text).tags:
         for name, value in attributes.items():
             if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
                 assert value is not None
-                assert value.startswith("#")
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed"}
+                assert value.startswith("#") or (tag == "link" and value == "data:,")
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text)
 
 
-@pytest.mark.parametrize(
-    "metrics",
-    [
-        {"a": {}, "b": {"test": {"x": block(0.1)}}},
-        {"a": {"test": {"y": block(0.1)}}, "b": {"test": {"x": block(0.2)}, "valid": {}}},
-        {"a": {"valid": {"x": block(0)}}},
-        {"a": {"run": {"seed": 1}}},
-        {},
-    ],
-)
-def test_domains_and_splits_may_be_missing(metrics):
-    page = Reader(render(content(metrics=metrics)))
-    for split in ("valid", "test"):
-        for key, domain in (("x", "Food"), ("y", "Kitchen")):
-            models = [model for model, values in metrics.items() if key in values.get(split, {})]
-            rows = page.tables.get(f"{split}, {domain}, against all items", [[]])
-            assert [row[0] for row in rows[1:]] == models
+def test_the_policy_allows_the_page_its_own_script_alone(plain):
+    read = Reader(plain)
+    (policy,) = [
+        values["content"] for tag, values in read.tags if values.get("http-equiv") == "Content-Security-Policy"
+    ]
+    script = "".join(read.scripts[1:])
+    assert f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}';" in policy
+    assert policy.startswith("default-src 'none';")
+
+
+def test_it_can_be_read_without_seeing_it(plain):
+    read = Reader(plain)
+    levels = [int(tag[1]) for tag, _ in read.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert ("html", {"lang": "en"}) in read.tags
+    pictures = [values for _, values in read.tags if values.get("role") == "img"]
+    assert len(pictures) == 4 + 6 + 1  # metrics, slices, training
+    assert all(len(values["aria-label"]) > 40 for values in pictures)
+    ids = [values["id"] for _, values in read.tags if "id" in values]
+    assert len(ids) == len(set(ids))
+    links = {values["href"] for tag, values in read.tags if tag == "a"}
+    assert links <= {f"#{name}" for name in ids}
+    fields = [values["id"] for tag, values in read.tags if tag == "input"]
+    assert fields == [values["for"] for tag, values in read.tags if tag == "label"]
+
+
+def test_metrics_have_their_intervals(plain):
+    rows = Reader(plain).tables["test, Food, against a sample of 98 items"]
+    assert rows[0][:3] == ["model", "users", "hr@1"]
+    assert [row[:2] for row in rows[1:]] == [["popularity", "40"], ["sasrec", "40"]]
+    mean, low, high = map(float, re.fullmatch(r"([\d.]+) ([\d.]+)–([\d.]+)", rows[2][4]).groups())
+    assert 0 < low < mean < high < 1
+
+
+def test_validation_is_there_too(plain):
+    rows = Reader(plain).tables["validation, Kitchen, against all items"]
+    assert [row[:3] for row in rows[1:]] == [["popularity", "1,234", "0.1000"], ["sasrec", "1,234", "0.0500"]]
+
+
+def test_the_best_value_is_marked(plain):
+    (table,) = re.findall(r"<caption>validation, Food, against all.*?</table>", plain, re.DOTALL)
+    marked = [row for row in table.split("<tr>") if 'class="number best"' in row]
+    assert len(marked) == 1
+    assert "sasrec" in marked[0]
+
+
+def test_what_the_language_model_cost(plain):
+    (facts,) = [rows for name, rows in Reader(plain).tables.items() if name.startswith("stage ask")]
+    # 2 M tokens at 0.40 USD and 0.5 M at 1.60 USD a million (prices.csv); half of it by batch.
+    assert (
+        dict(facts)["cost"] == "1.60 USD asked one by one, 0.80 USD by batch, at the prices of 2025-08; the bill counts"
+    )
+    assert dict(facts)["tokens of the questions"] == "2,000,000"
+
+
+@pytest.mark.parametrize(("model", "provider", "said"), [
+    ("offline", "offline", "nothing: rules wrote the texts, no language model was asked"),
+    ("my-own", "openai", "no price known for my-own"),
+])  # fmt: skip
+def test_a_cost_that_nobody_knows_is_not_guessed(model, provider, said):
+    asked = measured().stages["ask"] | {"model": model, "provider": provider}
+    assert llm_facts(asked)["cost"] == said
+
+
+def test_without_experiments_the_page_says_how_to_get_them(plain):
+    assert "<code>lecdsr tune --pair toy</code>" in plain
 
 
 def test_nothing_to_show_but_the_pair():
-    page = Reader(render(content(metrics={}, stages={"candidates": CANDIDATES}, examples=[])))
-    assert "Food and Kitchen" in "".join(page.text)
+    read = Reader(render(content(given=measured(metrics={}, ranks={}, trained={}, curves={}))))
+    assert "Food and Kitchen" in "".join(read.text)
+    assert "No model was trained for more than one epoch." in "".join(read.text)
 
 
-def test_examples():
-    text = render(content(examples=[example(), example(profile="")]))
-    page = Reader(text)
-    assert page.tables["Recommended in Food"][1] == ["A pan", "Kitchen › Pans", "0.500"]
-    assert page.tables["History, the latest 2"][1:3] == [
-        ["2018-01-02", "Food", "A pan"],
-        ["2018-01-02", "Kitchen", "A pan"],
-    ]
-    assert "<b>Profile:</b> none" in text
+def test_same_content_same_bytes(plain):
+    assert render(content()) == plain
 
 
-@pytest.mark.parametrize("synthetic", [True, False])
-def test_a_synthetic_pair_says_so(synthetic):
-    assert ("This pair is synthetic" in render(content(synthetic=synthetic))) is synthetic
-
-
-def test_facts_of_the_stages():
-    # `items` and `keys` are names of facts here, and of methods of a mapping.
-    facts = {"items": 1234, "keys": "k", "known": True, "nested": {"x": 0.5}}
-    page = Reader(render(content(stages={"candidates": CANDIDATES, "embed": facts})))
-    assert page.tables["embed"] == [["items", "1,234"], ["keys", "k"], ["known", "yes"], ["nested", "x 0.5"]]
-
-
-def test_same_content_same_bytes(logs):
-    assert render(content(curves=curves(logs))) == render(content(curves=curves(logs)))
-
-
-def test_curves(logs):
-    text = curves(logs)
-    assert text.startswith("<svg")
-    assert text.rstrip().endswith("</svg>")
-    assert "sasrec" in text
-    assert "popularity" in text  # one epoch: a level line
-    assert "absent" not in text
-    assert "<svg" in render(content(curves=text))
-
-
-def test_no_curve_of_a_single_epoch(logs):
-    assert curves({"popularity": logs["popularity"]}) == ""
-    assert curves({"absent": logs["absent"]}) == ""
-    assert curves({}) == ""
-    assert "Training" not in render(content())
+def test_what_stands_between_backticks_is_code():
+    assert code("a `b<c` d") == "a <code>b&lt;c</code> d"

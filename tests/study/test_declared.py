@@ -118,6 +118,14 @@ def test_runs_of_an_arm(declare):
     assert [run.role for run in later_runs(declared, "popularity", {}, naming)] == [SEED, SEED]
 
 
+def test_controls_of_one_seed_come_before_the_next_seed(declare):
+    controls = "controls:\n  none: {arm: sasrec-own, set: {item_text: none}}\n"
+    later = later_runs(declare(GOOD.replace("controls:\n", controls)), "sasrec-own", {}, naming)
+    assert [(run.control, run.seed) for run in later if run.role == CONTROL] == [
+        ("none", 3), ("random", 3), ("none", 1), ("random", 1),
+    ]  # fmt: skip
+
+
 def test_validation_chooses(declare):
     grid = grid_runs(declare(), "sasrec-own", naming)
     first, second = (run.name for run in grid)

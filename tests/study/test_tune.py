@@ -106,6 +106,15 @@ def test_grid_then_seeds_then_controls(world, jobs):
     assert len(world.trained) == 7
 
 
+def test_the_first_seeds_alone_and_later_the_others(world):
+    tuning.tune("demo", [], 1, seeds=1)
+    assert world.kinds() == [kind for kind in WHOLE if kind[2] == "1"]
+    tuning.tune("demo", [], 1)
+    tuning.tune("demo", [], 1, seeds=1)  # takes nothing away
+    assert world.kinds() == WHOLE
+    assert len(world.trained) == 7
+
+
 @pytest.mark.parametrize("done", range(7))
 def test_interrupted_anywhere_and_taken_up_again(world, done):
     world.stop_after = done

@@ -1,0 +1,141 @@
+"""Figures in two forms: SVG that takes its ink from the page, light or dark, and PNG for papers."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+#: Narrow, so that the text of a figure can still be read where a phone shrinks it to its width.
+WIDTH = 4.4
+#: Characters of a legend in one line, about.
+LINE = 50
+STYLE: Any = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.4,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name with $ in it is no formula
+}
+#: At least 3 : 1 against white and against the dark page (WCAG 2.2, 1.4.11); the first two are those of the domains.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A63D2", "#9A6A00", "#767676")
+#: Series differ in more than colour.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+
+
+class Plot(NamedTuple):
+    """A figure before it is drawn. ``alt`` says in words what it shows; ``caption`` stands below it."""
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[Axes], None]
+    height: float = 2.8
+
+
+class Value(NamedTuple):
+    """A mean and its interval, or None where there is none."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def to_svg(plot: Plot) -> str:
+    """The figure as an SVG element for an HTML page: no ids that another figure has, no colour of its own for ink."""
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    text = _saved(plot, "svg", 72, transparent=True, metadata=nothing).decode()
+    text = text[text.index("<svg") :].replace("#000000", "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\n\s*", "\n", text)
+    for before in (' id="', 'href="#', "url(#"):
+        text = text.replace(before, f"{before}{plot.name}-")
+    return text
+
+
+def to_png(plot: Plot, dpi: int) -> bytes:
+    """The figure as PNG, black on white."""
+    return _saved(plot, "png", dpi, metadata={"Software": None})
+
+
+def _saved(plot: Plot, form: str, dpi: int, **options: Any) -> bytes:
+    # A fixed salt and no date: the same figures give the same bytes.
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "lecdsr"}):
+        figure = Figure(figsize=(WIDTH, plot.height), dpi=dpi, layout="constrained")
+        plot.draw(figure.subplots())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapping[str, int] | None = None) -> None:
+    """One bar a name, the first on top, with its interval; ``groups`` gives the colour of each."""
+    names = list(values)
+    for place, (name, value) in enumerate(values.items()):
+        group = (groups or {}).get(name, 0) % len(COLOURS)
+        axes.barh(place, value.mean, 0.65, color=COLOURS[group], xerr=_error(value), ecolor="black", capsize=2)
+    axes.set_yticks(range(len(names)), [_cut(name) for name in names])
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(label)
+    axes.grid(visible=False, axis="y")
+
+
+def grouped_points(
+    axes: Axes, ticks: Sequence[str], series: Mapping[str, Sequence[Value | None]], label: str, what: str
+) -> None:
+    """Points with intervals: a place a tick, and at each of them one point a series, side by side.
+
+    ``label`` says what the points are, ``what`` what the ticks are.
+    """
+    step = 0.7 / max(1, len(series))
+    for order, (name, values) in enumerate(series.items()):
+        shift = (order - (len(series) - 1) / 2) * step
+        for place, value in enumerate(values):
+            if value is None:
+                continue
+            axes.errorbar(
+                place + shift, value.mean, yerr=_error(value), fmt=MARKERS[order % len(MARKERS)], markersize=5,
+                color=COLOURS[order % len(COLOURS)], capsize=2, elinewidth=1, clip_on=False,
+                label=name if place == next(i for i, one in enumerate(values) if one is not None) else None,
+            )  # fmt: skip
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlim(-0.5, len(ticks) - 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(what)
+    axes.set_ylabel(label)
+    axes.grid(visible=False, axis="x")
+    legend_above(axes)
+
+
+def legend_above(axes: Axes) -> None:
+    """The legend over the axes, where it hides nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        labels = [_cut(name) for name in names]
+        columns = next((n for n in (4, 3, 2) if n * (max(map(len, labels)) + 6) <= LINE), 1)
+        place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
+        axes.legend(handles, labels, ncols=columns, columnspacing=1.2, handlelength=1.6, **place)
+
+
+def _error(value: Value) -> list[list[float]] | None:
+    if value.low is None or value.high is None:
+        return None
+    return [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]]
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 28 else f"{name[:27]}…"

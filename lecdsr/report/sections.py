@@ -1,0 +1,136 @@
+"""What stands in each section of the page: its words, its figures, its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from lecdsr.report import experiments, figures, tables
+from lecdsr.report.draw import Plot
+from lecdsr.report.estimates import Estimate, estimates
+from lecdsr.report.figures import Curve
+from lecdsr.report.llm import llm_facts
+from lecdsr.report.tables import Table, Training
+
+
+class Section(NamedTuple):
+    """One section; ``folded`` tables lie under the line ``fold`` and are opened by the reader."""
+
+    anchor: str
+    title: str
+    text: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
+    fold: str = ""
+    folded: Sequence[Table] = ()
+
+
+class Measured(NamedTuple):
+    """All that the sections are made of, by model where it is of a model."""
+
+    pair: str
+    domains: dict[str, str]
+    metrics: dict[str, dict[str, Any]]
+    ranks: dict[str, pa.Table]
+    trained: dict[str, Training]
+    curves: dict[str, Curve]
+    stages: dict[str, dict[str, Any]]
+    card: dict[str, Any] | None
+    recorded: experiments.Recorded
+
+
+def sections(given: Measured, resamples: int) -> list[Section]:
+    """All sections but the browser of users."""
+    found = estimates(given.ranks, resamples)
+    return [
+        _metrics(given, found),
+        _slices(given, found),
+        _training(given),
+        _experiments(given),
+        _data(given),
+        _llm(given),
+        _stages(given),
+    ]
+
+
+def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
+    text = (
+        "Means over users. The interval is that of 95 of 100 draws of the same number of users with replacement "
+        "(bootstrap): how far the figure could be off by the choice of users; of few users it is too narrow. It does "
+        "not tell whether two models differ, since they rank the same targets; `lecdsr compare` does. Sampled figures "
+        "are only comparable among those with the same negatives, and can reverse the order of the full ranking."
+    )
+    negatives = given.stages["candidates"]["negatives_mean"]
+    return Section(
+        "metrics",
+        "Metrics",
+        [text],
+        figures.metric_plots(found, given.domains),
+        tables.metric_tables(found, given.domains, negatives),
+        "The same on validation",
+        tables.validation_tables(given.metrics, given.domains, negatives),
+    )
+
+
+def _slices(given: Measured, found: Sequence[Estimate]) -> Section:
+    text = (
+        "Where each model is good: on rare or frequent items, for users with little or much history in the domain, "
+        "and on targets whose order within the day is known or not. In brackets the number of test targets."
+    )
+    plots = figures.slice_plots(found, given.domains)
+    return Section(
+        "slices",
+        "Slices",
+        [text],
+        plots,
+        fold="The figures as tables",
+        folded=tables.slice_tables(found, given.domains),
+    )
+
+
+def _training(given: Measured) -> Section:
+    plot = figures.training_plot(given.curves)
+    text = [] if plot else ["No model was trained for more than one epoch."]
+    return Section("training", "Training", text, [plot] if plot else [], [tables.training_table(given.trained)])
+
+
+def _experiments(given: Measured) -> Section:
+    title, recorded = "Experiments: methods, ablations, controls", given.recorded
+    if not recorded.runs:
+        text = f"None is recorded for this pair. `lecdsr tune --pair {given.pair}` runs what experiments.yaml declares,"
+        return Section("experiments", title, [f"{text} over several seeds; build this page again afterwards."])
+    text = (
+        "Means and standard deviations over seeds of the runs that `lecdsr tune` recorded; settings were chosen on "
+        "validation. Methods in one colour, controls, which change one thing of a method, in another."
+    )
+    plots = [*experiments.bar_plots(recorded, given.domains), *experiments.slice_plots(recorded, given.domains)]
+    return Section(
+        "experiments",
+        title,
+        [text],
+        plots,
+        fold="The figures as a table",
+        folded=[tables.experiment_table(recorded, given.domains)],
+    )
+
+
+def _data(given: Measured) -> Section:
+    text = f"The main figures of the data card; all of it is in `data/{given.pair}/card/card.md`."
+    return Section("data", "Data", [text], figures.card_plots(given.card), tables.card_tables(given.card))
+
+
+def _llm(given: Measured) -> Section:
+    table = tables.fact_table("stage ask: the answers used, whenever they were bought", llm_facts(given.stages["ask"]))
+    return Section("llm", "What the language model cost", tables=[table])
+
+
+def _stages(given: Measured) -> Section:
+    facts = [tables.fact_table(*one) for one in given.stages.items()]
+    return Section("stages", "Facts of the stages", fold="One table a stage", folded=facts)
+
+
+def plots_of(found: Sequence[Section]) -> list[Plot]:
+    """All figures of the page."""
+    return [plot for section in found for plot in section.plots]

@@ -1,0 +1,236 @@
+"""What the browser of users shows: histories, profiles, recommendations and why, as one value for JSON.
+
+Recommendations are made from what the model could read before the user's last test target, as the stage `evaluate`
+does, so that the true next item can be marked in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from lecdsr.base.arrays import IntArray
+from lecdsr.base.console import track
+from lecdsr.base.schemas import SECONDS_PER_DAY, TEST
+from lecdsr.ranking.frame import Histories
+from lecdsr.recommend.parts import directions, key_parts
+from lecdsr.recommend.shop import Shop
+
+#: As :meth:`Recommender.scorer` makes it.
+Score = Callable[[Histories, slice], Tensor]
+
+BATCH = 64
+FEWEST = 2
+
+
+class Wanted(NamedTuple):
+    """How many users, recommendations in each domain, and nearest items of the history of each."""
+
+    users: int
+    top_k: int
+    nearest: int
+
+
+class Moment(NamedTuple):
+    """A user before his next item. ``shown`` is all that he had, ``read`` what the model may read of it.
+
+    ``shown`` and ``read`` are half-open intervals of rows of the interactions; ``next`` is the row of the next item,
+    None where no target of the test split is his.
+    """
+
+    user: int
+    shown: tuple[int, int]
+    read: tuple[int, int]
+    next: int | None
+
+
+def moments(interactions: pa.Table, windows: pa.Table, n_users: int, wanted: int) -> list[Moment]:
+    """The moments of ``wanted`` users, spread evenly over those who have a test target, then over the others."""
+    user = interactions["user"].to_numpy()
+    first, last = (np.searchsorted(user, np.arange(n_users), side) for side in ("left", "right"))
+    tests = windows.filter(pc.equal(windows["split"], TEST)).sort_by("end").to_pydict()
+    window = dict(zip(tests["user"], zip(tests["start"], tests["end"], strict=True), strict=True))  # the last one stays
+    chosen = [int(one) for one in spread(np.array(sorted(window), np.int64), wanted)]
+    others = np.setdiff1d(np.arange(n_users), list(window))
+    chosen += [int(one) for one in spread(others, wanted - len(chosen))]
+    found = []
+    for one in sorted(chosen):
+        rows = (int(first[one]), int(last[one]))
+        if one in window:
+            start, end = window[one]
+            found.append(Moment(one, (rows[0], end - 1), (start, end - 1), end - 1))
+        else:
+            found.append(Moment(one, rows, rows, None))
+    return found
+
+
+def spread(values: IntArray, count: int) -> IntArray:
+    """``count`` of the values, evenly spread, the first and the last among them; all where there are fewer."""
+    if count >= len(values):
+        return values
+    return values[np.linspace(0, len(values) - 1, max(0, count)).astype(np.int64)]
+
+
+@dataclass
+class Items:
+    """The items that the page names, each once, by their place in ``rows``."""
+
+    table: pa.Table
+    place: dict[int, int] = field(default_factory=dict)
+
+    def __call__(self, item: int) -> int:
+        """The place of an item."""
+        return self.place.setdefault(int(item), len(self.place))
+
+    def rows(self) -> list[list[Any]]:
+        """Domain, ASIN, title and categories of every item named."""
+        named = self.table.take(list(self.place)).to_pydict()
+        columns = (named[name] for name in ("domain", "asin", "title", "categories"))
+        return [
+            [domain, asin, title or "", " › ".join(path or ())]
+            for domain, asin, title, path in zip(*columns, strict=True)
+        ]
+
+
+def browse(shop: Shop, windows: pa.Table, ranks: pa.Table, wanted: Wanted) -> dict[str, Any]:
+    """All that the browser needs.
+
+    Args:
+        shop: the pair and the model that recommends.
+        windows: table ``WINDOWS``.
+        ranks: table ``RANKS`` of the model.
+        wanted: how much.
+
+    Returns:
+        ``items`` (see :meth:`Items.rows`) and ``users``; items are named by their place in ``items``, days are since
+        1970. The nearest items of a recommendation are pairs of a place in the history and a cosine.
+    """
+    items = Items(shop.items)
+    chosen = moments(shop.interactions, windows, len(shop.users), wanted.users)
+    rank = _ranks(ranks)
+    explain = Explain(shop, items, wanted.nearest)
+    score = shop.network.scorer()
+    people = []
+    batches = [chosen[at : at + BATCH] for at in range(0, len(chosen), BATCH)]
+    for batch in track(batches, "users of the report"):
+        both = [_recommended(shop, score, batch, domain, wanted.top_k) for domain in (0, 1)]
+        for place, moment in enumerate(batch):
+            person = _person(shop, moment, items, rank)
+            person["recommended"] = [explain(moment, domain[place]) for domain in both]
+            people.append(person)
+    return {"items": items.rows(), "users": people}
+
+
+def _ranks(ranks: pa.Table) -> dict[tuple[int, int], float]:
+    tests = ranks.filter(pc.equal(ranks["split"], TEST)).to_pydict()
+    return dict(zip(zip(tests["user"], tests["target"], strict=True), tests["rank_full"], strict=True))
+
+
+def _person(shop: Shop, moment: Moment, items: Items, rank: dict[tuple[int, int], float]) -> dict[str, Any]:
+    had, times = _rows(shop, *moment.shown)
+    person: dict[str, Any] = {
+        "reviewer": shop.users["reviewer"][moment.user].as_py(),
+        "profile": shop.profiles.get(moment.user, ""),
+        "history": [[items(one), int(time // SECONDS_PER_DAY)] for one, time in zip(had, times, strict=True)],
+    }
+    if moment.next is not None:
+        (target,), (time,) = _rows(shop, moment.next, moment.next + 1)
+        person["next"] = [items(target), int(time // SECONDS_PER_DAY)]
+        person["rank"] = rank.get((moment.user, int(target)))
+    return person
+
+
+def _rows(shop: Shop, start: int, end: int) -> tuple[IntArray, IntArray]:
+    """Items and times of rows of the interactions."""
+    items, times = (shop.interactions[name].slice(start, end - start).to_numpy() for name in ("item", "time"))
+    return items.astype(np.int64), times.astype(np.int64)
+
+
+class Best(NamedTuple):
+    """The best items of a domain for one moment, their scores, and what the model read for them."""
+
+    items: list[int]
+    scores: list[float]
+    read: Histories
+
+
+@torch.no_grad()
+def _recommended(shop: Shop, score: Score, batch: list[Moment], domain: int, k: int) -> list[Best]:
+    """For each moment the ``k`` best items of a domain that the user has not had."""
+    here = shop.catalogue.items_of(domain)
+    histories = _histories(shop, batch, domain)
+    scores = score(histories, here)  # [B, N_domain]
+    found = []
+    for place, moment in enumerate(batch):
+        had, _ = _rows(shop, *moment.shown)
+        own = scores[place].clone()
+        own[torch.from_numpy(had[(had >= here.start) & (had < here.stop)] - here.start)] = float("-inf")
+        # Stable, so that equal scores are in the order of the ids and the same run gives the same page.
+        top = torch.sort(own, descending=True, stable=True)
+        count = min(k, int(torch.isfinite(own).sum()))
+        read = Histories(*(one[place : place + 1] for one in _fields(histories)))
+        found.append(Best((top.indices[:count] + here.start).tolist(), top.values[:count].tolist(), read))
+    return found
+
+
+def _fields(histories: Histories) -> Iterator[Tensor]:
+    yield from (histories.sequence, histories.position, histories.user, histories.day)
+
+
+def _histories(shop: Shop, batch: list[Moment], domain: int) -> Histories:
+    """What the model reads for a domain before the next item of each."""
+    rows = []
+    for moment in batch:
+        items, times = _rows(shop, *moment.read)
+        read = shop.reads(items, domain)
+        rows.append((items[read], times[read]))
+    return shop.histories([moment.user for moment in batch], rows)
+
+
+class Explain:
+    """Why an item is recommended: the nearest items that the model read, and the parts of the score."""
+
+    def __init__(self, shop: Shop, items: Items, nearest: int) -> None:
+        self.shop, self.items, self.nearest = shop, items, nearest
+        unit = directions(shop.network)
+        # A key of a single number, as that of a bias, has no direction to compare.
+        self.unit = unit if unit is not None and unit.shape[1] >= FEWEST else None
+        self.parts = key_parts(shop.network)
+
+    @torch.no_grad()
+    def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
+        """Recommendations as the page has them."""
+        query = self.shop.network.queries(best.read)[0] if self.parts and best.items else None  # [d]
+        found = []
+        for item, score in zip(best.items, best.scores, strict=True):
+            one: dict[str, Any] = {"item": self.items(item), "score": _short(score)}
+            if near := self._nearest(moment, item, best.read):
+                one["near"] = near
+            if self.parts and query is not None:
+                one["parts"] = {name: _short(float(query @ keys[item])) for name, keys in self.parts.items()}
+            found.append(one)
+        return found
+
+    def _nearest(self, moment: Moment, item: int, read: Histories) -> list[list[float]]:
+        """Places in the history shown, and cosines of keys, the nearest first."""
+        if self.unit is None or not self.nearest:
+            return []
+        had, _ = _rows(self.shop, *moment.shown)
+        known = np.isin(had, read.sequence[0].numpy())
+        known[: moment.read[0] - moment.shown[0]] = False
+        places = np.flatnonzero(known)
+        cosine = (self.unit[torch.from_numpy(had[places])] @ self.unit[item]).numpy()
+        best = np.argsort(-cosine, kind="stable")[: self.nearest]
+        return [[int(places[one]), round(float(cosine[one]), 2)] for one in best]
+
+
+def _short(value: float) -> float:
+    """Four significant digits: what the page shows."""
+    return float(f"{value:.4g}")
