@@ -40,14 +40,6 @@ SCHEMAS = "<!-- schemas -->"
 LINK = re.compile(r"\[([^]]+)]\((\.\./[^)]+)\)")
 
 
-def on_config(config: Any) -> Any:
-    """Put the pages that `lecdsr ablate` wrote into the navigation."""
-    findings = next(section["Findings"] for section in config.nav if "Findings" in section)
-    for path in sorted((DOCS / "ablations").glob("*.md")):
-        findings.append({f"Ablation {path.stem}": f"ablations/{path.name}"})
-    return config
-
-
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that come from the code."""
     settings = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -32,7 +32,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
 * `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
 * `lecdsr serve-llm` answers on this machine, without a key
-* `lecdsr metrics --pair demo` shows what came out, `lecdsr ablate --pair demo` what each part brings
+* `lecdsr metrics --pair demo` shows what came out
 * `lecdsr compare sasrec published` says which of two is better, and whether that could be chance
 * `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` tells of them
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
@@ -311,21 +311,6 @@ def compare(
 
     parts = [part.value for part in slices or []]
     show_comparison(a, b, pair, model or [], split.value, protocol.value, metric or [], parts, resamples, form.value)
-
-
-@app.command()
-def ablate(
-    pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
-    model: Annotated[str, typer.Option(help="Model whose switches are tried: sasrec or published.")] = "sasrec",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each variant.")] = 3,
-) -> None:
-    """Train a model with its parts switched off and with controls; write docs/ablations/PAIR-MODEL.md.
-
-    Finished runs are kept in .studies, so that an interrupted study goes on where it was.
-    """
-    from lecdsr.cli.ablate import ablate as run_ablation
-
-    run_ablation(Artefacts(pair), model, seeds)
 
 
 @app.command()

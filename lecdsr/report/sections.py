@@ -97,7 +97,7 @@ def _training(given: Measured) -> Section:
 
 
 def _experiments(given: Measured) -> Section:
-    title, recorded = "Experiments: methods, ablations, controls", given.recorded
+    title, recorded = "Experiments: methods and controls", given.recorded
     if not recorded.runs:
         text = f"None is recorded for this pair. `lecdsr tune --pair {given.pair}` runs what experiments.yaml declares,"
         return Section("experiments", title, [f"{text} over several seeds; build this page again afterwards."])
