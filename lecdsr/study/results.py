@@ -15,6 +15,7 @@ from lecdsr.base.schemas import DOMAINS
 from lecdsr.compare.comparison import PROTOCOLS
 from lecdsr.compare.slices import ALL
 from lecdsr.study.declared import Experiments
+from lecdsr.study.order import Order, order
 from lecdsr.study.plan import CONTROL, GRID, SEED
 from lecdsr.study.rows import Row, compact
 
@@ -54,11 +55,12 @@ def page(pairs: Sequence[Recorded]) -> str:
         keep_trailing_newline=True,
     )
     command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in pairs)])
-    return environment.get_template("results.md.jinja").render(pairs=[_section(one) for one in pairs], command=command)
+    sections = [_section(one) for one in pairs]
+    return environment.get_template("results.md.jinja").render(pairs=sections, order=_order(pairs), command=command)
 
 
 def best_arm(recorded: Recorded) -> str | None:
-    """The arm with the best validation score over all seeds; None while none has all of them."""
+    """The arm with the best mean validation score, of those with as many seeds as any; None if nothing is recorded."""
     scores = {
         arm: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
         for arm in recorded.declared.arms
@@ -68,15 +70,20 @@ def best_arm(recorded: Recorded) -> str | None:
 
 
 def rivals(recorded: Recorded, best: str) -> list[str]:
-    """Arms of other models than that of the best arm, as far as they have all their seeds."""
+    """Arms of other models than that of the best arm, as far as they have as many seeds."""
     arms = recorded.declared.arms
     return [arm for arm in arms if arms[arm].model != arms[best].model and whole(recorded, arm)]
 
 
+def most_seeds(recorded: Recorded) -> int:
+    """Seeds of the arm that has most; arms with fewer are shown, not compared."""
+    return max((len(_of(recorded.rows, arm, SEED)) for arm in recorded.declared.arms), default=0)
+
+
 def whole(recorded: Recorded, arm: str) -> list[Row]:
-    """The rows of the chosen setting of an arm; none unless every seed is there."""
+    """The rows of the chosen setting of an arm; none where another arm has more seeds."""
     rows = _of(recorded.rows, arm, SEED)
-    return rows if len(rows) == len(recorded.declared.seeds) else []
+    return rows if len(rows) == most_seeds(recorded) else []
 
 
 def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
@@ -86,12 +93,14 @@ def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
 
 def _section(one: Recorded) -> dict[str, Any]:
     best = best_arm(one)
-    places = [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
+    places = _places(one)
     return {
         **one.facts._asdict(),
         "seeds": len(one.declared.seeds),
         "budget": one.declared.budget,
         "best": best,
+        "compared_seeds": most_seeds(one),
+        "left": [arm for arm in one.declared.arms if not whole(one, arm)],
         "anchors": sorted({f"{row['method']}: {row['source']}" for row in _anchors(one.facts)}),
         "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
         "tests": None if best is None else _tests(one, best),
@@ -100,6 +109,31 @@ def _section(one: Recorded) -> dict[str, Any]:
         "tried": _tried(one),
         "commands": _commands(one),
     }
+
+
+def _order(pairs: Sequence[Recorded]) -> Order | None:
+    """The order of the arms that have a run in every pair; None for fewer than two."""
+    arms = [arm for arm in pairs[0].declared.arms if all(_of(one.rows, arm, SEED) for one in pairs)]
+    if len(arms) < 2:
+        return None
+    scores = {}
+    for one in pairs:
+        for code, name, way in _places(one):
+            column = f"test.{code}.{way}.ndcg@10"
+            means = [_average(_of(one.rows, arm, SEED), column) for arm in arms]
+            scores[f"{escape(one.facts.pair)}, {_title(name, way)}"] = dict(zip(arms, means, strict=True))
+    return order(scores)
+
+
+def _average(rows: Sequence[Row], column: str) -> float:
+    """The mean over the runs; 0 where the domain has no targets."""
+    values = [float(row[column]) for row in rows if row[column]]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _places(one: Recorded) -> list[tuple[str, str, str]]:
+    """Code and name of each domain, with each ranking."""
+    return [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
 
 
 def _title(domain: str, protocol: str) -> str:
@@ -235,8 +269,10 @@ def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
 
 
 def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
-    """The mean of a control and, in brackets, what it has more than the setting it is a control of."""
-    own, other = ([float(row[column]) for row in some if row[column]] for some in (rows, chosen))
+    """The mean of a control and, in brackets, what it has more than its arm under the same seeds."""
+    seeds = {row["seed"] for row in rows}
+    same = [row for row in chosen if row["seed"] in seeds]
+    own, other = ([float(row[column]) for row in some if row[column]] for some in (rows, same))
     text = mean(rows, column)
     return Markdown(f"{text} ({np.mean(own) - np.mean(other):+.4f})") if own and other else text
 

@@ -88,8 +88,8 @@ def test_what_is_missing_is_said_to_be():
     assert "`lecdsr tune --pair food_kitchen --arm popularity`: not run" in text
     assert "nan" not in text
     empty = page([recorded(rows=[], slices=[])])
-    assert "No arm has all its seeds yet." in empty
     assert "No run is recorded." in empty
+    assert "Do conclusions hold?" not in empty
     assert "0.3000" not in empty
 
 
@@ -109,7 +109,7 @@ def test_published_figures_stand_with_their_own_pair_and_split_alone(facts, ther
     assert ("0.3243 ± 0.0015 | 0.1971 ± 0.0019 | 0.1655 ± 0.0026" in text) == there
 
 
-def test_the_best_is_that_of_validation_with_all_its_seeds():
+def test_the_best_is_that_of_validation_of_those_with_most_seeds():
     one = recorded()
     assert best_arm(one) == "sasrec"  # sasrec-text has one seed of three
     assert rivals(one, "sasrec") == ["hgn"]  # sasrec-text is of the same model, popularity is not run
@@ -120,6 +120,32 @@ def test_the_best_is_that_of_validation_with_all_its_seeds():
     whole = recorded(rows=[*ROWS, *(row("sasrec-text", "seed", seed, 0.9, 0.0) for seed in (2, 3))])
     assert best_arm(whole) == "sasrec-text"  # whatever the test split says
     assert best_arm(recorded(rows=[])) is None
+    first = [one for one in ROWS if one["seed"] == "1"]
+    assert best_arm(recorded(rows=first)) == "sasrec-text"  # all have one
+    assert compared_runs(recorded(rows=first), "sasrec-text") == {"sasrec-text": ["sasrec-text1"], "hgn": ["hgn1"]}
+
+
+def test_who_is_not_compared_is_told():
+    tests = {"experiments": compared_runs(recorded(), "sasrec"), "tests": 1, "comparisons": []}
+    text = page([recorded(tests=tests)])
+    assert "over\n3 of 3 seeds, 1 tests" in text
+    assert "Not compared, for want of as many seeds: popularity, sasrec-text." in text
+
+
+def test_a_control_is_held_against_the_same_seeds():
+    rows = [one for one in ROWS if one["role"] != "control" or one["seed"] == "3"]
+    # 0.2 less the 0.6 of seed 3.
+    assert "0.2000 (-0.4000)" in page([recorded(rows=rows)])
+
+
+def test_places_under_every_measure():
+    better = [row("hgn", "seed", 1, 0.1, 0.7), row("sasrec", "seed", 1, 0.1, 0.2)]
+    text = page([recorded(), recorded(rows=better, facts=FACTS._replace(pair="toy_game"))])
+    # Full and sampled ranking of X, then of Y; where nothing is recorded both are 0 and share the place.
+    assert lines(text, "| sasrec | 1 |") == ["| sasrec | 1 | 1 | 1 | 1 | 2 | 1 | 1 | 1 |"]
+    assert lines(text, "| hgn | 2 |") == ["| hgn | 2 | 1 | 1 | 1 | 1 | 1 | 1 | 1 |"]
+    assert "`sasrec` is above `hgn` in 1 of 8" in text
+    assert "Of 1 twos of methods, 0 stand in the same order everywhere." in text
 
 
 FOUND = {
@@ -145,7 +171,7 @@ def test_the_page_repeats_and_names_its_command():
     pairs = [recorded(), recorded(facts=FACTS._replace(pair="toy_game"))]
     assert page(pairs) == page(pairs)
     assert "`lecdsr results --pair food_kitchen --pair toy_game`" in page(pairs)
-    assert page(pairs).count("\n## ") == 2
+    assert page(pairs).count("\n### Methods") == 2
 
 
 def test_mean_of_one_run_has_no_deviation():
