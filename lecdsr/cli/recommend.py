@@ -42,10 +42,11 @@ def show(
         UserError: the pair, the user, an item or the trained model does not exist.
     """
     names = load_pair(artefacts.pair).domains
+    named = f" --model {model}" if model else ""
     model = choose_model(artefacts, model, history)
     shop = open_shop(artefacts, model)
     if reviewer is None and not history:
-        _show_users(shop, artefacts.pair, as_json)
+        _show_users(shop, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return
     person = person_of(shop, reviewer, history, day)
     top = {
@@ -70,13 +71,13 @@ def show(
         console.print(scored_table(f"{names[DOMAINS.index(key)]}: recommended by {model}", best))
 
 
-def _show_users(shop: Shop, pair: str, as_json: bool) -> None:
+def _show_users(shop: Shop, command: str, pair: str, as_json: bool) -> None:
     some = shop.users["reviewer"].slice(0, EXAMPLES).to_pylist()
     if as_json:
         print_json({"pair": pair, "users": len(shop.users), "examples": some})
         return
     say(f"{len(shop.users):,} users; for example:")
     for reviewer in some:
-        say(f"  lecdsr recommend --pair {pair} --user {reviewer}")
+        say(f"  {command} --user {reviewer}")
     item = shop.items["asin"][0].as_py()
-    say(f"or somebody without an id, by what he bought:\n  lecdsr recommend --pair {pair} --history {item}")
+    say(f"or somebody without an id, by what he bought:\n  {command} --history {item}")

@@ -100,7 +100,8 @@ def test_days_outside_the_training(lecdsr, day):
 
 
 def test_examples_without_a_person(lecdsr):
-    assert "--user ANNA" in lecdsr("recommend")[1]
+    assert "lecdsr recommend --pair demo --user ANNA" in lecdsr("recommend")[1]
+    assert "lecdsr recommend --pair demo --model hgn --user ANNA" in lecdsr("recommend", "--model", "hgn")[1]
     assert strict(lecdsr("recommend", "--json")[1])["examples"] == ["ANNA", "BERT", "CARL", "DORA"]
 
 
