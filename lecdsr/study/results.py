@@ -101,7 +101,7 @@ def _section(one: Recorded) -> dict[str, Any]:
         "best": best,
         "compared_seeds": most_seeds(one),
         "left": [arm for arm in one.declared.arms if not whole(one, arm)],
-        "anchors": sorted({f"{row['method']}: {row['source']}" for row in _anchors(one.facts)}),
+        "anchors": sorted({row["source"] for row in _anchors(one.facts)}),
         "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
         "tests": None if best is None else _tests(one, best),
         "controls": _controls(one) if one.declared.controls else None,
