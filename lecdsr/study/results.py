@@ -184,6 +184,8 @@ def _slices(one: Recorded, domain: str, protocol: str) -> str | None:
     sets += [(name, control.arm, name) for name, control in one.declared.controls.items()]
     for label, arm, control in sets:
         own = [row for row in rows if (row["arm"], row["control"]) == (arm, control)]
+        if not own:
+            continue
         cells = [mean([row for row in own if row["slice"] == name], "ndcg@10") for name in names]
         body.append([_named(label, [row for row in own if row["slice"] == names[0]], one), *cells])
     return table(["method", *(Markdown(name) for name in names)], body)
