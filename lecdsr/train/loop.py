@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lecdsr.base.console import progress_bar, say
+from lecdsr.base.console import progress_bar, say, warn
 from lecdsr.base.errors import UserError
 from lecdsr.base.schemas import DOMAINS, TRAIN, VALID
 from lecdsr.ranking.frame import Catalogue, Recommender
@@ -56,7 +56,8 @@ def train(
     items of the target's domain but the history. After ``shared.patience`` epochs without a better one
     training goes on from the best at ``shared.anneal`` times the rate; from then on the rate falls so after
     every worse epoch, and training ends in place of fall ``shared.anneals`` + 1. Epoch 0 in the log is the
-    model before training, and all there is of a model that only counts.
+    model before training, and all there is of a model that only counts; it is never kept, since a model that
+    reads texts can begin above what its first epochs reach, and would be sent back there.
 
     Args:
         model: what to train; its weights are those of the last step afterwards.
@@ -144,7 +145,7 @@ class Training:
         """Train until the epochs or the patience are used up."""
         result, shared = self._result, self._shared
         if not self._resume():
-            result.best_score = self._judge.score(result, {"epoch": 0})
+            self._judge.score(result, {"epoch": 0})
         with progress_bar() as bar:
             done = (self._epoch - 1) * self._steps.per_epoch + self._step
             self._bar, self._task = bar, bar.add_task("training", total=shared.epochs * self._steps.per_epoch, note="")
@@ -152,6 +153,9 @@ class Training:
             while self._epoch <= shared.epochs and not self._ended:
                 self._one_epoch()
         self._clock()
+        before = result.log[0][f"valid_{MONITOR}"]
+        if self._world.first and before > result.best_score:
+            warn(f"before training it scored {before:.4f} on validation, at its best epoch {result.best_score:.4f}")
         return result
 
     def _clock(self) -> None:

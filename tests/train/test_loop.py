@@ -179,7 +179,7 @@ def train_counter(built: Sequences | None = None, bad: float = 0.0, **changed) -
         ([9, 5, 3, 4, 5, 1], 3, 5, 5),
         ([9, 5, 5, 5, 5, 5], 2, 1, 3),  # as good is not better
         ([9, 8, 7, 6, 5, 4], 1, 5, 5),
-        ([1, 2, 2, 2, 2, 2], 3, 0, 3),  # never better than untrained
+        ([1, 4, 3, 2, 3, 3], 1, 3, 4),  # the model before training is no epoch to wait for or to keep
         ([9, 5, 6, 4, 6, 3], 1, 1, 2),
         ([50, 40, 30, 20, 11, 3], 5, 5, 5),  # nothing among the first ten for a while
     ],
@@ -212,6 +212,22 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
     assert result.weights["weight"].item() == seen[4 if anneals else 1]
+
+
+def test_a_rate_does_not_fall_back_to_before_training(scripted):
+    seen = scripted([1, 9, 8, 7, 6, 6, 5, 5])
+    train_counter(epochs=7, patience=2, anneals=1, anneal=0.5)
+    # No epoch is as good as the model before training; of the trained ones, none waits two for a better one.
+    assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(range(8), rel=1e-3)
+
+
+@pytest.mark.parametrize(("ranks", "told"), [([1, 9, 8, 7], True), ([9, 8, 7, 6], False), ([9, 8, 7, 9], False)])
+def test_training_that_only_harms_is_told(scripted, capsys, ranks, told):
+    scripted(ranks)
+    train_counter(epochs=3, patience=3)
+    err = " ".join(capsys.readouterr().err.split())
+    assert ("before training it scored 1.0000 on validation, at its best epoch 0.3333" in err) == told
+    assert ("warning" in err) == told
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
