@@ -112,7 +112,8 @@ def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
     try:
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A key that is misspelt is missing too, and its wrong name says more.
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(_complaint(first, schema), where=f"{where}: {place}" if place else where) from error
 
@@ -166,7 +167,8 @@ def _check(schema: type[B], values: dict[str, Any], prefix: str, pair: str) -> B
     try:
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A key that is misspelt is missing too, and its wrong name says more.
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
         key = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
         file = _origin(key, pair, whole=not first["loc"])
         raise UserError(_complaint(first, schema), where=f"{file}: {key}") from error

@@ -115,6 +115,13 @@ def test_unknown_key_of_params(repository):
     assert "expected one of: negatives, share, cuts, names, inner" in text
 
 
+def test_a_misspelt_key_is_unknown_before_it_is_missing(repository):
+    repository(PARAMS.replace("share: 0.5", "shaer: 0.5"))
+    text = block_complaint()
+    assert "params.yaml: candidates.shaer" in text
+    assert "unknown key 'shaer' (did you mean 'share'?)" in text
+
+
 def test_unknown_key_of_a_pair(repository):
     repository(toy=PAIR + "candidates:\n  inner:\n    widht: 3\n")
     text = block_complaint()
