@@ -112,8 +112,7 @@ def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
     try:
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
-        # A key that is misspelt is missing too, and its wrong name says more.
-        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+        first = _first(error)
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(_complaint(first, schema), where=f"{where}: {place}" if place else where) from error
 
@@ -167,11 +166,15 @@ def _check(schema: type[B], values: dict[str, Any], prefix: str, pair: str) -> B
     try:
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
-        # A key that is misspelt is missing too, and its wrong name says more.
-        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+        first = _first(error)
         key = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
         file = _origin(key, pair, whole=not first["loc"])
         raise UserError(_complaint(first, schema), where=f"{file}: {key}") from error
+
+
+def _first(error: pydantic.ValidationError) -> Any:
+    """What is told of several: a misspelt key is missing too, and its wrong name says more."""
+    return min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
 
 
 def _complaint(error: Any, schema: type[Block]) -> str:

@@ -127,7 +127,7 @@ def _order(pairs: Sequence[Recorded]) -> Order | None:
 
 def _average(rows: Sequence[Row], column: str) -> float:
     """The mean over the runs; 0 where the domain has no targets."""
-    values = [float(row[column]) for row in rows if row[column]]
+    values = _values(rows, column)
     return float(np.mean(values)) if values else 0.0
 
 
@@ -157,17 +157,16 @@ def _methods(one: Recorded, domain: str, protocol: str) -> str:
 
 
 def _controls(one: Recorded) -> str:
-    places = [(code, way) for code in DOMAINS for way in PROTOCOLS]
-    names = dict(zip(DOMAINS, one.facts.domains, strict=True))
-    head = [Markdown("control"), *(Markdown(_title(names[code], way)) for code, way in places)]
+    columns = {_title(name, way): f"test.{code}.{way}.ndcg@10" for code, name, way in _places(one)}
+    head = [Markdown("control"), *map(Markdown, columns)]
     body: list[list[object]] = []
     for arm in dict.fromkeys(control.arm for control in one.declared.controls.values()):
         chosen = _of(one.rows, arm, SEED)
-        body.append([_named(arm, chosen, one), *(mean(chosen, f"test.{code}.{way}.ndcg@10") for code, way in places)])
+        body.append([_named(arm, chosen, one), *(mean(chosen, column) for column in columns.values())])
         for name, control in one.declared.controls.items():
             if control.arm == arm:
                 rows = _of(one.rows, arm, CONTROL, name)
-                cells = [_against(rows, chosen, f"test.{code}.{way}.ndcg@10") for code, way in places]
+                cells = [_against(rows, chosen, column) for column in columns.values()]
                 body.append([_named(name, rows, one), *cells])
     return table(head, body)
 
@@ -263,18 +262,23 @@ def mean(rows: Sequence[Row], column: str) -> Markdown:
 
 
 def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
-    values = [float(row[column]) for row in rows if row[column]]
+    values = _values(rows, column)
     if not values:
         return MISSING if not rows else Markdown("–")
     text = form.format(np.mean(values))
     return Markdown(text if len(values) == 1 else f"{text} ± {form.format(np.std(values, ddof=1))}")
 
 
+def _values(rows: Sequence[Row], column: str) -> list[float]:
+    """The figures of the runs that have one."""
+    return [float(row[column]) for row in rows if row[column]]
+
+
 def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
     """The mean of a control and, in brackets, what it has more than its arm under the same seeds."""
     seeds = {row["seed"] for row in rows}
     same = [row for row in chosen if row["seed"] in seeds]
-    own, other = ([float(row[column]) for row in some if row[column]] for some in (rows, same))
+    own, other = (_values(some, column) for some in (rows, same))
     text = mean(rows, column)
     return Markdown(f"{text} ({np.mean(own) - np.mean(other):+.4f})") if own and other else text
 
