@@ -48,6 +48,11 @@ class Artefacts:
         """Comparisons of the best method with the others, in Git."""
         return self.metrics / "experiments-tests.json"
 
+    @property
+    def experiment_ranks(self) -> Path:
+        """Folder of the test ranks of these runs, one file each, in Git: who has them can compare anew."""
+        return self.metrics / "experiments-ranks"
+
     def model(self, model: str) -> Path:
         """Folder with ``model.safetensors`` and ``config.json``."""
         return self.root / "models" / model

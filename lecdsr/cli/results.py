@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from lecdsr.base.console import say, warn
-from lecdsr.base.files import read_json, write_json, write_text
+from lecdsr.base.files import read_json, read_table, write_json, write_text
 from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import TEST
+from lecdsr.base.schemas import RANKS, TEST
 from lecdsr.base.settings import load_block, load_pair
 from lecdsr.candidates.draw import Settings as Candidates
-from lecdsr.cli.sources import Library, Source
-from lecdsr.cli.workshop import experiment_names
 from lecdsr.compare.comparison import Contest, Options, Side, compare
 from lecdsr.compare.show import to_json
 from lecdsr.sequences.settings import Settings as Sequences
 from lecdsr.study.declared import load_experiments
-from lecdsr.study.results import Facts, Recorded, best_arm, compared_runs, page, rivals
-from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, read_rows
+from lecdsr.study.results import Facts, Recorded, best_arm, compared_runs, page, rivals, stands
+from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, rank_file, read_rows
 
 PAGE = Path("docs") / "results.md"
 
@@ -54,29 +52,33 @@ def recorded(artefacts: Artefacts) -> Recorded:
 
 
 def _with_tests(one: Recorded) -> Recorded:
-    """The same with comparisons of the best arm, made where they are missing and the ranks are here."""
+    """The same with comparisons of the best arm: those stored, or new ones where Git has the ranks of more arms."""
     best = best_arm(one)
     if best is None or not rivals(one, best):
         return one
-    names = compared_runs(one, best)
-    if one.tests is not None and one.tests["experiments"] == names:
+    artefacts, names = Artefacts(one.facts.pair), compared_runs(one, best)
+    stored = one.tests["experiments"] if one.tests is not None and stands(one.tests, best, names) else {}
+    if stored == names:
         return one
-    lost = {name for some in names.values() for name in some} - experiment_names()
+    lost = [arm for arm, some in names.items() if not all(rank_file(artefacts, name).exists() for name in some)]
+    here = {arm: some for arm, some in names.items() if arm not in lost}
     if lost:
-        warn(f"no comparison on {one.facts.pair}: {len(lost)} experiments are not in this clone, such as {min(lost)}")
+        warn(
+            f"{one.facts.pair}: not compared anew, for {artefacts.experiment_ranks} has not all ranks of "
+            f"{', '.join(lost)}; `lecdsr tune` makes them again when their rows are taken out of the table"
+        )
+    if best in lost or len(here) < 2 or not stored.keys() <= here.keys():
         return one
-    artefacts = Artefacts(one.facts.pair)
-    tests = {"best": best, "experiments": names, **_compared(one, artefacts, names, best)}
+    tests = {"best": best, "experiments": here, **_compared(artefacts, here, best)}
     write_json(artefacts.experiment_tests, tests)
     return one._replace(tests=tests)
 
 
-def _compared(one: Recorded, artefacts: Artefacts, names: dict[str, list[str]], best: str) -> dict[str, Any]:
+def _compared(artefacts: Artefacts, names: dict[str, list[str]], best: str) -> dict[str, Any]:
     options = Options(TEST)
-    with Library(artefacts) as library:
-        sides = {
-            arm: Side(arm, some, [library.ranks(Source(None, name, one.declared.arms[arm].model)) for name in some])
-            for arm, some in names.items()
-        }
+    sides = {
+        arm: Side(arm, some, [read_table(rank_file(artefacts, name), RANKS) for name in some])
+        for arm, some in names.items()
+    }
     contests = [Contest(sides[best], side) for arm, side in sides.items() if arm != best]
     return to_json(contests, compare(contests, options), options)

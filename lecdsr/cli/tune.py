@@ -12,8 +12,9 @@ from typing import Any
 
 from lecdsr.base.console import say, warn
 from lecdsr.base.errors import UserError
-from lecdsr.base.files import require
+from lecdsr.base.files import require, write_table
 from lecdsr.base.paths import Artefacts
+from lecdsr.base.schemas import RANKS
 from lecdsr.base.settings import load_block, load_pair
 from lecdsr.cli.revisions import Revision
 from lecdsr.cli.sources import parse_ranks
@@ -22,7 +23,19 @@ from lecdsr.evaluate.evaluate import Settings as Evaluate
 from lecdsr.study.declared import Experiments, Setting, chosen_arms, load_experiments, resolve
 from lecdsr.study.fingerprint import fingerprint, hash_of_code, hash_of_data, tables
 from lecdsr.study.plan import CONTROL, GRID, SEED, Run, choose, grid_runs, later_runs
-from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, Finished, Row, compact, read_rows, row_of, slice_rows, write_rows
+from lecdsr.study.rows import (
+    COLUMNS,
+    SLICE_COLUMNS,
+    Finished,
+    Row,
+    compact,
+    rank_file,
+    ranks_of_test,
+    read_rows,
+    row_of,
+    slice_rows,
+    write_rows,
+)
 from lecdsr.train.settings import Shared
 
 
@@ -162,6 +175,7 @@ class Study:
                 continue
             self._rows.append(row_of(run, finished))
             if run.role != GRID:
+                write_table(rank_file(self._artefacts, run.name), ranks_of_test(finished.ranks), RANKS)
                 old = (run.name, run.control)
                 self._slices = [row for row in self._slices if (row["experiment"], row["control"]) != old]
                 self._slices += slice_rows(run, finished.ranks)
@@ -175,9 +189,13 @@ class Study:
             wanted = self._planned.get(role)  # None: not planned yet
             return row["arm"] not in self._arms or wanted is None or row["experiment"] in wanted
 
+        rows = [row for row in self._rows if stays(row)]
         # A row of the first table says that the run is recorded, so that it comes last.
         write_rows(self._artefacts.experiment_slices, SLICE_COLUMNS, filter(stays, self._slices))
-        write_rows(self._artefacts.experiments, COLUMNS, filter(stays, self._rows))
+        write_rows(self._artefacts.experiments, COLUMNS, rows)
+        kept = {rank_file(self._artefacts, row["experiment"]) for row in rows if row["role"] != GRID}
+        for path in set(self._artefacts.experiment_ranks.glob("*.parquet")) - kept:
+            path.unlink()
 
 
 def read_finished(run: Run, artefacts: Artefacts) -> Finished:

@@ -91,6 +91,11 @@ def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
     return {arm: [row["experiment"] for row in whole(recorded, arm)] for arm in (best, *rivals(recorded, best))}
 
 
+def stands(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> bool:
+    """Whether stored comparisons are of ``best`` and of runs that :func:`compared_runs` names, as far as they go."""
+    return bool(tests["best"] == best) and all(names.get(arm) == some for arm, some in tests["experiments"].items())
+
+
 def _section(one: Recorded) -> dict[str, Any]:
     best = best_arm(one)
     places = _places(one)
@@ -197,8 +202,9 @@ def _slice_order(name: str) -> tuple[int, int, str]:
 
 
 def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
-    """Tables of the stored comparisons; None where they are of other runs than those recorded."""
-    if one.tests is None or one.tests["experiments"] != compared_runs(one, best):
+    """Tables of the stored comparisons, and who is not in them; None where they are of other runs."""
+    runs = compared_runs(one, best)
+    if one.tests is None or not stands(one.tests, best, runs):
         return None
     names = dict(zip(DOMAINS, one.facts.domains, strict=True))
     head = ["domain", "ranking", "metric", "users", Markdown("A"), Markdown("B"), Markdown("A − B")]
@@ -209,7 +215,8 @@ def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
                  *_statistics(row)] for row in comparison["rows"]]  # fmt: skip
         title = f"A = {escape(comparison['a']['name'])}, B = {escape(comparison['b']['name'])}"
         tables.append({"title": title, "table": table(head, body), "verdict": escape(comparison["verdict"])})
-    return {"tables": tables, "count": one.tests["tests"]}
+    unread = [arm for arm in runs if arm not in one.tests["experiments"]]
+    return {"tables": tables, "count": one.tests["tests"], "unread": unread}
 
 
 def _statistics(row: dict[str, Any]) -> list[Markdown]:

@@ -1,4 +1,4 @@
-"""Finished runs as two tables in Git: one row a run, and one row a run, domain, slice and ranking."""
+"""Finished runs in Git: a row a run; a row a run, domain, slice and ranking; and their test ranks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from lecdsr.base.errors import UserError
 from lecdsr.base.files import write_text
+from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import DOMAINS, TEST
 from lecdsr.compare.comparison import PROTOCOLS
 from lecdsr.compare.slices import parts
@@ -74,7 +75,7 @@ def _figure(metrics: dict[str, Any], name: str) -> str:
 
 def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
     """Test metrics of a run by domain, slice and ranking; empty slices are left out."""
-    ranks = ranks.filter(pc.equal(ranks["split"], TEST))
+    ranks = ranks_of_test(ranks)
     user, domain = (ranks[name].to_numpy().astype(np.int64) for name in ("user", "domain"))
     rows = []
     for code, name in enumerate(DOMAINS):
@@ -89,6 +90,16 @@ def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
                 values = (*place, *size, *(f"{means[metric]:.6f}" for metric in METRICS), run.name)
                 rows.append({column: str(value) for column, value in zip(SLICE_COLUMNS, values, strict=True)})
     return rows
+
+
+def ranks_of_test(ranks: pa.Table) -> pa.Table:
+    """The ranks of the test targets alone."""
+    return ranks.filter(pc.equal(ranks["split"], TEST))
+
+
+def rank_file(artefacts: Artefacts, experiment: str) -> Path:
+    """Where Git has the test ranks of a run."""
+    return artefacts.experiment_ranks / f"{experiment}.parquet"
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:

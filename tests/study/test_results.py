@@ -126,10 +126,15 @@ def test_the_best_is_that_of_validation_of_those_with_most_seeds():
 
 
 def test_who_is_not_compared_is_told():
-    tests = {"experiments": compared_runs(recorded(), "sasrec"), "tests": 1, "comparisons": []}
+    tests = {"best": "sasrec", "experiments": compared_runs(recorded(), "sasrec"), "tests": 1, "comparisons": []}
     text = page([recorded(tests=tests)])
     assert "over\n3 of 3 seeds, 1 tests" in text
     assert "Not compared, for want of as many seeds: popularity, sasrec-text." in text
+    assert "not in Git" not in text
+    later = [*ROWS, *(row("popularity", "seed", seed, 0.1, 0.1) for seed in (1, 2, 3))]
+    text = page([recorded(rows=later, tests=tests)])
+    assert "Not compared, for want of as many seeds: sasrec-text." in text
+    assert "Not compared, as ranks of their runs are not in Git: popularity." in text
 
 
 def test_a_control_is_held_against_the_same_seeds():
@@ -157,7 +162,12 @@ FOUND = {
 
 def test_comparisons_of_other_runs_are_not_shown():
     comparison = {"a": {"name": "sasrec"}, "b": {"name": "hgn"}, "verdict": "sasrec is better.", "rows": [FOUND]}
-    tests = {"experiments": compared_runs(recorded(), "sasrec"), "tests": 1, "comparisons": [comparison]}
+    tests = {
+        "best": "sasrec",
+        "experiments": compared_runs(recorded(), "sasrec"),
+        "tests": 1,
+        "comparisons": [comparison],
+    }
     shown = page([recorded(tests=tests)])
     assert "| 2,419 | 0.3000 | 0.0500 | +0.2500 | +0.2000 … +0.3000 | +0.500 | <.0001 | 0.0100 |" in shown
     assert "A = sasrec, B = hgn" in shown
@@ -165,6 +175,7 @@ def test_comparisons_of_other_runs_are_not_shown():
     text = page([recorded(tests=old)])
     assert "+0.2500" not in text
     assert "is missing for these runs" in text
+    assert "is missing for these runs" in page([recorded(tests={**tests, "best": "hgn"})])
 
 
 def test_the_page_repeats_and_names_its_command():

@@ -6,9 +6,11 @@ import json
 import pytest
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.files import read_table
+from lecdsr.base.schemas import RANKS
 from lecdsr.cli import tune as tuning
 from lecdsr.cli.workshop import RunFailed, _reason, command
-from lecdsr.study.rows import Finished
+from lecdsr.study.rows import Finished, ranks_of_test
 from tests.compare.tables import ranks
 
 DECLARED = """
@@ -80,6 +82,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "tables", lambda artefacts: [])
     monkeypatch.setattr(tuning.Artefacts, "experiments", tmp_path / "metrics/demo/experiments.csv")
     monkeypatch.setattr(tuning.Artefacts, "experiment_slices", tmp_path / "metrics/demo/experiments-slices.csv")
+    monkeypatch.setattr(tuning.Artefacts, "experiment_ranks", tmp_path / "metrics/demo/experiments-ranks")
     monkeypatch.setattr("lecdsr.cli.workshop.FOLDER", tmp_path / ".studies")
     return made
 
@@ -104,6 +107,22 @@ def test_grid_then_seeds_then_controls(world, jobs):
     }  # fmt: skip
     tuning.tune("demo", [], jobs)
     assert len(world.trained) == 7
+
+
+def test_ranks_of_what_was_chosen_are_kept_and_no_others(world):
+    tuning.tune("demo", [], 1)
+    folder = world.folder / "metrics/demo/experiments-ranks"
+    wanted = {row["experiment"] for row in world.table() if row["role"] != "grid"}
+    assert {path.stem for path in folder.iterdir()} == wanted
+    for name in wanted:
+        assert read_table(folder / f"{name}.parquet", RANKS).equals(ranks_of_test(world.experiments[name].ranks))
+    world.scores = {8: 0.1, 16: 0.2}  # the other setting wins when all is run afresh
+    (world.folder / "metrics/demo/experiments.csv").unlink()
+    world.experiments.clear()
+    tuning.tune("demo", [], 1)
+    later = {row["experiment"] for row in world.table() if row["role"] != "grid"}
+    assert later != wanted
+    assert {path.stem for path in folder.iterdir()} == later
 
 
 def test_the_first_seeds_alone_and_later_the_others(world):
