@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lecdsr.base.errors import UserError
-from lecdsr.models import abxi, hgn, itemknn, lecdsr, popularity, published, sasrec
+from lecdsr.models import abxi, content, hgn, itemknn, lecdsr, popularity, published, sasrec
 from lecdsr.models.settings import ModelSettings
 
 
@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 MODELS = {
     "popularity": Entry(popularity.Settings, popularity.Popularity),
     "itemknn": Entry(itemknn.Settings, itemknn.ItemKNN),
+    "content": Entry(content.Settings, content.Content),
     "hgn": Entry(hgn.Settings, hgn.HGN),
     "sasrec": Entry(sasrec.Settings, sasrec.SASRec),
     "abxi": Entry(abxi.Settings, abxi.ABXI),

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lecdsr.models.abxi import ABXI
+from lecdsr.models.content import Content
 from lecdsr.models.itemknn import ItemKNN
 from lecdsr.models.lecdsr import LeCDSR
 from lecdsr.models.popularity import Popularity
@@ -46,6 +47,8 @@ def why_whole(network: Recommender) -> str:
         return "it counts interactions, and reads neither history nor text"
     if isinstance(network, Published) and not (network.adapter_text is None and network.adapter_user is None):
         return "items are scored by their ids alone; texts reach the score through the history and the profile"
+    if isinstance(network, Content):
+        return "it reads texts alone"
     return "it reads ids alone"
 
 

@@ -140,7 +140,7 @@ def seat(network: Recommender, settings: Any) -> tuple[int, str]:
     if needs_user(settings):
         raise UserError(
             "this model learned a vector for every user, and has none for a visitor",
-            do="choose another by --model: sasrec, abxi, lecdsr, itemknn and popularity read the history alone",
+            do="choose another by --model: lecdsr, sasrec, abxi, itemknn and content read the history alone",
         )
     if not isinstance(network, published.Published):
         return 0, ""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lecdsr.base.schemas import TRAIN
+from lecdsr.models.registry import MODELS
 from lecdsr.models.saved import build
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 from lecdsr.ranking.histories import Gatherer, PrefixBatch, SequenceBatch, prefix_samples, recency, sequence_samples
@@ -70,10 +71,18 @@ ITEMKNN: dict[str, dict[str, Any]] = {
     "two neighbours": {"neighbours": 2, "shrinkage": 3.0, "decay": 1.0},
     "length 1": {"history_length": 1},
 }
+CONTENT: dict[str, dict[str, Any]] = {
+    "whitened": {},
+    "as it comes": {"whitening": False, "decay": 1.0},
+    "random text": {"item_text": "random"},
+    "shuffled text": {"item_text": "shuffled"},
+    "length 1": {"history_length": 1},
+}
 #: Small sizes and variants of every registered model.
 ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "popularity": ({}, {"counts": {}}),
     "itemknn": ({"history_length": LENGTH, "neighbours": 4, "shrinkage": 1.0, "decay": 0.7}, ITEMKNN),
+    "content": ({"history_length": LENGTH, "decay": 0.7}, CONTENT),
     "hgn": ({"width": 8, "history_length": LENGTH, "batch_size": 4}, HGN),
     "sasrec": ({"width": 8, "heads": 2, "layers": 2, "history_length": LENGTH, "batch_size": 3}, SASREC),
     "abxi": (
@@ -84,7 +93,7 @@ ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "published": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, PUBLISHED),
 }
 ALL = [(model, variant) for model, (_, variants) in ZOO.items() for variant in variants]
-TRAINED = [(model, variant) for model, variant in ALL if model not in ("popularity", "itemknn")]
+TRAINED = [(model, variant) for model, variant in ALL if MODELS[model].model.objective != "counts"]
 
 
 def settings_of(model: str, variant: str) -> Any:

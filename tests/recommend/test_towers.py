@@ -19,6 +19,7 @@ from tests.recommend.built import ROOT, USER_IDS, write_pair
 
 MODELS = {
     "popularity": "counts",
+    "content": "whitened",
     "hgn": "ids",
     "sasrec": "text",
     "abxi": "ids",

@@ -10,8 +10,8 @@ from tests.models import zoo
 from tests.recommend.built import write_pair
 
 MODELS = {
-    "popularity": "counts", "itemknn": "all neighbours", "hgn": "ids", "sasrec": "ids", "lecdsr": "default",
-    "published": "masked",
+    "popularity": "counts", "itemknn": "all neighbours", "content": "whitened", "hgn": "ids", "sasrec": "ids",
+    "lecdsr": "default", "published": "masked",
 }  # fmt: skip
 SALT = "B000000005"
 

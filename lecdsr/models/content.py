@@ -1,0 +1,55 @@
+"""Content-based ranking: items whose texts are like those of the history, without training.
+
+The plainest use of text (Lops, de Gemmis and Semeraro, *Recommender Systems Handbook*, 2011): what a model that reads
+text has to beat before its training can be said to pay.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from lecdsr.models.settings import ModelSettings
+from lecdsr.models.text import control, whiten
+from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+
+
+class Settings(ModelSettings):
+    """Block ``train.content``; every key is explained in params.yaml."""
+
+    item_text: Literal["vectors", "random", "shuffled"]
+    whitening: bool
+    decay: float = Field(gt=0, le=1)
+
+
+class Content(Recommender):
+    """Score = cosine of an item's text and Σ over the history of decay^(steps back) · text.
+
+    An item without text has score 0, as one that is neither like the history nor unlike it.
+    """
+
+    objective = "counts"
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+        super().__init__()
+        self.settings, self.catalogue = settings, catalogue
+        vectors = cast(Tensor, control(catalogue.item_vectors, settings.item_text, seed))
+        if settings.whitening:
+            vectors = whiten(vectors, vectors.shape[1])
+        self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, D]`` of length 1, zero where the history has no text."""
+        sequence = histories.sequence
+        steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
+        texts = F.embedding(sequence, cast(Tensor, self.item_text))  # [B, L, D]
+        return F.normalize(torch.einsum("l,bld->bd", self.settings.decay**steps, texts), dim=1)
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, D]`` of length 1, zero without text, and no bias."""
+        keys = cast(Tensor, self.item_text)[: self.catalogue.n_items]
+        return keys, keys.new_zeros(len(keys))
