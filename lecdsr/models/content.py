@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from lecdsr.models.settings import ModelSettings
-from lecdsr.models.text import control, whiten
+from lecdsr.models.text import content_queries, control, whiten
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender
 
 
@@ -44,10 +43,7 @@ class Content(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, D]`` of length 1, zero where the history has no text."""
-        sequence = histories.sequence
-        steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
-        texts = F.embedding(sequence, cast(Tensor, self.item_text))  # [B, L, D]
-        return F.normalize(torch.einsum("l,bld->bd", self.settings.decay**steps, texts), dim=1)
+        return content_queries(cast(Tensor, self.item_text), histories.sequence, self.settings.decay)
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, D]`` of length 1, zero without text, and no bias."""

@@ -2,8 +2,8 @@
 
 The formulas are in docs/model.md; what each part brings, the controls of experiments.yaml measure. In short, against
 ``sasrec``: an item is its whitened text plus an id that counts as far as the item has been seen, so that one never
-seen is ranked by its text; scores are cosines at a temperature; and the state knows the calendar, since goods have
-their years.
+seen is ranked by its text; scores are cosines at a temperature; the state knows the calendar, since goods have their
+years; and what is learned is added to what texts say untrained, which nothing that is new can spoil.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from lecdsr.models.attention import Layer, Packing, encode
 from lecdsr.models.losses import softmax_by_domain
 from lecdsr.models.settings import AttentionSettings
-from lecdsr.models.text import TextMode, control, whiten
+from lecdsr.models.text import TextMode, content_queries, control, whiten
 from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
 from lecdsr.ranking.histories import SequenceBatch
 from lecdsr.ranking.negatives import Draws
@@ -33,10 +33,16 @@ class Settings(AttentionSettings):
     id_dropout: float = Field(ge=0, lt=1)
     calendar_days: int = Field(ge=0)
     temperature: float = Field(gt=0)
+    content_weight: float = Field(ge=0)
+    content_decay: float = Field(gt=0, le=1)
 
 
 class LeCDSR(Recommender):
-    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine."""
+    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine.
+
+    To it comes the cosine of the item's frozen text and the texts of the history, as in ``content``: D more columns of
+    queries and keys. It has no part in the loss, so that training learns no less for it.
+    """
 
     objective = "sequence"
 
@@ -78,13 +84,29 @@ class LeCDSR(Recommender):
         return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]`` of length 1 / temperature."""
-        return self._directions(self._states(histories, self.table())[:, -1])
+        """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
+        learned = self._directions(self._states(histories, self.table())[:, -1])
+        if not self.has_content:
+            return learned
+        texts, settings = self._unit_texts(), self.settings
+        content = content_queries(texts, histories.sequence, settings.content_decay)
+        return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` of length 1, no bias."""
-        table = self.table()[: self.catalogue.n_items]
-        return table, table.new_zeros(len(table))
+        """``[N, d]`` of length 1, no bias; content adds D columns of length 1."""
+        n = self.catalogue.n_items
+        keys = self.table()[:n]
+        if self.has_content:
+            keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
+        return keys, keys.new_zeros(n)
+
+    @property
+    def has_content(self) -> bool:
+        """Whether untrained texts are part of the score."""
+        return self.text_projection is not None and self.settings.content_weight > 0
+
+    def _unit_texts(self) -> Tensor:
+        return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
 
     def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
         """Softmax over all items of the target's domain, at every position with a target."""

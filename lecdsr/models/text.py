@@ -62,6 +62,21 @@ def whiten(vectors: Tensor, width: int) -> Tensor:
     return whitened
 
 
+def content_queries(texts: Tensor, sequence: Tensor, decay: float) -> Tensor:
+    """What the texts of a history have in common: Σ decay^(steps back) · text, as a unit vector.
+
+    Args:
+        texts: ``[N+1, D]`` unit vectors, zero without text and for padding.
+        sequence: ``[B, L]`` items, the latest last, padding on the left.
+        decay: weight of an item by that of the next later one.
+
+    Returns:
+        ``[B, D]`` of length 1, zero where the history has no text.
+    """
+    steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
+    return F.normalize(torch.einsum("l,bld->bd", decay**steps, F.embedding(sequence, texts)), dim=1)
+
+
 def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
     """The published projection: linear, layer norm, GELU, linear."""
     return nn.Sequential(

@@ -27,7 +27,8 @@ def has_towers(network: Recommender) -> bool:
 def key_parts(network: Recommender) -> dict[str, Tensor] | None:
     """Addends of the keys, ``[N, d]`` each, for a model whose keys have an id and a text; ``None`` for others.
 
-    A score is then the sum of query · part. In ``lecdsr`` both parts are divided by the length of their sum.
+    A score is then the sum of query · part. In ``lecdsr`` both parts are divided by the length of their sum, and the
+    untrained texts are part of the text.
     """
     if not isinstance(network, LeCDSR | SASRec):
         return None
@@ -38,7 +39,12 @@ def key_parts(network: Recommender) -> dict[str, Tensor] | None:
         length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)
         ids, text = ids / length, text / length
     n = network.catalogue.n_items
-    return {"id": ids[:n], "text": text[:n]}
+    keys = network.keys()[0]
+    untrained = keys[:, ids.shape[1] :]  # [N, D], or no columns
+    return {
+        "id": torch.cat([ids[:n], torch.zeros_like(untrained)], dim=1),
+        "text": torch.cat([text[:n], untrained], dim=1),
+    }
 
 
 def why_whole(network: Recommender) -> str:

@@ -10,7 +10,7 @@ from lecdsr.models.lecdsr import Calendar
 from lecdsr.models.saved import build
 from lecdsr.models.text import whiten
 from tests.models.settings import settings_for
-from tests.models.zoo import LENGTH, N_X, N_Y, PADDING, USERS, batch_of, make, perturb, scores
+from tests.models.zoo import LENGTH, N_X, N_Y, PADDING, USERS, batch_of, draws, make, perturb, scores, training_batch
 from tests.tiny import catalogue
 
 N = N_X + N_Y
@@ -34,12 +34,33 @@ def test_an_item_is_its_text_and_as_much_of_its_id_as_it_was_seen():
 
 
 def test_scores_are_cosines_at_a_temperature():
-    network = perturb(network_for(temperature=0.2))
+    network = perturb(network_for(temperature=0.2, content_weight=0.0))
     histories = batch_of([[0, 6, 1], [7]], [0, 1])
     queries, (keys, bias) = network.queries(histories), network.keys()
     torch.testing.assert_close(queries.norm(dim=1), torch.full((2,), 5.0))
     torch.testing.assert_close(keys.norm(dim=1), torch.ones(N))
     assert not bias.any()
+
+
+def test_to_what_is_learned_comes_the_content_of_the_texts():
+    """With the same weights: scores = scores without content + weight / temperature · scores of `content`."""
+    histories = batch_of([[0, 6, 1], [7], [0, 6, 1, 7, 2], []], [0, 1, 2, 3])
+    learned = perturb(network_for(content_weight=0.0, temperature=0.2))
+    both = perturb(network_for(content_weight=0.6, content_decay=0.7, temperature=0.2))
+    chosen = settings_for("content", history_length=LENGTH, decay=0.7)
+    content = build("content", chosen, catalogue(N_X, N_Y, USERS), 0)
+    expected = scores(learned, histories) + 0.6 / 0.2 * scores(content, histories)
+    torch.testing.assert_close(scores(both, histories), expected)
+    assert not torch.allclose(scores(both, histories), scores(learned, histories))
+    assert [name for name in both.state_dict() if name not in learned.state_dict()] == []
+
+
+def test_content_has_no_part_in_the_loss():
+    losses = []
+    for weight in (0.0, 5.0):
+        network = perturb(network_for(content_weight=weight))
+        losses.append(network.loss(training_batch(network, network.settings), draws())[0])
+    assert torch.equal(*losses)
 
 
 def test_an_item_never_seen_is_ranked_by_its_text_and_by_nothing_else():

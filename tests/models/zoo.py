@@ -60,6 +60,7 @@ LECDSR: dict[str, dict[str, Any]] = {
     "ids": {"item_text": "none"},
     "random text": {"item_text": "random"},
     "shuffled text": {"item_text": "shuffled"},
+    "no content": {"content_weight": 0.0},
     "no calendar": {"calendar_days": 0},
     "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
     "ids dropped": {"id_dropout": 0.5},
