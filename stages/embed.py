@@ -16,16 +16,16 @@ from lecdsr.base.paths import Artefacts
 from lecdsr.base.schemas import ANSWERS, ITEMS, USERS, vectors
 from lecdsr.base.settings import load_block
 from lecdsr.embed import encoder_of
-from lecdsr.embed.cached import Vectors
+from lecdsr.embed.cached import MADE_OF, Vectors
 from lecdsr.embed.likeness import mean_cosine, share_of_duplicates
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
 
 
-def to_table(rows: Vectors) -> pa.Table:
-    """Vectors as a table, one row per id."""
-    schema = vectors(rows.shape[1])
+def to_table(rows: Vectors, made_of: str) -> pa.Table:
+    """Vectors as a table, one row per id; its metadata hold what they are made of."""
+    schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
     return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)
 
@@ -37,11 +37,12 @@ def main(pair: str) -> None:
     answers = read_table(artefacts.answers, ANSWERS)
     encoder = encoder_of(settings, os.environ)
     with VectorStore(store_path()) as store:
-        items = encoder.encode(item_texts(read_table(artefacts.items, ITEMS), answers, settings), store)
+        texts = item_texts(read_table(artefacts.items, ITEMS), answers, settings)
+        items = encoder.encode(texts, store)
         profiles = user_texts(read_table(artefacts.users, USERS), answers, settings)
         users = encoder.encode(profiles, store)
-    for path, rows in ((artefacts.item_vectors, items), (artefacts.user_vectors, users)):
-        table = to_table(rows)
+    for path, rows, of in ((artefacts.item_vectors, items, texts), (artefacts.user_vectors, users, profiles)):
+        table = to_table(rows, encoder.made_of(of))
         write_table(path, table, table.schema)
     facts = {
         "encoder": settings.encoder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,6 +13,8 @@ from lecdsr.base.console import progress_bar
 from lecdsr.embed.store import VectorStore
 
 Vectors = NDArray[np.float32]
+#: Key of `CachedEncoder.made_of` in the metadata of a table of vectors.
+MADE_OF = b"lecdsr.made_of"
 
 
 class CachedEncoder(ABC):
@@ -37,6 +40,15 @@ class CachedEncoder(ABC):
     @abstractmethod
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
         """Encode texts, the shortest first; yield them with their vectors, in any order, as they come."""
+
+    def made_of(self, texts: Iterable[str]) -> str:
+        """Hash of the encoder and the texts in their order.
+
+        It tells vectors apart where their bytes do so too well: another processor rounds their last bits otherwise.
+        """
+        texts = list(texts)
+        keys = self.keys(dict.fromkeys(texts))
+        return hashlib.sha256("\n".join(keys[text] if text else "" for text in texts).encode()).hexdigest()
 
     def finish(self, rows: Vectors) -> Vectors:
         """What is left to do with vectors as they are stored."""

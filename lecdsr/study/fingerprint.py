@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from lecdsr.base.files import require, sha256_file
 from lecdsr.base.paths import Artefacts
+from lecdsr.embed.cached import MADE_OF
 from lecdsr.models.registry import MODELS
 
 DOORS = (Path("stages/train.py"), Path("stages/evaluate.py"))
@@ -30,18 +33,31 @@ def fingerprint(*parts: Any) -> str:
 def tables(artefacts: Artefacts) -> list[Path]:
     """What training and ranking read of a pair."""
     return [
-        artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows,
-        artefacts.item_vectors, artefacts.user_vectors, artefacts.candidates,
+        artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows, artefacts.candidates,
+        *vector_tables(artefacts),
     ]  # fmt: skip
 
 
+def vector_tables(artefacts: Artefacts) -> list[Path]:
+    """The tables whose last bits depend on the processor that made them."""
+    return [artefacts.item_vectors, artefacts.user_vectors]
+
+
 def hash_of_data(artefacts: Artefacts) -> str:
-    """Hash of the tables of a pair.
+    """Hash of the tables of a pair; of vectors, of what they are made of, so that two machines agree on it.
 
     Raises:
         UserError: one is missing.
     """
-    return fingerprint([sha256_file(require(path)) for path in tables(artefacts)])
+    vectors = set(vector_tables(artefacts))
+    return fingerprint([_origin(path) if path in vectors else sha256_file(require(path)) for path in tables(artefacts)])
+
+
+def _origin(path: Path) -> str:
+    schema = pq.read_schema(require(path))
+    made_of = (schema.metadata or {}).get(MADE_OF)
+    # Vectors from elsewhere say nothing of it.
+    return sha256_file(path) if made_of is None else fingerprint(made_of.decode(), str(schema.remove_metadata()))
 
 
 def hash_of_code(model: str, root: Path = Path()) -> str:

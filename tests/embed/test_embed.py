@@ -78,7 +78,7 @@ def test_an_empty_text_is_zeros_and_unknown(fake, path):
     assert not rows[[0, 2]].any()
     assert rows[1].any()
     assert fake.texts == ["a"]
-    table = to_table(rows)
+    table = to_table(rows, "of texts")
     assert table.schema == vectors(WIDTH)
     assert table["known"].to_pylist() == [False, True, False]
     assert table["id"].to_pylist() == [0, 1, 2]
@@ -114,6 +114,21 @@ def test_the_second_run_loads_no_model(fake, path):
     second = encode(["b", "a", ""], path)
     assert fake.loaded == 1
     assert second.tobytes() == first[[1, 0, 2]].tobytes()
+
+
+def test_what_vectors_are_made_of(fake, tmp_path):
+    texts = ["coffee", "", "tents", "coffee"]
+    made_of = Encoder("some", 2).made_of(texts)
+    for run in ("one", "two"):  # what they are made of is the same where their last bits are not
+        with VectorStore(tmp_path / run / "vectors.sqlite") as store:
+            encoder = Encoder("some", 2)
+            rows = encoder.encode(texts, store)
+            assert encoder.made_of(texts) == made_of
+            np.testing.assert_equal(rows[0] == rows[3], True)
+    others = [["coffee", "", "coffee", "tents"], ["coffee", "tents", "coffee"], ["coffee", "", "tents", ""], []]
+    hashes = {Encoder("some", 2).made_of(other) for other in others} | {Encoder("other", 2).made_of(texts), made_of}
+    assert len(hashes) == len(others) + 2
+    assert len({Encoder("some", 2, width=width).made_of(texts) for width in (None, 2, 3)}) == 3
 
 
 def test_counts_what_was_encoded(fake, path):

@@ -3,12 +3,23 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lecdsr.base.errors import UserError
+from lecdsr.base.files import write_table
 from lecdsr.base.paths import Artefacts
 from lecdsr.models.registry import MODELS
-from lecdsr.study.fingerprint import DOORS, closure, fingerprint, hash_of_code, hash_of_data, tables
+from lecdsr.study.fingerprint import (
+    DOORS,
+    closure,
+    fingerprint,
+    hash_of_code,
+    hash_of_data,
+    tables,
+    vector_tables,
+)  # fmt: skip
+from stages.embed import to_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,18 +88,51 @@ def test_every_model_has_its_own_file_in_the_closure(model):
     assert {"lecdsr/train/loop.py", "lecdsr/evaluate/evaluate.py", "lecdsr/ranking/metrics.py"} <= files
 
 
-def test_data(tmp_path, monkeypatch):
+def write_vectors(path, value=0.5, made_of="texts", width=2):
+    table = to_table(np.full((4, width), value, np.float32), made_of)
+    write_table(path, table, table.schema)
+
+
+def test_the_last_bits_of_vectors_decide_nothing_unless_nobody_knows_what_they_are_made_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     artefacts = Artefacts("toy")
     for path in tables(artefacts):
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a table")
+    for path in vector_tables(artefacts):
+        write_vectors(path)
+    here = hash_of_data(artefacts)
+    for path in vector_tables(artefacts):
+        write_vectors(path, value=0.5000001)
+    assert hash_of_data(artefacts) == here
+    hashes = {here}
+    for value in (0.5, 0.5000001):
+        rows = to_table(np.full((4, 2), value, np.float32), "").replace_schema_metadata(None)
+        write_table(artefacts.item_vectors, rows, rows.schema)
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 3
+
+
+def test_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("toy")
+    exact = [path for path in tables(artefacts) if path not in vector_tables(artefacts)]
+    for path in exact:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
+    for path in vector_tables(artefacts):
+        write_vectors(path)
     hashes = {hash_of_data(artefacts)}
     assert hash_of_data(artefacts) in hashes
-    for path in tables(artefacts):
+    for path in exact:
         path.write_text("other")
         hashes.add(hash_of_data(artefacts))
-    assert len(hashes) == 1 + len(tables(artefacts))
+    for path in vector_tables(artefacts):
+        write_vectors(path, made_of="other texts")
+        hashes.add(hash_of_data(artefacts))
+        write_vectors(path, made_of="other texts", width=3)
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 1 + len(exact) + 2 * 2
     artefacts.candidates.unlink()
     with pytest.raises(UserError, match="missing"):
         hash_of_data(artefacts)
