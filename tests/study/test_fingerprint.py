@@ -18,7 +18,7 @@ from lecdsr.study.fingerprint import (
     hash_of_data,
     tables,
     vector_tables,
-)  # fmt: skip
+)
 from stages.embed import to_table
 
 ROOT = Path(__file__).parents[2]
