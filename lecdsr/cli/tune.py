@@ -29,6 +29,7 @@ from lecdsr.study.rows import (
     Finished,
     Row,
     compact,
+    learns,
     rank_file,
     ranks_of_test,
     read_rows,
@@ -110,7 +111,8 @@ class Study:
             warn(f"{arm}: no setting of its grid could be trained")
             return []
         say(f"{arm}: validation chooses {compact(best.setting)} of {len(found)} settings")
-        return later_runs(self._declared, arm, best.setting, self.name)
+        (row,) = [row for row in found if row["experiment"] == best.name]
+        return later_runs(self._declared, arm, best.setting, self.name, learns(row))
 
     def work(self, runs: Sequence[Run], roles: set[str]) -> None:
         """Run what is not recorded; forget what of these roles and arms is no longer wanted."""

@@ -32,7 +32,7 @@ def grid_runs(declared: Experiments, arm: str, naming: Naming) -> list[Run]:
     return [_run(declared.arms[arm], arm, GRID, "", point, seed, naming) for point in declared.arms[arm].grid]
 
 
-def later_runs(declared: Experiments, arm: str, setting: Setting, naming: Naming) -> list[Run]:
+def later_runs(declared: Experiments, arm: str, setting: Setting, naming: Naming, learns: bool = True) -> list[Run]:
     """The chosen setting under every seed, then every control of the arm: all under one seed before the next seed.
 
     Args:
@@ -40,11 +40,13 @@ def later_runs(declared: Experiments, arm: str, setting: Setting, naming: Naming
         arm: whose runs.
         setting: what was chosen, as :class:`Run` holds it.
         naming: names of runs.
+        learns: whether the arm has parameters to learn; one without is the same under every seed.
     """
     given = declared.arms[arm]
-    runs = [_run(given, arm, SEED, "", setting, seed, naming) for seed in declared.seeds]
+    seeds = declared.seeds if learns else declared.seeds[:1]
+    runs = [_run(given, arm, SEED, "", setting, seed, naming) for seed in seeds]
     changed = {name: {**setting, **one.set} for name, one in declared.controls.items() if one.arm == arm}
-    for seed in declared.seeds:
+    for seed in seeds:
         runs += [_run(given, arm, CONTROL, name, changed[name], seed, naming) for name in changed]
     return runs
 

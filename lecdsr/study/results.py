@@ -17,7 +17,7 @@ from lecdsr.compare.slices import ALL
 from lecdsr.study.declared import Experiments
 from lecdsr.study.order import Order, order
 from lecdsr.study.plan import CONTROL, GRID, SEED
-from lecdsr.study.rows import Row, compact
+from lecdsr.study.rows import Row, compact, learns
 
 ANCHORS = Path(__file__).with_name("anchors.csv")
 METRICS = ("hr@10", "ndcg@10", "mrr")
@@ -60,7 +60,7 @@ def page(pairs: Sequence[Recorded]) -> str:
 
 
 def best_arm(recorded: Recorded) -> str | None:
-    """The arm with the best mean validation score, of those with as many seeds as any; None if nothing is recorded."""
+    """The arm with the best mean validation score of those that are :func:`whole`; None if nothing is recorded."""
     scores = {
         arm: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
         for arm in recorded.declared.arms
@@ -70,20 +70,26 @@ def best_arm(recorded: Recorded) -> str | None:
 
 
 def rivals(recorded: Recorded, best: str) -> list[str]:
-    """Arms of other models than that of the best arm, as far as they have as many seeds."""
+    """Arms of other models than that of the best arm, as far as they are :func:`whole`."""
     arms = recorded.declared.arms
     return [arm for arm in arms if arms[arm].model != arms[best].model and whole(recorded, arm)]
 
 
 def most_seeds(recorded: Recorded) -> int:
-    """Seeds of the arm that has most; arms with fewer are shown, not compared."""
-    return max((len(_of(recorded.rows, arm, SEED)) for arm in recorded.declared.arms), default=0)
+    """Seeds of the arm that has most, of those that learn; arms with fewer are shown, not compared."""
+    return max(
+        (len(rows) for arm in recorded.declared.arms if _learned(rows := _of(recorded.rows, arm, SEED))), default=1
+    )
 
 
 def whole(recorded: Recorded, arm: str) -> list[Row]:
-    """The rows of the chosen setting of an arm; none where another arm has more seeds."""
+    """The rows of the chosen setting of an arm; none where another arm has more seeds, unless this one needs none."""
     rows = _of(recorded.rows, arm, SEED)
-    return rows if len(rows) == most_seeds(recorded) else []
+    return rows if not _learned(rows) or len(rows) == most_seeds(recorded) else []
+
+
+def _learned(rows: Sequence[Row]) -> bool:
+    return any(map(learns, rows))
 
 
 def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
@@ -191,7 +197,7 @@ def _slices(one: Recorded, domain: str, protocol: str) -> str | None:
         if not own:
             continue
         cells = [mean([row for row in own if row["slice"] == name], "ndcg@10") for name in names]
-        body.append([_named(label, [row for row in own if row["slice"] == names[0]], one), *cells])
+        body.append([_named(label, _of(one.rows, arm, CONTROL if control else SEED, control), one), *cells])
     return table(["method", *(Markdown(name) for name in names)], body)
 
 
@@ -293,7 +299,8 @@ def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdow
 def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
     """A method, with how many of its seeds are there where some are missing."""
     seeds = len(one.declared.seeds)
-    return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if 0 < len(rows) < seeds else escape(name))
+    missing = _learned(rows) and len(rows) < seeds
+    return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if missing else escape(name))
 
 
 def _of(rows: Iterable[Row], arm: str, role: str, control: str = "") -> list[Row]:

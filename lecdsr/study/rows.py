@@ -65,6 +65,11 @@ def row_of(run: Run, finished: Finished) -> Row:
     return {name: str(values[name]) for name in COLUMNS}
 
 
+def learns(row: Mapping[str, Any]) -> bool:
+    """Whether the run learned anything: what has no parameters is the same under every seed."""
+    return int(row["parameters"]) > 0
+
+
 def _figure(metrics: dict[str, Any], name: str) -> str:
     """A metric by its path; empty where a domain has no targets."""
     node: Any = metrics

@@ -22,10 +22,10 @@ DECLARED = Experiments.model_validate(
 )
 
 
-def row(arm, role, seed, valid, test=None, control="", setting='{"width":16}', seconds="10"):
+def row(arm, role, seed, valid, test=None, control="", setting='{"width":16}', seconds="10", parameters="1200"):
     values = dict.fromkeys(COLUMNS, "") | {
         "arm": arm, "model": arm, "role": role, "control": control, "setting": setting, "seed": str(seed),
-        "valid_ndcg@10": str(valid), "best_epoch": "3", "epochs": "8", "seconds": seconds, "parameters": "1200",
+        "valid_ndcg@10": str(valid), "best_epoch": "3", "epochs": "8", "seconds": seconds, "parameters": parameters,
         "experiment": f"{arm}{control}{seed}",
     }  # fmt: skip
     if test is not None:
@@ -123,6 +123,21 @@ def test_the_best_is_that_of_validation_of_those_with_most_seeds():
     first = [one for one in ROWS if one["seed"] == "1"]
     assert best_arm(recorded(rows=first)) == "sasrec-text"  # all have one
     assert compared_runs(recorded(rows=first), "sasrec-text") == {"sasrec-text": ["sasrec-text1"], "hgn": ["hgn1"]}
+
+
+def test_what_learns_nothing_needs_one_seed():
+    text = page([recorded(rows=[*ROWS, row("popularity", "seed", 1, 0.5, 0.25, parameters="0")])])
+    assert "| popularity | 0.2500 | 0.2500 | 0.2500 | 0 | 10 |" in text  # no word of missing seeds
+    learned = [one for one in ROWS if one["seed"] == "1"]
+    five = [row("popularity", "seed", seed, 0.5, 0.25, parameters="0") for seed in range(5)]
+    for rows, names in (
+        ([*ROWS, five[0]], ["popularity0"]),
+        ([*learned, *five], [f"popularity{seed}" for seed in range(5)]),
+    ):
+        one = recorded(rows=rows)
+        assert best_arm(one) == ("popularity" if len(rows) > len(ROWS) else "sasrec-text")
+        assert compared_runs(one, "sasrec")["popularity"] == names
+    assert best_arm(recorded(rows=five)) == "popularity"
 
 
 def test_who_is_not_compared_is_told():

@@ -31,6 +31,7 @@ class World:
         self.folder, self.experiments, self.trained = folder, {}, []
         self.scores = {8: 0.3, 16: 0.2}
         self.failing, self.stop_after = set(), None
+        self.parameters = {}
 
     def declare(self, text=DECLARED):
         (self.folder / "experiments.yaml").write_text(text)
@@ -43,7 +44,7 @@ class World:
             raise RunFailed("error: does not fit")
         score = self.scores.get(setting.get("width"), 0.1)
         block = {way: {"hr@5": seed, "hr@10": seed, "ndcg@10": seed, "mrr": seed} for way in ("full", "sampled")}
-        config = {"valid_ndcg@10": score, "best_epoch": 1, "parameters": 7}
+        config = {"valid_ndcg@10": score, "best_epoch": 1, "parameters": self.parameters.get(model, 7)}
         times = {"seconds": 1.0, "device": "cpu", "threads": 1}
         table = ranks([(0, 0, 5, 0, seed)])
         self.experiments[name] = Finished({"test": {"x": block}}, "epoch\n0\n1\n", config, times, table)
@@ -107,6 +108,14 @@ def test_grid_then_seeds_then_controls(world, jobs):
     }  # fmt: skip
     tuning.tune("demo", [], jobs)
     assert len(world.trained) == 7
+
+
+def test_what_learns_nothing_runs_under_one_seed(world):
+    world.parameters["popularity"] = 0
+    tuning.tune("demo", [], 1)
+    assert world.kinds() == [kind for kind in WHOLE if kind[::2] != ("popularity", "2")]
+    tuning.tune("demo", [], 1)
+    assert len(world.trained) == 6  # popularity once
 
 
 def test_ranks_of_what_was_chosen_are_kept_and_no_others(world):
