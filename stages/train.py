@@ -46,7 +46,12 @@ def main(pair: str, model: str) -> None:
     }
     save(artefacts.model(model), network, config)
     write_text(artefacts.model(model) / "card.md", model_card(pair, config, load_pair(pair).synthetic))
-    times = {"seconds": round(result.seconds, 1), "device": str(fitted.device), "threads": torch.get_num_threads()}
+    times = {
+        "seconds": round(result.seconds, 1),
+        "device": str(fitted.device),
+        "threads": torch.get_num_threads(),
+        "precision": fitted.precision,
+    }
     write_text(artefacts.training_log(model), to_csv(result.log))
     write_json(artefacts.times(model), times)
     fitted.checkpoints.remove()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lecdsr.base.allocator import keep_freed_memory
-from lecdsr.base.console import say
+from lecdsr.base.console import say, warn
 from lecdsr.base.files import sha256_file
 from lecdsr.base.paths import Artefacts
 from lecdsr.models.saved import build
@@ -18,18 +18,20 @@ from lecdsr.ranking.tables import PairData, load_pair_data
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.footprint import activations, check_room, tables_footprint
 from lecdsr.train.loop import Result, train
+from lecdsr.train.precision import at_hand
 from lecdsr.train.settings import Shared
 from lecdsr.train.steps import Steps
 from lecdsr.train.world import World, join_world
 
 
 class Fitted(NamedTuple):
-    """A model at its best epoch, what it was trained on, and how it got there."""
+    """A model at its best epoch, what it was trained on, and how it got there; ``precision`` is what the device had."""
 
     network: Recommender
     data: PairData
     result: Result
     device: torch.device
+    precision: str
     world: World
     checkpoints: Checkpoints
 
@@ -52,6 +54,9 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
     """
     prepare_process()
     with join_world(choose_device(shared.device)) as (world, device):
+        asked, shared = shared, at_hand(shared, device)
+        if world.first and shared != asked:
+            warn(f"{device} has no bfloat16: training in float32, which is faster here and changes figures a little")
         data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
         tables = tables_footprint(model, settings, data.catalogue, shared, device)
         check_room(tables, model, device, world.size)
@@ -68,7 +73,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
             network, data.sequences, data.catalogue, settings, shared, device, checkpoints, world, check_step
         )
         network.load_state_dict(result.weights)
-    return Fitted(network, data, result, device, world, checkpoints)
+    return Fitted(network, data, result, device, shared.precision, world, checkpoints)
 
 
 def _rests_on(artefacts: Artefacts, model: str, settings: Any, shared: Shared, world: World) -> dict[str, Any]:

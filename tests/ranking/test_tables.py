@@ -20,7 +20,7 @@ USER_ROWS = np.ones((2, 3), np.float32)
 
 
 def write_vectors(path, rows):
-    table = to_table(rows)
+    table = to_table(rows, "random")
     write_table(path, table, table.schema)
 
 
@@ -75,7 +75,7 @@ def test_vectors_of_other_sequences(artefacts, kind):
         with pytest.raises(UserError, match="expected") as caught:
             load_catalogue(artefacts)
         assert caught.value.where == str(path)
-    table = to_table(rows).take(list(range(len(rows)))[::-1])
+    table = to_table(rows, "random").take(list(range(len(rows)))[::-1])
     write_table(path, table, table.schema)
     with pytest.raises(UserError, match="in order"):
         load_catalogue(artefacts)

@@ -52,7 +52,7 @@ def write_pair(folder: Path, seed: int = 0, users: int = 40) -> None:
     for path, content, schema in tables:
         write_table(folder / path, content.cast(schema), schema)
     for path, count in ((artefacts.item_vectors, 2 * N), (artefacts.user_vectors, users)):
-        vectors = to_table(draw.standard_normal((count, 8)).astype(np.float32))
+        vectors = to_table(draw.standard_normal((count, 8)).astype(np.float32), "random")
         write_table(folder / path, vectors, vectors.schema)
 
 
