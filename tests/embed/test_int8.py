@@ -40,8 +40,9 @@ def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
 
 @needs_extra
 def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
-    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 0.9999)
-    with pytest.raises(UserError, match=r"in int8 the vectors of 16 texts have a mean cosine of 0\.99"):
+    # More than any can reach: a processor without products in int8 computes them in float32 and loses next to nothing.
+    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 1.01)
+    with pytest.raises(UserError, match=r"in int8 the vectors of 16 texts have a mean cosine of (0\.99|1\.00)"):
         encoder.encode(TEXTS, store)
 
 
