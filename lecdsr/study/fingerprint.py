@@ -32,10 +32,12 @@ def fingerprint(*parts: Any) -> str:
 
 def tables(artefacts: Artefacts) -> list[Path]:
     """What training and ranking read of a pair."""
-    return [
-        artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows, artefacts.candidates,
-        *vector_tables(artefacts),
-    ]  # fmt: skip
+    return [*exact_tables(artefacts), *vector_tables(artefacts)]
+
+
+def exact_tables(artefacts: Artefacts) -> list[Path]:
+    """The tables that are the same bytes on every machine."""
+    return [artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows, artefacts.candidates]
 
 
 def vector_tables(artefacts: Artefacts) -> list[Path]:
@@ -49,8 +51,8 @@ def hash_of_data(artefacts: Artefacts) -> str:
     Raises:
         UserError: one is missing.
     """
-    vectors = set(vector_tables(artefacts))
-    return fingerprint([_origin(path) if path in vectors else sha256_file(require(path)) for path in tables(artefacts)])
+    exact = [sha256_file(require(path)) for path in exact_tables(artefacts)]
+    return fingerprint(exact + [_origin(path) for path in vector_tables(artefacts)])
 
 
 def _origin(path: Path) -> str:

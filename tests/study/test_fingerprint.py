@@ -13,6 +13,7 @@ from lecdsr.models.registry import MODELS
 from lecdsr.study.fingerprint import (
     DOORS,
     closure,
+    exact_tables,
     fingerprint,
     hash_of_code,
     hash_of_data,
@@ -116,7 +117,7 @@ def test_the_last_bits_of_vectors_decide_nothing_unless_nobody_knows_what_they_a
 def test_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     artefacts = Artefacts("toy")
-    exact = [path for path in tables(artefacts) if path not in vector_tables(artefacts)]
+    exact = exact_tables(artefacts)
     for path in exact:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
