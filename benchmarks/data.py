@@ -28,16 +28,16 @@ from rich.table import Table
 
 from benchmarks.common.measure import Cost, measure
 from benchmarks.plain.sequences import prepare
-from lecdsr.base.console import console, say
-from lecdsr.base.pair import Pair
-from lecdsr.base.paths import enter_repository
-from lecdsr.base.schemas import SECONDS_PER_DAY
-from lecdsr.base.settings import load_block
+from lecdsr.config.load import load_block
+from lecdsr.config.pair import Pair
+from lecdsr.core.console import console, say
+from lecdsr.core.paths import enter_repository
+from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.download.synthetic import Settings as Synthetic
 from lecdsr.download.synthetic import generate
-from lecdsr.raw.layouts import LAYOUTS
-from lecdsr.raw.lines import read_lines
-from lecdsr.raw.ratings import scan_csv
+from lecdsr.readers.layouts import LAYOUTS
+from lecdsr.readers.lines import read_lines
+from lecdsr.readers.ratings import scan_csv
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 

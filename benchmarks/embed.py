@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from lecdsr.base.files import read_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, ITEMS
+from lecdsr.core.files import read_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, ITEMS
 from lecdsr.embed.encoder import BUNDLED, Encoder
 from lecdsr.embed.settings import Precision
 from lecdsr.embed.store import VectorStore

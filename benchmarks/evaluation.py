@@ -1,7 +1,7 @@
 """Ranking of test targets by the published model: this project's against the plain way, in one run.
 
 The plain side (benchmarks/plain) loads lists of 999 negatives through a default DataLoader, gathers the output
-vectors of a thousand candidates a user, keeps gradients and sorts. Ours is `lecdsr.ranking.ranks.rank_targets`:
+vectors of a thousand candidates a user, keeps gradients and sorts. Ours is `lecdsr.evaluate.ranks.rank_targets`:
 all items of the target's domain but the history, once alone, as after every epoch of training, and once with the
 ranks among 999 negatives from the same scores, as the stage `evaluate` does. Before the clock starts both rank
 the same candidates by the same weights, and must agree.
@@ -30,20 +30,21 @@ from rich.table import Table
 from benchmarks.common.arithmetic import Counts, count, evaluation_flop, matrix_rates
 from benchmarks.common.measure import Worker, measure
 from benchmarks.plain.evaluation import ranks_of
+from benchmarks.plain.lecdsr import enliven
 from benchmarks.plain.lists import Lists
-from benchmarks.plain.published import enliven
 from benchmarks.plain.shape import Case, add_case_arguments, cases
-from lecdsr.base.arrays import IntArray, expand
-from lecdsr.base.console import console, say
-from lecdsr.base.paths import enter_repository
-from lecdsr.base.schemas import TEST
 from lecdsr.candidates.draw import sample_without
-from lecdsr.models.published import Published
+from lecdsr.core.arrays import IntArray, expand
+from lecdsr.core.console import console, say
+from lecdsr.core.paths import enter_repository
+from lecdsr.core.schemas import TEST
+from lecdsr.data.batch import Gatherer
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.load import PairData
+from lecdsr.data.sequences import Sequences
+from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.models.lecdsr import LeCDSR
 from lecdsr.models.saved import build
-from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import Gatherer, Sequences
-from lecdsr.ranking.ranks import rank_targets
-from lecdsr.ranking.tables import PairData
 
 NEGATIVES = 999
 # Users ranked to compare both sides, and to warm up.
@@ -76,7 +77,7 @@ def plain(case: Case, users: int, rounds: int, batch: int) -> Iterator[Any]:
     network, test = case.network(data), targets(data, users)
     parts = [test.take(part) for part in np.array_split(np.arange(len(test)), rounds)]
     begin = time.perf_counter()
-    lists = [Lists(part, data.catalogue, settings.history_length, NEGATIVES, seed=6) for part in parts]
+    lists = [Lists(part, data.info, settings.history_length, NEGATIVES, seed=6) for part in parts]
     yield time.perf_counter() - begin
     ranks_of(network, lists[0], batch)
     for part, samples in zip(parts, lists, strict=True):
@@ -89,40 +90,40 @@ def plain(case: Case, users: int, rounds: int, batch: int) -> Iterator[Any]:
 def ours(case: Case, users: int, sampled: bool) -> Iterator[Any]:
     """Seconds of the draw, then in each round our ranking of all users, among negatives too if ``sampled``."""
     data, settings = case.prepare(), case.settings
-    model = build("published", settings, data.catalogue, 1)
+    model = build("lecdsr", settings, data.info, 1)
     test = targets(data, users)
     begin = time.perf_counter()
-    negatives = draw(test, data.catalogue) if sampled else None
+    negatives = draw(test, data.info) if sampled else None
     yield time.perf_counter() - begin
-    in_y = int((test.target >= data.catalogue.n_x).sum())
-    pairs = (len(test) - in_y) * data.catalogue.n_x + in_y * data.catalogue.n_y
-    rank_targets(model, test.take(np.arange(min(FEW, len(test)))), data.catalogue, settings.history_length, BATCH, CPU)
+    in_y = int((test.target >= data.info.n_x).sum())
+    pairs = (len(test) - in_y) * data.info.n_x + in_y * data.info.n_y
+    rank_targets(model, test.take(np.arange(min(FEW, len(test)))), data.info, settings.history_length, BATCH, CPU)
     while True:
         begin = time.perf_counter()
-        rank_targets(model, test, data.catalogue, settings.history_length, BATCH, CPU, negatives=negatives)
+        rank_targets(model, test, data.info, settings.history_length, BATCH, CPU, negatives=negatives)
         seconds = time.perf_counter() - begin
         yield Turn(len(test), seconds, pairs, histories(case, data, test))
 
 
 def histories(case: Case, data: PairData, test: Sequences) -> Counts:
     """Counts over all histories at once."""
-    catalogue = data.catalogue
-    gatherer = Gatherer(data.sequences, case.settings.history_length, catalogue.n_x, catalogue.padding, CPU)
+    info = data.info
+    gatherer = Gatherer(data.sequences, case.settings.history_length, info.n_x, info.padding, CPU)
     gathered = gatherer.histories(test.user, test.start, test.end - 1)
-    return count(gathered.sequence, gathered.user, catalogue.padding, case.masked)
+    return count(gathered.sequence, gathered.user, info.padding, case.masked)
 
 
-def draw(test: Sequences, catalogue: Catalogue) -> list[IntArray]:
+def draw(test: Sequences, info: DatasetInfo) -> list[IntArray]:
     """For each target 999 items of its domain that the user never had, as the stage `candidates` draws them."""
     window, row = expand(test.seen_start, test.target_row + 1)
-    forbidden = np.unique(test.user[window] * catalogue.n_items + test.seen_items[row])
+    forbidden = np.unique(test.user[window] * info.n_items + test.seen_items[row])
     drawn: list[IntArray] = [np.empty(0, np.int64)] * len(test)
-    in_y = test.target >= catalogue.n_x
+    in_y = test.target >= info.n_x
     rng = np.random.default_rng(8)
     for domain in (0, 1):
-        chosen, inside = np.flatnonzero(in_y == bool(domain)), catalogue.items_of(domain)
+        chosen, inside = np.flatnonzero(in_y == bool(domain)), info.items_of(domain)
         bounds = inside.start, inside.stop
-        rows = sample_without(rng, test.user[chosen], bounds, catalogue.n_items, forbidden, NEGATIVES)
+        rows = sample_without(rng, test.user[chosen], bounds, info.n_items, forbidden, NEGATIVES)
         for place, items in zip(chosen, rows, strict=True):
             drawn[place] = items
     return drawn
@@ -133,15 +134,13 @@ def agreement(case: Case) -> tuple[float, float]:
     data, settings = case.prepare(), case.settings
     network = case.network(data)
     enliven(network, seed=2)
-    model = cast(Published, build("published", settings, data.catalogue, 1))
+    model = cast(LeCDSR, build("lecdsr", settings, data.info, 1))
     model.load_state_dict(network.state_dict())
     test = targets(data, FEW)
-    samples = Lists(test, data.catalogue, settings.history_length, NEGATIVES, seed=6)
+    samples = Lists(test, data.info, settings.history_length, NEGATIVES, seed=6)
     negatives = [np.array(candidates[1:]) for *_, candidates in samples.samples]
     found = ranks_of(network, samples, settings.batch_size).numpy()
-    expected = rank_targets(
-        model, test, data.catalogue, settings.history_length, BATCH, CPU, negatives=negatives
-    ).sampled
+    expected = rank_targets(model, test, data.info, settings.history_length, BATCH, CPU, negatives=negatives).sampled
     assert expected is not None
     return float((found == expected).mean()), float(np.abs(found - expected).max())
 

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lecdsr.base.arrays import IntArray
-from lecdsr.base.console import summary
-from lecdsr.ranking.histories import Gatherer, Samples, from_tables, prefix_samples, recency
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.console import summary
+from lecdsr.data.batch import Gatherer, Samples, prefix_samples, recency
+from lecdsr.data.sequences import from_tables
 from lecdsr.sequences.split import leave_one_out
 
 

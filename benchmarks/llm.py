@@ -23,12 +23,12 @@ from pathlib import Path
 import openai
 import pyarrow as pa
 
-from lecdsr.ask.asking import ask
 from lecdsr.ask.openai_provider import OpenAIProvider
+from lecdsr.ask.request import request_body, request_key, sent_part
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.base.memory import peak_memory
-from lecdsr.base.requests import request_body, request_key, sent_part
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.core.memory import peak_memory
+from lecdsr.core.schemas import QUESTIONS
 
 LATENCY_S, AT_ONCE = 0.1, 64
 CAPACITY = AT_ONCE / LATENCY_S

@@ -2,7 +2,7 @@
 
 The plain side (benchmarks/plain) builds lists of 99 negatives before it starts, loads them through a default
 DataLoader, projects the text of every position twice a step, and updates with a default AdamW. Ours is a step of
-`lecdsr.train.steps.Steps`, batches and negatives included. Both have the published shape: histories of 15, width
+`lecdsr.train.step.Steps`, batches and negatives included. Both have the published shape: histories of 15, width
 512, 99 negatives, batches of 1,024, on data as large and as long as Food–Kitchen. Before the clock starts both
 get the same weights, batch and negatives, and must give the same loss and gradients.
 
@@ -32,20 +32,20 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.common.arithmetic import Counts, count, matrix_rates, training_flop
 from benchmarks.common.measure import Worker, measure
+from benchmarks.plain.lecdsr import enliven
 from benchmarks.plain.lists import Lists
-from benchmarks.plain.published import enliven
 from benchmarks.plain.shape import Case, add_case_arguments, cases, shared
 from benchmarks.plain.training import loss_of, train
-from lecdsr.base.console import console, say
-from lecdsr.base.paths import enter_repository
-from lecdsr.base.schemas import TRAIN
-from lecdsr.models.published import Published
+from lecdsr.core.console import console, say
+from lecdsr.core.paths import enter_repository
+from lecdsr.core.schemas import TRAIN
+from lecdsr.data.batch import Gatherer, PrefixBatch, prefix_samples
+from lecdsr.data.load import PairData
+from lecdsr.data.negatives import Draws, draw_negatives
+from lecdsr.models.lecdsr import LeCDSR
 from lecdsr.models.saved import build
-from lecdsr.ranking.histories import Gatherer, PrefixBatch, prefix_samples
-from lecdsr.ranking.negatives import Draws, draw_negatives
-from lecdsr.ranking.tables import PairData
 from lecdsr.train.fit import prepare_process
-from lecdsr.train.steps import Steps
+from lecdsr.train.step import Steps
 
 WARM = 2
 TOLERANCE = 1e-4
@@ -58,7 +58,7 @@ def plain(case: Case) -> Iterator[float]:
     data, settings = case.prepare(), case.settings
     begin = time.perf_counter()
     training = data.sequences.of_split(TRAIN)
-    samples = Lists(training, data.catalogue, settings.history_length, settings.negatives, seed=1)
+    samples = Lists(training, data.info, settings.history_length, settings.negatives, seed=1)
     yield time.perf_counter() - begin
     steps = train(case.network(data), samples, settings)
     deque(islice(steps, WARM), maxlen=0)
@@ -84,29 +84,29 @@ def ours(case: Case, turn: int) -> Iterator[Any]:
             loop.step(batch, 0)
             kept.append(cast(PrefixBatch, batch).histories)
         seconds = (time.perf_counter() - begin) / len(kept)
-        yield seconds, [count(each.sequence, each.user, data.catalogue.padding, case.masked) for each in kept]
+        yield seconds, [count(each.sequence, each.user, data.info.padding, case.masked) for each in kept]
 
 
 def our_loop(case: Case, data: PairData) -> Steps:
     """The project's steps over a fresh model."""
     settings = case.settings
-    model = build("published", settings, data.catalogue, 1).train()
-    return Steps(model, data.sequences, data.catalogue, settings, shared(), CPU)
+    model = build("lecdsr", settings, data.info, 1).train()
+    return Steps(model, data.sequences, data.info, settings, shared(), CPU)
 
 
 def differences(case: Case) -> dict[str, float]:
     """Relative difference of the loss, and of every gradient: the largest one by the largest entry."""
     data, settings = case.prepare(), case.settings
-    catalogue = data.catalogue
+    info = data.info
     network = case.network(data)
     enliven(network, seed=2)
-    model = cast(Published, build("published", settings, catalogue, 1)).train()
+    model = cast(LeCDSR, build("lecdsr", settings, info, 1)).train()
     model.load_state_dict(network.state_dict())
     samples = prefix_samples(data.sequences.of_split(TRAIN))
     samples = samples.take(np.random.default_rng(3).permutation(len(samples))[: settings.batch_size])
-    gatherer = Gatherer(data.sequences, settings.history_length, catalogue.n_x, catalogue.padding, CPU)
+    gatherer = Gatherer(data.sequences, settings.history_length, info.n_x, info.padding, CPU)
     histories, target = (batch := gatherer.prefixes(samples)).histories, batch.target
-    negatives = draw_negatives(target, settings.negatives, catalogue.n_x, catalogue.n_y, Draws(4))
+    negatives = draw_negatives(target, settings.negatives, info.n_x, info.n_y, Draws(4))
     candidates = torch.cat([target.unsqueeze(1), negatives], dim=1)  # [B, 1 + K]
     loss = loss_of(network, (histories.sequence, histories.position, histories.user, candidates), settings)
     loss.backward()  # type: ignore[no-untyped-call]

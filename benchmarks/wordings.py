@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.ask.asking import ask
 from lecdsr.ask.offline import describe_customer
 from lecdsr.ask.openai_provider import OpenAIProvider, Pace
+from lecdsr.ask.request import request_body, request_key
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.base.files import read_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.requests import request_body, request_key
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.core.files import read_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import QUESTIONS
 from lecdsr.embed.encoder import BUNDLED, Encoder
 from lecdsr.embed.store import VectorStore
 

@@ -1,6 +1,6 @@
 """Load what `lecdsr export` wrote into an index of nearest neighbours, and hold its top k against the exact one.
 
-    lecdsr export --pair demo --model lecdsr --out data/demo/export
+    lecdsr export --pair demo --model tandem --out data/demo/export
     python examples/ann.py data/demo/export
 
 Needs usearch (pip install 'lecdsr[ann]'). The score is query · key + bias. The bias becomes one more dimension of the

@@ -14,11 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lecdsr.base.console import stderr
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import write_text
-from lecdsr.base.paths import enter_repository
-from lecdsr.review.page import Curve, comment, page
+from lecdsr.core.console import stderr
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_text
+from lecdsr.core.paths import enter_repository
+from lecdsr.report.pull_request import Curve, comment, page
 
 SCORE = "valid_ndcg@10"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from lecdsr.ask import Settings, answer_metrics, answer_questions, answer_table, check_failures
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_table, write_json, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, QUESTIONS
-from lecdsr.base.settings import load_block
+from lecdsr.ask.providers import answer_questions
+from lecdsr.ask.run import answer_metrics, answer_table, check_failures
+from lecdsr.ask.settings import Settings
+from lecdsr.config.load import load_block
+from lecdsr.core.console import summary
+from lecdsr.core.files import read_table, write_json, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, QUESTIONS
+from lecdsr.core.stage import run_stage
 
 
 def main(pair: str) -> None:

@@ -6,13 +6,13 @@ metrics/PAIR/stages/candidates.json, so that two results can be seen to rest on 
 
 import pyarrow.compute as pc
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_table, sha256_file, write_json, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import CANDIDATES, INTERACTIONS, ITEMS, WINDOWS
-from lecdsr.base.settings import load_block
 from lecdsr.candidates.draw import Settings, draw_candidates
+from lecdsr.config.load import load_block
+from lecdsr.core.console import summary
+from lecdsr.core.files import read_table, sha256_file, write_json, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, WINDOWS
+from lecdsr.core.stage import run_stage
 
 
 def main(pair: str) -> None:

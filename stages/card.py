@@ -4,15 +4,15 @@ Reads data/PAIR/sequences and metrics/PAIR/stages/sequences.json; writes card.md
 data/PAIR/card.
 """
 
-from lecdsr.base.console import say
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import atomic_path, read_json, write_json, write_text
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block, load_pair
 from lecdsr.card.measure import measure
-from lecdsr.card.page import render
 from lecdsr.card.plots import plots
 from lecdsr.card.settings import Settings
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.core.console import say
+from lecdsr.core.files import atomic_path, read_json, write_json, write_text
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.stage import run_stage
+from lecdsr.report.data_card import render
 
 
 def main(pair: str) -> None:

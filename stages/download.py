@@ -6,11 +6,11 @@ on where it stopped). Writes data/PAIR/raw with a manifest of sizes and hashes, 
 metrics/PAIR/stages/download.json; what is there already is verified against it and kept.
 """
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import write_json
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block, load_pair
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.core.console import summary
+from lecdsr.core.files import write_json
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.stage import run_stage
 from lecdsr.download.bring import bring
 from lecdsr.download.settings import Settings
 

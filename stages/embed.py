@@ -9,16 +9,16 @@ import os
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_table, write_json, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, ITEMS, USERS, vectors
-from lecdsr.base.settings import load_block
-from lecdsr.embed import encoder_of
+from lecdsr.config.load import load_block
+from lecdsr.core.console import summary
+from lecdsr.core.files import read_table, write_json, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, ITEMS, USERS, vectors
+from lecdsr.core.stage import run_stage
 from lecdsr.embed.cached import MADE_OF, Vectors
-from lecdsr.embed.likeness import mean_cosine, share_of_duplicates
+from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
+from lecdsr.embed.statistics import mean_cosine, share_of_duplicates
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
 

@@ -4,18 +4,18 @@ Reads the sequences, vectors, candidates and the trained model of a pair; writes
 to data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
 """
 
-from lecdsr.base.console import console
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_table, write_json, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import CANDIDATES, RANKS
-from lecdsr.base.settings import load_block
+from lecdsr.config.load import load_block
+from lecdsr.core.console import console
+from lecdsr.core.device import choose_device
+from lecdsr.core.files import read_table, write_json, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import CANDIDATES, RANKS
+from lecdsr.core.stage import run_stage
+from lecdsr.data.load import load_pair_data
 from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
-from lecdsr.evaluate.show import metrics_table
 from lecdsr.models.saved import load, read_config
-from lecdsr.ranking.device import choose_device
-from lecdsr.ranking.tables import load_pair_data
 
 
 def main(pair: str, model: str) -> None:
@@ -25,10 +25,10 @@ def main(pair: str, model: str) -> None:
     config, trained = read_config(artefacts.model(model))
     data = load_pair_data(artefacts, trained.domains, trained.order, config["seed"])
     device = choose_device()
-    network = load(artefacts.model(model), data.catalogue).to(device)
+    network = load(artefacts.model(model), data.info).to(device)
     candidates = read_table(artefacts.candidates, CANDIDATES)
     length = trained.history_length
-    table = rank_held_out(network, data.sequences, data.catalogue, candidates, length, settings, device)
+    table = rank_held_out(network, data.sequences, data.info, candidates, length, settings, device)
     metrics = metrics_of(table)
     write_table(artefacts.ranks(model), table, RANKS)
     write_json(artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config)})

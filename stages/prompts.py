@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import read_table, write_json, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, QUESTIONS, USERS, WINDOWS
-from lecdsr.base.settings import load_block, load_pair
-from lecdsr.prompts import Settings, write_questions
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.core.console import summary
+from lecdsr.core.files import read_table, write_json, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, QUESTIONS, USERS, WINDOWS
+from lecdsr.core.stage import run_stage
+from lecdsr.prompts.questions import write_questions
+from lecdsr.prompts.settings import Settings
 
 
 def main(pair: str) -> None:

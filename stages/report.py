@@ -7,19 +7,19 @@ data/PAIR/report.html, one self-contained file, and its figures for papers to da
 import csv
 from pathlib import Path
 
-from lecdsr.base.console import console, say
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import atomic_path, read_json, read_table, require, write_text
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS, RANKS, WINDOWS
-from lecdsr.base.settings import load_block, load_pair, load_selection
-from lecdsr.evaluate.show import metrics_table
-from lecdsr.ranking.metrics import MONITOR
-from lecdsr.recommend.shop import best_model, open_shop
+from lecdsr.config.load import load_block, load_pair, load_selection
+from lecdsr.core.console import console, say
+from lecdsr.core.files import atomic_path, read_json, read_table, require, write_text
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS, RANKS, WINDOWS
+from lecdsr.core.stage import run_stage
+from lecdsr.evaluate.metrics import MONITOR
+from lecdsr.evaluate.metrics_table import metrics_table
+from lecdsr.recommend.recommender import best_model, open_recommender
 from lecdsr.report.draw import Plot, to_png
 from lecdsr.report.experiments import read
 from lecdsr.report.figures import Curve
-from lecdsr.report.page import Browser, Content, render
+from lecdsr.report.html import Browser, Content, render
 from lecdsr.report.sections import Measured, plots_of, sections
 from lecdsr.report.settings import Settings
 from lecdsr.report.tables import Training
@@ -61,10 +61,10 @@ def measured(artefacts: Artefacts, domains: tuple[str, str], models: list[str]) 
 def browser(artefacts: Artefacts, settings: Settings) -> Browser:
     """What the best model recommends to some users."""
     best = best_model(artefacts)
-    shop = open_shop(artefacts, best)
+    recommender = open_recommender(artefacts, best)
     windows, ranks = read_table(artefacts.windows, WINDOWS), read_table(artefacts.ranks(best), RANKS)
     wanted = Wanted(settings.users, settings.top_k, settings.nearest)
-    return Browser(best, browse(shop, windows, ranks, wanted), len(shop.users))
+    return Browser(best, browse(recommender, windows, ranks, wanted), len(recommender.users))
 
 
 def write_figures(folder: Path, plots: list[Plot], dpi: int) -> None:

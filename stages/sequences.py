@@ -5,11 +5,11 @@ metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/aside. Memo
 (LECDSR_MEMORY_LIMIT, default 2500MB); what does not fit is spilled to data/PAIR/sequences meanwhile.
 """
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import require, write_json
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block, load_pair
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.core.console import summary
+from lecdsr.core.files import require, write_json
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.stage import run_stage
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 
@@ -18,7 +18,7 @@ def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
     settings = load_block("sequences", Settings, pair)
-    facts = build(load_pair(pair), settings, require(artefacts.raw), artefacts.sequences, artefacts.aside)
+    facts = build(load_pair(pair), settings, require(artefacts.raw), artefacts.sequences, artefacts.rejected)
     write_json(artefacts.stage_metrics("sequences"), facts)
     summary(f"Sequences of {pair}", facts)
 

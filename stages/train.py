@@ -10,15 +10,15 @@ seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed ru
 
 import torch
 
-from lecdsr.base.console import summary
-from lecdsr.base.door import run_stage
-from lecdsr.base.files import write_json, write_text
-from lecdsr.base.memory import peak_memory
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block, load_pair
-from lecdsr.model_card.card import model_card
-from lecdsr.models.registry import entry
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.core.console import summary
+from lecdsr.core.files import write_json, write_text
+from lecdsr.core.memory import peak_memory
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.stage import run_stage
+from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
+from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import fit
 from lecdsr.train.log import to_csv
 from lecdsr.train.settings import Shared
@@ -28,18 +28,18 @@ def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
     artefacts = Artefacts(pair)
     shared = load_block("train", Shared, pair, "shared")
-    settings = load_block("train", entry(model).settings, pair, model)
+    settings = load_block("train", find_model(model).settings, pair, model)
     fitted = fit(artefacts, model, settings, shared)
-    if not fitted.world.first:
+    if not fitted.context.is_main:
         return
-    network, result, catalogue = fitted.network, fitted.result, fitted.data.catalogue
+    network, result, info = fitted.network, fitted.result, fitted.data.info
     config = {
         "model": model,
         "seed": shared.seed,
         "settings": settings.model_dump(),
-        "n_x": catalogue.n_x,
-        "n_y": catalogue.n_y,
-        "n_users": catalogue.n_users,
+        "n_x": info.n_x,
+        "n_y": info.n_y,
+        "n_users": info.n_users,
         "best_epoch": result.best_epoch,
         "valid_ndcg@10": result.best_score,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

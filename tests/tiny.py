@@ -4,19 +4,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, WINDOWS
-from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import Sequences, from_tables
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, WINDOWS
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences, from_tables
 from lecdsr.sequences.split import leave_one_out
 
 
-def catalogue(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int = 0) -> Catalogue:
+def info(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int = 0) -> DatasetInfo:
     generator = torch.Generator().manual_seed(seed)
     n = n_x + n_y
     items = torch.randn(n + 1, width, generator=generator)
     items[n] = 0
     users = torch.randn(n_users, width, generator=generator)
-    return Catalogue(n_x, n_y, n_users, items, users, torch.arange(n), (0, 9))
+    return DatasetInfo(n_x, n_y, n_users, items, users, torch.arange(n), (0, 9))
 
 
 def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:

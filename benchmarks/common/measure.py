@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from lecdsr.base.memory import peak_memory
+from lecdsr.core.memory import peak_memory
 
 
 class Cost(NamedTuple):

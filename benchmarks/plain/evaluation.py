@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from benchmarks.plain.lecdsr import Network
 from benchmarks.plain.lists import Lists, tensors
-from benchmarks.plain.published import Network
 
 
 def ranks_of(network: Network, samples: Lists, batch_size: int) -> Tensor:

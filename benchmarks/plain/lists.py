@@ -8,8 +8,8 @@ from typing import TypeAlias
 from torch import Tensor, stack
 from torch.utils.data import Dataset
 
-from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import Sequences
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences
 
 #: History ``[L]``, positions ``[L]``, user, and candidates ``[1 + K]`` with the target first.
 Sample: TypeAlias = tuple[list[int], list[int], int, list[int]]
@@ -26,7 +26,7 @@ class Lists(Dataset[Sample]):
         seed: of the draw.
     """
 
-    def __init__(self, sequences: Sequences, catalogue: Catalogue, length: int, negatives: int, seed: int) -> None:
+    def __init__(self, sequences: Sequences, info: DatasetInfo, length: int, negatives: int, seed: int) -> None:
         rng = random.Random(seed)
         self.samples: list[Sample] = []
         windows = zip(
@@ -41,14 +41,14 @@ class Lists(Dataset[Sample]):
             for place in range(first - start, end - start):
                 history = items[max(0, place - length) : place]
                 candidates = [items[place]]
-                inside = range(*catalogue.items_of(int(items[place] >= catalogue.n_x)).indices(catalogue.n_items))
+                inside = range(*info.items_of(int(items[place] >= info.n_x)).indices(info.n_items))
                 while len(candidates) <= negatives:
                     drawn = rng.choice(inside)
                     if drawn != items[place]:
                         candidates.append(drawn)
                 padding = length - len(history)
-                sequence = [catalogue.padding] * padding + history
-                self.samples.append((sequence, [0] * padding + recency(history, catalogue.n_x), user, candidates))
+                sequence = [info.padding] * padding + history
+                self.samples.append((sequence, [0] * padding + recency(history, info.n_x), user, candidates))
 
     def __len__(self) -> int:
         return len(self.samples)

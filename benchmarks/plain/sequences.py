@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lecdsr.raw.metadata import to_item
+from lecdsr.readers.metadata import to_item
 from lecdsr.sequences.settings import Settings
 
 COLUMNS = ["asin", "reviewer", "rating", "time"]

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.plain.published import Network
-from lecdsr.base.arrays import IntArray
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_block
-from lecdsr.models.published import Settings
-from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import from_tables
-from lecdsr.ranking.tables import PairData, load_pair_data
+from benchmarks.plain.lecdsr import Network
+from lecdsr.config.load import load_block
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.paths import Artefacts
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.load import PairData, load_pair_data
+from lecdsr.data.sequences import from_tables
+from lecdsr.models.lecdsr import Settings
 from lecdsr.sequences.split import leave_one_out
 from lecdsr.train.settings import Shared
 
@@ -65,7 +65,7 @@ class Case(NamedTuple):
 
     def network(self, data: PairData) -> Network:
         """The plain network."""
-        items, users = data.catalogue.item_vectors, data.catalogue.user_vectors
+        items, users = data.info.item_vectors, data.info.user_vectors
         assert items is not None
         assert users is not None
         chosen = self.settings
@@ -91,7 +91,7 @@ def published(masked: bool) -> Settings:
     Args:
         masked: leave padding out, as params.yaml does and the published code does not.
     """
-    return load_block("train", Settings, "demo", "published").model_copy(
+    return load_block("train", Settings, "demo", "lecdsr").model_copy(
         update={
             "batch_size": 1024,
             "learning_rate": 1e-4,
@@ -132,8 +132,8 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
     """
     if source == "food_kitchen":
         data = load_pair_data(Artefacts("food_kitchen"), "both")
-        counts, sequences = data.catalogue.train_counts, data.sequences
-        n_x, n_y, n_users = data.catalogue.n_x, data.catalogue.n_y, data.catalogue.n_users
+        counts, sequences = data.info.train_counts, data.sequences
+        n_x, n_y, n_users = data.info.n_x, data.info.n_y, data.info.n_users
     else:
         user, item = interactions(seed)
         # A user's rows are in time order; a row a day leaves no ties.
@@ -145,7 +145,7 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
     generator = torch.Generator().manual_seed(seed)
     items = unit_rows(n_x + n_y + 1, width, generator)
     items[-1] = 0
-    return PairData(Catalogue(n_x, n_y, n_users, items, unit_rows(n_users, width, generator), counts), sequences)
+    return PairData(DatasetInfo(n_x, n_y, n_users, items, unit_rows(n_users, width, generator), counts), sequences)
 
 
 def interactions(seed: int) -> tuple[IntArray, IntArray]:

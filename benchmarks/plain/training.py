@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from benchmarks.plain.lecdsr import Network, hinge
 from benchmarks.plain.lists import Lists, tensors
-from benchmarks.plain.published import Network, hinge
-from lecdsr.models.published import Settings
+from lecdsr.models.lecdsr import Settings
 
 
 def loss_of(network: Network, batch: tuple[Tensor, Tensor, Tensor, Tensor], settings: Settings) -> Tensor:

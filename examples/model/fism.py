@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import TrainedSettings
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
-from lecdsr.ranking.histories import PrefixBatch
-from lecdsr.ranking.negatives import Draws
+from lecdsr.data.batch import Histories, PrefixBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws
+from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.layers.losses import softmax_by_domain
 
 
 class Settings(TrainedSettings):
@@ -30,19 +30,19 @@ class FISM(Recommender):
 
     objective = "prefix"  # one sample for every training target
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
-        self.read = nn.Embedding(catalogue.n_items + 1, settings.width, padding_idx=catalogue.padding)
-        self.ranked = nn.Embedding(catalogue.n_items, settings.width)
-        self.bias = nn.Parameter(torch.zeros(catalogue.n_items))
+        self.settings, self.info = settings, info
+        self.read = nn.Embedding(info.n_items + 1, settings.width, padding_idx=info.padding)
+        self.ranked = nn.Embedding(info.n_items, settings.width)
+        self.bias = nn.Parameter(torch.zeros(info.n_items))
         nn.init.normal_(self.ranked.weight, std=0.02)
         with torch.no_grad():
-            self.read.weight.normal_(std=0.02)[catalogue.padding] = 0
+            self.read.weight.normal_(std=0.02)[info.padding] = 0
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` sum of the history's items over ``L^α``."""
-        count = (histories.sequence != self.catalogue.padding).sum(dim=1, keepdim=True)  # [B, 1]
+        count = (histories.sequence != self.info.padding).sum(dim=1, keepdim=True)  # [B, 1]
         total = cast(Tensor, self.read(histories.sequence)).sum(dim=1)  # [B, d]
         return total / count.clamp(min=1) ** self.settings.alpha
 
@@ -50,9 +50,9 @@ class FISM(Recommender):
         """``[N, d]`` table of items that are ranked, and ``[N]`` biases."""
         return self.ranked.weight, self.bias
 
-    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain."""
         samples = cast(PrefixBatch, batch)
         keys, bias = self.keys()
         queries = self.queries(samples.histories)  # [B, d]
-        return {"softmax": softmax_by_domain(queries, keys, bias, samples.target, self.catalogue.n_x)}
+        return {"softmax": softmax_by_domain(queries, keys, bias, samples.target, self.info.n_x)}

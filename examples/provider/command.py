@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 
 from lecdsr.ask.reply import read_reply
-from lecdsr.ask.seam import Failure, Outcome, Question
-from lecdsr.base.errors import UserError
-from lecdsr.base.requests import model_of
+from lecdsr.ask.request import model_of
+from lecdsr.ask.types import Failure, Outcome, Question
+from lecdsr.core.errors import UserError
 
 VARIABLE = "LECDSR_LLM_COMMAND"
 SECONDS = 120

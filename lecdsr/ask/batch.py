@@ -14,6 +14,7 @@ from lecdsr.ask.access import BASE_URL, Access, read_access
 from lecdsr.ask.budget import Budget, BudgetReached
 from lecdsr.ask.claims import Claims
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
+from lecdsr.ask.errors import KEPT, Retry, validator
 from lecdsr.ask.jobs import (
     Job,
     advance,
@@ -28,12 +29,11 @@ from lecdsr.ask.jobs import (
 )
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.reply import plain
-from lecdsr.ask.seam import Failure, Outcome, Question, Usage
+from lecdsr.ask.request import model_of, sent_part
 from lecdsr.ask.store import Store
-from lecdsr.ask.verdict import KEPT, Retry, judge
-from lecdsr.base.console import say
-from lecdsr.base.errors import UserError
-from lecdsr.base.requests import model_of, sent_part
+from lecdsr.ask.types import Failure, Outcome, Question, Usage
+from lecdsr.core.console import say
+from lecdsr.core.errors import UserError
 
 T = TypeVar("T")
 #: What the API allows in one file, with room to spare for its bytes.
@@ -274,7 +274,7 @@ class _Server:
             try:
                 return send()
             except openai.OpenAIError as error:
-                verdict = judge(_plain_error(error), self._access, "of the batch")
+                verdict = validator(_plain_error(error), self._access, "of the batch")
             if isinstance(verdict, Failure):
                 raise UserError(f"the server refuses a batch: {verdict}", where=self._access.host, do=KEPT)
             if isinstance(verdict, UserError):

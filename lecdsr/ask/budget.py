@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lecdsr.ask.access import MAX_COST, MAX_REQUESTS
+from lecdsr.ask.errors import KEPT
 from lecdsr.ask.prices import PRICES, Price
-from lecdsr.ask.seam import Usage
-from lecdsr.ask.verdict import KEPT
-from lecdsr.base.errors import UserError
+from lecdsr.ask.types import Usage
+from lecdsr.core.errors import UserError
 
 #: Exit code of a run that stopped because its cap was reached.
 EXIT_CODE = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lecdsr.ask.seam import Outcome, Question
+from lecdsr.ask.types import Outcome, Question
 
 
 @dataclass(frozen=True)

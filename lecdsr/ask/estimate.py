@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from lecdsr.ask.access import CONCURRENCY
 from lecdsr.ask.prices import Price, read_price
-from lecdsr.ask.seam import Usage
+from lecdsr.ask.request import model_of
 from lecdsr.ask.store import Store
-from lecdsr.base.requests import model_of
+from lecdsr.ask.types import Usage
 
 # English prose has about four bytes in a token; used until the store has answers to measure by.
 _BYTES_PER_TOKEN = 4.0

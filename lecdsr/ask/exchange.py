@@ -12,11 +12,11 @@ from typing import Any
 
 from lecdsr.ask.jobs import finish, items_of, open_jobs, read_results
 from lecdsr.ask.reply import read_reply
-from lecdsr.ask.seam import Answer, Outcome, Question
+from lecdsr.ask.request import request_key
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import atomic_path
-from lecdsr.base.requests import request_key
+from lecdsr.ask.types import Answer, Outcome, Question
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import atomic_path
 
 _COLUMNS = ("key", "body", "reply", "created")
 _AT_ONCE = 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lecdsr.base.console import warn
+from lecdsr.core.console import warn
 
 
 @contextmanager

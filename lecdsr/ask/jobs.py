@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lecdsr.ask.reply import plain, read_reply
-from lecdsr.ask.seam import Failure, Outcome, Question
+from lecdsr.ask.request import sent_part
 from lecdsr.ask.store import Store, chunks
-from lecdsr.base.requests import sent_part
+from lecdsr.ask.types import Failure, Outcome, Question
 
 #: Longest name that every server takes for a request; of a SHA-256 it is half.
 _CUSTOM_ID = 32

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from lecdsr.ask.seam import Answer, Outcome, Question
+from lecdsr.ask.types import Answer, Outcome, Question
 
 WORDS = 60
 _FADE = 0.9  # weight of an interaction against the one after it: recent ones count more

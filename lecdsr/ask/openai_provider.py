@@ -16,13 +16,13 @@ from lecdsr.ask.access import Access, read_access
 from lecdsr.ask.budget import Budget
 from lecdsr.ask.client import Client, Refused, TimedOut, Unreachable
 from lecdsr.ask.endpoint import Endpoint
-from lecdsr.ask.gate import Gate, Stopped
+from lecdsr.ask.errors import KEPT, Retry, validator
 from lecdsr.ask.prices import read_price
+from lecdsr.ask.rate_limit import Gate, Stopped
 from lecdsr.ask.reply import read_reply
-from lecdsr.ask.seam import Answer, Failure, Outcome, Question
-from lecdsr.ask.verdict import KEPT, Retry, judge
-from lecdsr.base.errors import UserError
-from lecdsr.base.requests import model_of, sent_part
+from lecdsr.ask.request import model_of, sent_part
+from lecdsr.ask.types import Answer, Failure, Outcome, Question
+from lecdsr.core.errors import UserError
 
 #: Seconds after which the reader of the outcomes is given an empty list, so that it can look around.
 TICK_S = 1.0
@@ -218,7 +218,7 @@ class _Asker:
             try:
                 return await self._request(question, body, worst)
             except (Refused, TimedOut, Unreachable) as error:
-                verdict = judge(error, self._access, model_of(question.body), self._endpoint.model_key)
+                verdict = validator(error, self._access, model_of(question.body), self._endpoint.model_key)
             if isinstance(verdict, UserError):
                 raise verdict
             if isinstance(verdict, Failure):

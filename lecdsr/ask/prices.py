@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from lecdsr.ask.seam import Usage
-from lecdsr.base.errors import UserError
+from lecdsr.ask.types import Usage
+from lecdsr.core.errors import UserError
 
 PRICES = "LECDSR_LLM_PRICES"
 COLUMNS = ("model", "input", "output", "batch_share", "as_of")

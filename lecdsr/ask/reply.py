@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from lecdsr.ask.seam import Answer, Failure, Outcome, Usage
+from lecdsr.ask.types import Answer, Failure, Outcome, Usage
 
 # Reasoning models of open servers put their thoughts in front of the answer.
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)

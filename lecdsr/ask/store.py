@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from lecdsr.ask.reply import read_reply
-from lecdsr.ask.seam import Answer, Failure, Outcome, Question
-from lecdsr.base.errors import UserError
-from lecdsr.base.paths import store_root
+from lecdsr.ask.types import Answer, Failure, Outcome, Question
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import store_root
 
 FOLDER = "LECDSR_LLM_STORE"
 #: Version 1 had answers and failures alone; the tables added since are made where they are absent.

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lecdsr.base.block import Block
-from lecdsr.base.schemas import CANDIDATES, TRAIN
+from lecdsr.config.schema import Block
+from lecdsr.core.schemas import CANDIDATES, TRAIN
 
 Array = NDArray[np.int64]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import duckdb
 
-from lecdsr.base.schemas import DOMAINS
 from lecdsr.card.counts import Counts, count_by_domain, quantile
+from lecdsr.core.schemas import DOMAINS
 
 #: Beyond so many different ratings they are a scale without steps, and quantiles say more than a list.
 MOST_STEPS = 11

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 
-from lecdsr.base.arrays import IntArray
-from lecdsr.base.schemas import DOMAINS
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.schemas import DOMAINS
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 

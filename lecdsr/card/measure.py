@@ -7,14 +7,14 @@ from typing import Any
 
 import duckdb
 
-from lecdsr.base.pair import Pair
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS
 from lecdsr.card.calendar import months, ratings
-from lecdsr.card.goods import popularity, texts
-from lecdsr.card.people import lengths, repeats, users
+from lecdsr.card.items import popularity, texts
 from lecdsr.card.tables import open_tables
 from lecdsr.card.targets import held_out, interactions_by_split, training_targets
+from lecdsr.card.users import lengths, repeats, users
+from lecdsr.config.pair import Pair
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS
 
 
 def measure(pair: Pair, artefacts: Artefacts, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lecdsr.base.schemas import DOMAINS
+from lecdsr.core.schemas import DOMAINS
 
 Facts = Mapping[str, Any]
 # Blue and vermilion of Okabe and Ito, told apart by every kind of colour vision; lines differ in dashes too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lecdsr.base.block import Block
+from lecdsr.config.schema import Block
 
 
 class Settings(Block):

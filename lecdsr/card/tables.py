@@ -10,11 +10,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lecdsr.base.duck import connect
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import REBUILD, require
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.database import connect
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import REBUILD, require
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 
 
 @contextmanager

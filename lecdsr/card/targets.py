@@ -8,9 +8,9 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS, SECONDS_PER_DAY, SPLITS, TEST, TRAIN, VALID
 from lecdsr.card.counts import Counts, bands, count_by_domain, quantile
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY, SPLITS, TEST, TRAIN, VALID
 
 #: First day of each band of the gap between a target and the item before it.
 GAPS = (0, 1, 2, 8, 31, 366)

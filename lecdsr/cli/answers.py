@@ -10,11 +10,11 @@ import typer
 
 from lecdsr.ask import exchange
 from lecdsr.ask.store import open_store
-from lecdsr.base.console import say, summary
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, QUESTIONS
+from lecdsr.core.console import say, summary
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, QUESTIONS
 
 app = typer.Typer(
     no_args_is_help=True,

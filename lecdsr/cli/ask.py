@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 
-from lecdsr.ask import Settings, answer_metrics, answer_questions, answer_table
 from lecdsr.ask.access import CONCURRENCY, MAX_COST, MAX_REQUESTS, TRANSPORT
 from lecdsr.ask.estimate import estimate
+from lecdsr.ask.providers import answer_questions
+from lecdsr.ask.run import answer_metrics, answer_table
+from lecdsr.ask.settings import Settings
 from lecdsr.ask.store import open_store
-from lecdsr.base.console import say, summary
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import QUESTIONS
-from lecdsr.base.settings import load_block
+from lecdsr.config.load import load_block
+from lecdsr.core.console import say, summary
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import QUESTIONS
 
 
 def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float | None) -> None:

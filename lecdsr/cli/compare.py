@@ -9,16 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import typer
 
-from lecdsr.base.console import console, say, warn
-from lecdsr.base.errors import UserError
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import SPLITS
-from lecdsr.base.settings import load_pair, load_selection
-from lecdsr.cli.sources import Library, Named, check_basis, pairings, parse
-from lecdsr.compare.comparison import METRICS, PROTOCOLS, Contest, Options, Side, compare
-from lecdsr.compare.show import legend, to_json, to_markdown, to_tables, verdicts
-from lecdsr.compare.targets import knows_history
-from lecdsr.ranking.metrics import per_target
+from lecdsr.config.load import load_pair, load_selection
+from lecdsr.core.console import console, say, warn
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import SPLITS
+from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Contest, Options, Side, compare
+from lecdsr.evaluate.compare_tables import legend, to_json, to_markdown, to_tables, verdicts
+from lecdsr.evaluate.metrics import per_target
+from lecdsr.evaluate.targets import knows_history
+from lecdsr.experiments.sources import Library, Named, check_basis, pairings, parse
 
 
 def show_comparison(

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lecdsr.base.console import console, say
-from lecdsr.raw.catalogue import BASES, ROUNDED, Entry, catalogue, wanted_files
+from lecdsr.core.console import console, say
+from lecdsr.readers.amazon_index import BASES, ROUNDED, Entry, catalogue, wanted_files
 
 app = typer.Typer(no_args_is_help=True, help="What raw data there is: releases, domains, sizes, addresses.")
 

@@ -6,16 +6,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lecdsr.base.console import console, say, summary
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.base.settings import load_pair
 from lecdsr.cli.recommend import choose_model
 from lecdsr.cli.show import line_json, person_json, print_json, scored_table, tell
+from lecdsr.config.load import load_pair
+from lecdsr.core.console import console, say, summary
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.explain import Explanation, Reason, explain, similar
 from lecdsr.recommend.lookup import Finder
-from lecdsr.recommend.person import person_of
-from lecdsr.recommend.shop import best_model, open_shop
+from lecdsr.recommend.recommender import best_model, open_recommender
+from lecdsr.recommend.user import person_of
 
 
 def show_explanation(
@@ -35,14 +35,14 @@ def show_explanation(
     """
     names = load_pair(artefacts.pair).domains
     model = choose_model(artefacts, model, history)
-    shop = open_shop(artefacts, model)
-    person = person_of(shop, reviewer, history, day)
-    found = Finder(shop.items).find(item)
-    why = explain(shop, person, found.item)
+    recommender = open_recommender(artefacts, model)
+    person = person_of(recommender, reviewer, history, day)
+    found = Finder(recommender.items).find(item)
+    why = explain(recommender, person, found.item)
     notes = [note for note in (found.note, *person.notes) if note]
     if as_json:
         facts = {"pair": artefacts.pair, "model": model}
-        print_json({**facts, **person_json(shop, person), **_json(why), "notes": notes})
+        print_json({**facts, **person_json(recommender, person), **_json(why), "notes": notes})
         return
     tell(notes)
     line = why.item
@@ -116,10 +116,10 @@ def show_similar(artefacts: Artefacts, item: str, domain: str | None, k: int, mo
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
-    shop = open_shop(artefacts, model)
-    found = Finder(shop.items).find(item)
-    near = {key: similar(shop, found.item, code, k) for code, key in enumerate(DOMAINS) if domain in (None, key)}
-    line = shop.line(found.item)
+    recommender = open_recommender(artefacts, model)
+    found = Finder(recommender.items).find(item)
+    near = {key: similar(recommender, found.item, code, k) for code, key in enumerate(DOMAINS) if domain in (None, key)}
+    line = recommender.line(found.item)
     if as_json:
         lists = {key: [line_json(other, likeness=other.score) for other in lines] for key, lines in near.items()}
         notes = [found.note] if found.note else []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lecdsr.base.console import say, summary
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.base.settings import load_pair
-from lecdsr.recommend.shop import best_model, open_shop
-from lecdsr.recommend.towers import export as write
+from lecdsr.config.load import load_pair
+from lecdsr.core.console import say, summary
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.recommend.export import export as write
+from lecdsr.recommend.recommender import best_model, open_recommender
 
 
 def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
@@ -20,8 +20,8 @@ def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
-    shop = open_shop(artefacts, model)
+    recommender = open_recommender(artefacts, model)
     facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
-    summary(f"{model} of {artefacts.pair} as vectors", write(shop, facts, out))
+    summary(f"{model} of {artefacts.pair} as vectors", write(recommender, facts, out))
     say(f"written: {out}/items.parquet, users.parquet, facts.json")
     say(f"into an index: python examples/ann.py {out}")

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from lecdsr.base.console import console, stderr
-from lecdsr.base.errors import UserError
-from lecdsr.base.paths import Artefacts, enter_repository
 from lecdsr.cli.answers import app as answers_app
 from lecdsr.cli.data import app as data_app
+from lecdsr.core.console import console, stderr
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts, enter_repository
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +33,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
 * `lecdsr serve-llm` answers on this machine, without a key
 * `lecdsr metrics --pair demo` shows what came out
-* `lecdsr compare sasrec published` says which of two is better, and whether that could be chance
+* `lecdsr compare sasrec lecdsr` says which of two is better, and whether that could be chance
 * `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` tells of them
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 * `lecdsr explain` says why, `lecdsr similar ITEM --pair demo` what is alike, `lecdsr export` writes the vectors
@@ -150,7 +150,7 @@ def recommend(
     """Show a user's history and profile, and the items that a model recommends next.
 
     Items that the user had already are left out. A title that is none exactly is taken for the closest, and the
-    command says for which. The calendar of `lecdsr` ends with its training: later days count as its last.
+    command says for which. The calendar of `tandem` ends with its training: later days count as its last.
 
     Examples:
 
@@ -177,7 +177,7 @@ def explain(
 
     The contribution of an item is what the score loses when it is taken out of the history and the score is
     computed anew. Beside it stands the cosine of its key with that of the explained item. For models with an id and
-    a text on the item's side (`lecdsr`, `sasrec` with item_text) the score is the sum of what each brings.
+    a text on the item's side (`tandem`, `sasrec` with item_text) the score is the sum of what each brings.
 
     Example: `lecdsr explain --pair demo --user A1B2C3 --item B00ABC1234`
     """
@@ -216,7 +216,7 @@ def export(
     he owns) and facts.json. examples/ann.py loads them into an index. Models without two towers (`itemknn`) are
     refused.
 
-    Example: `lecdsr export --pair demo --model lecdsr --out data/demo/export`
+    Example: `lecdsr export --pair demo --model tandem --out data/demo/export`
     """
     from lecdsr.cli.export import export as write
 
@@ -299,10 +299,10 @@ def compare(
 
     Examples:
 
-    * `lecdsr compare sasrec published`: two models of the workspace
+    * `lecdsr compare sasrec lecdsr`: two models of the workspace
     * `lecdsr compare main wider`: what an experiment changed
     * `lecdsr compare text=t1:sasrec,t2:sasrec,t3:sasrec ids=i1:sasrec,i2:sasrec,i3:sasrec`: three seeds each
-    * `lecdsr compare sasrec published --slice training --protocol full --format md`
+    * `lecdsr compare sasrec lecdsr --slice training --protocol full --format md`
 
     Tests are paired by user and corrected (Holm) for all rows of the call: docs/evaluation.md. Warnings go to
     standard error. Paths are read from the root of the repository.
@@ -316,7 +316,9 @@ def compare(
 @app.command()
 def tune(
     pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
-    arm: Annotated[list[str] | None, typer.Option(help="Arm of experiments.yaml, repeatable; default all.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method of experiments.yaml, repeatable; default all.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; each gets its share of the processors.")] = 1,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many of the declared seeds to run now, the first ones; default all.")
@@ -324,7 +326,7 @@ def tune(
 ) -> None:
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
-    Every arm gets as many settings, under one seed; validation chooses; the chosen setting is run under every
+    Every method gets as many settings, under one seed; validation chooses; the chosen setting is run under every
     seed, and with it the controls. Each run is an experiment of DVC (`dvc exp show -A`), made in a clone under
     .studies, so that the working tree stays free. Kill it, call it again: what is finished is not run again, unless
     its settings, its tables or the code that trains it have changed. A run that fails is reported; the others go on.
@@ -332,12 +334,12 @@ def tune(
     Examples:
 
     * `lecdsr tune --pair demo --jobs 2`: everything
-    * `lecdsr tune --pair demo --arm sasrec --arm sasrec-text`: two arms
+    * `lecdsr tune --pair demo --method sasrec --method sasrec-text`: two methods
     * `lecdsr tune --pair demo --seeds 1`: everything under one seed first, for a first look
     """
-    from lecdsr.cli.tune import tune as run_experiments
+    from lecdsr.experiments.runner import tune as run_experiments
 
-    run_experiments(pair, arm or [], jobs, seeds)
+    run_experiments(pair, method or [], jobs, seeds)
 
 
 @app.command()
@@ -349,7 +351,7 @@ def results(
     Needs metrics/PAIR/experiments.csv alone, which `lecdsr tune` writes and Git keeps. The comparison of the best
     method with the others is made anew where their runs changed, which needs DVC's cache, and kept in Git too.
     """
-    from lecdsr.cli.results import write_results
+    from lecdsr.experiments.results import write_results
 
     write_results(pair)
 
@@ -365,9 +367,9 @@ def serve_llm(
     """Serve a language model on this machine through the OpenAI API: no key, no network, no GPU.
 
     Install it once with `make local-llm`. The default model has 135 million parameters and is there to try the
-    pipeline with a real model, not for results: see docs/log.md.
+    pipeline with a real model, not for results: see docs/lab-notes.md.
     """
-    from lecdsr.serve.server import serve
+    from lecdsr.llm_server.server import serve
 
     serve(model, port, parallel, context, threads or os.cpu_count() or 1)
 

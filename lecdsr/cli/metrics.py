@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lecdsr.base.console import console, say
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_json
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.settings import load_pair
-from lecdsr.evaluate.show import metrics_table
-from lecdsr.models.registry import MODELS
+from lecdsr.config.load import load_pair
+from lecdsr.core.console import console, say
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_json
+from lecdsr.core.paths import Artefacts
+from lecdsr.evaluate.metrics_table import metrics_table
+from lecdsr.models.registry import model_names
 
 
 def show_metrics(artefacts: Artefacts, split: str) -> None:
@@ -18,7 +18,7 @@ def show_metrics(artefacts: Artefacts, split: str) -> None:
         UserError: the pair does not exist or no model is evaluated.
     """
     load_pair(artefacts.pair)
-    found = {name: read_json(path) for name in MODELS if (path := artefacts.model_metrics(name)).exists()}
+    found = {name: read_json(path) for name in model_names() if (path := artefacts.model_metrics(name)).exists()}
     if not found:
         raise UserError(
             f"no model is evaluated on the pair {artefacts.pair!r}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lecdsr.base.console import console, say
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.base.settings import load_pair
 from lecdsr.cli.show import history_lines, history_table, line_json, person_json, print_json, scored_table, tell
-from lecdsr.recommend.person import needs_user, person_of
-from lecdsr.recommend.shop import Shop, best_model, open_shop
+from lecdsr.config.load import load_pair
+from lecdsr.core.console import console, say
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.recommend.recommender import PairRecommender, best_model, open_recommender
+from lecdsr.recommend.user import needs_user, person_of
 
 EXAMPLES = 5
 
@@ -44,23 +44,23 @@ def show(
     names = load_pair(artefacts.pair).domains
     named = f" --model {model}" if model else ""
     model = choose_model(artefacts, model, history)
-    shop = open_shop(artefacts, model)
+    recommender = open_recommender(artefacts, model)
     if reviewer is None and not history:
-        _show_users(shop, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
+        _show_users(recommender, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return
-    person = person_of(shop, reviewer, history, day)
+    person = person_of(recommender, reviewer, history, day)
     top = {
-        key: shop.recommend(person.user, person.items, person.times, code, k, include_owned)
+        key: recommender.recommend(person.user, person.items, person.times, code, k, include_owned)
         for code, key in enumerate(DOMAINS)
         if domain in (None, key)
     }
     if as_json:
         recommended = {key: [line_json(line, score=line.score) for line in lines] for key, lines in top.items()}
         facts = {"pair": artefacts.pair, "model": model, "domains": dict(zip(DOMAINS, names, strict=True))}
-        print_json({**facts, **person_json(shop, person), "recommendations": recommended})
+        print_json({**facts, **person_json(recommender, person), "recommendations": recommended})
         return
     tell(person.notes)
-    lines = history_lines(shop, person)
+    lines = history_lines(recommender, person)
     shown = lines[-latest:] if latest else []
     if shown:
         title = f"History of {person.name}: the latest {len(shown)} of {len(lines)}"
@@ -71,13 +71,13 @@ def show(
         console.print(scored_table(f"{names[DOMAINS.index(key)]}: recommended by {model}", best))
 
 
-def _show_users(shop: Shop, command: str, pair: str, as_json: bool) -> None:
-    some = shop.users["reviewer"].slice(0, EXAMPLES).to_pylist()
+def _show_users(recommender: PairRecommender, command: str, pair: str, as_json: bool) -> None:
+    some = recommender.users["reviewer"].slice(0, EXAMPLES).to_pylist()
     if as_json:
-        print_json({"pair": pair, "users": len(shop.users), "examples": some})
+        print_json({"pair": pair, "users": len(recommender.users), "examples": some})
         return
-    say(f"{len(shop.users):,} users; for example:")
+    say(f"{len(recommender.users):,} users; for example:")
     for reviewer in some:
         say(f"  {command} --user {reviewer}")
-    item = shop.items["asin"][0].as_py()
+    item = recommender.items["asin"][0].as_py()
     say(f"or somebody without an id, by what he bought:\n  {command} --history {item}")

@@ -6,15 +6,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from lecdsr.ask.settings import Settings as Ask
-from lecdsr.base.block import Block
-from lecdsr.base.console import say
-from lecdsr.base.settings import load_block, load_pair, load_selection, pair_names
 from lecdsr.candidates.draw import Settings as Candidates
 from lecdsr.card.settings import Settings as Card
+from lecdsr.config.load import load_block, load_pair, load_selection, pair_names
+from lecdsr.config.schema import Block
+from lecdsr.core.console import say
 from lecdsr.download.settings import Settings as Download
 from lecdsr.embed.settings import Settings as Embed
 from lecdsr.evaluate.evaluate import Settings as Evaluate
-from lecdsr.models.registry import MODELS, entry
+from lecdsr.models.registry import find_model, model_names
 from lecdsr.prompts.settings import Settings as Prompts
 from lecdsr.report.settings import Settings as Report
 from lecdsr.sequences.settings import Settings as Sequences
@@ -41,7 +41,7 @@ def check_all() -> None:
     """
     active, models = load_selection()
     for name in models:
-        entry(name)
+        find_model(name)
     for name in active:
         load_pair(name)
     for name in pair_names():
@@ -49,9 +49,9 @@ def check_all() -> None:
         for block, schema in BLOCKS.items():
             load_block(block, schema, name)
         load_block("train", Shared, name, "shared")
-        for model in MODELS:
-            load_block("train", MODELS[model].settings, name, model)
-    say(f"all settings are right: {len(pair_names())} pairs, {len(MODELS)} models")
+        for model in model_names():
+            load_block("train", find_model(model).settings, name, model)
+    say(f"all settings are right: {len(pair_names())} pairs, {len(model_names())} models")
 
 
 def pairs_table() -> Table:

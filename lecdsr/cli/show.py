@@ -9,10 +9,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lecdsr.base.console import console, warn
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.recommend.person import Person
-from lecdsr.recommend.shop import NO_TITLE, Line, Shop
+from lecdsr.core.console import console, warn
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.recommend.recommender import NO_TITLE, Line, PairRecommender
+from lecdsr.recommend.user import Person
 
 
 def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
@@ -42,9 +42,9 @@ def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Tabl
     return table
 
 
-def history_lines(shop: Shop, person: Person) -> list[Line]:
+def history_lines(recommender: PairRecommender, person: Person) -> list[Line]:
     """The items of a person's history, with their days."""
-    return [shop.line(int(item), int(time)) for item, time in zip(person.items, person.times, strict=True)]
+    return [recommender.line(int(item), int(time)) for item, time in zip(person.items, person.times, strict=True)]
 
 
 def tell(notes: Iterable[str]) -> None:
@@ -66,7 +66,7 @@ def line_json(line: Line, **more: Any) -> dict[str, Any]:
     return {"asin": line.asin, "domain": line.domain, "title": title, "categories": line.categories, **more}
 
 
-def person_json(shop: Shop, person: Person) -> dict[str, Any]:
+def person_json(recommender: PairRecommender, person: Person) -> dict[str, Any]:
     """A person as JSON; ``user`` is null for a visitor."""
-    history = [line_json(line, day=line.when) for line in history_lines(shop, person)]
+    history = [line_json(line, day=line.when) for line in history_lines(recommender, person)]
     return {"user": person.reviewer, "profile": person.profile, "history": history, "notes": list(person.notes)}

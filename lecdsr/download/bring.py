@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lecdsr.base.console import say
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import atomic_path, read_json, sha256_file, write_json
-from lecdsr.base.pair import Pair, is_url
+from lecdsr.config.pair import Pair, is_url
+from lecdsr.core.console import say
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import atomic_path, read_json, sha256_file, write_json
 from lecdsr.download.inspect import BrokenError, Inspected, inspect
 from lecdsr.download.mirrors import download
 from lecdsr.download.settings import Settings
 from lecdsr.download.synthetic import generate
-from lecdsr.raw.layouts import find, flat, layout_of
+from lecdsr.readers.layouts import find, flat, layout_of
 
 MANIFEST = "manifest.json"
 

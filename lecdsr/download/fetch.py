@@ -14,9 +14,9 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from lecdsr.base.console import byte_bar, say, warn
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import write_text
+from lecdsr.core.console import byte_bar, say, warn
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_text
 from lecdsr.download.settings import Settings
 
 BLOCK = 1 << 18

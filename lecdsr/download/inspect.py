@@ -7,8 +7,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from lecdsr.base.errors import UserError
-from lecdsr.raw.lines import LONGEST_LINE
+from lecdsr.core.errors import UserError
+from lecdsr.readers.lines import LONGEST_LINE
 
 BLOCK = 1 << 20
 GZIP = 31  # window bits of zlib for a gzip header

@@ -7,8 +7,8 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from lecdsr.base.console import warn
-from lecdsr.base.errors import UserError
+from lecdsr.core.console import warn
+from lecdsr.core.errors import UserError
 from lecdsr.download.fetch import Part, UnreachableError, fetch
 from lecdsr.download.inspect import BrokenError, Inspected
 from lecdsr.download.settings import Settings

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lecdsr.base.console import progress_bar
+from lecdsr.core.console import progress_bar
 from lecdsr.embed.store import VectorStore
 
 Vectors = NDArray[np.float32]

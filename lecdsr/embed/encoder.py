@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import sha256_file
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import sha256_file
 from lecdsr.embed.cached import CachedEncoder, Vectors, normalised
 from lecdsr.embed.settings import Precision
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 from lecdsr.embed.cached import normalised
 
 # Components of an activation that share a scale. With 32, OpenVINO's own choice, the mean cosine to float32 is

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lecdsr.ask.reply import error_message, plain, usage_of
-from lecdsr.ask.seam import Failure, Usage
+from lecdsr.ask.types import Failure, Usage
 from lecdsr.embed.cached import Vectors, normalised
 
 

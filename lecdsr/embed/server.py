@@ -14,8 +14,8 @@ from lecdsr.ask.endpoint import Endpoint
 from lecdsr.ask.interrupt import gentle_interrupt
 from lecdsr.ask.openai_provider import OpenAIProvider, Pace
 from lecdsr.ask.parent import watched_parent
-from lecdsr.ask.seam import Answer, Failure, Outcome, Question
-from lecdsr.base.errors import UserError
+from lecdsr.ask.types import Answer, Failure, Outcome, Question
+from lecdsr.core.errors import UserError
 from lecdsr.embed.cached import CachedEncoder, Vectors, cut_to
 from lecdsr.embed.reply import read_vectors
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lecdsr.base.block import Block
+from lecdsr.config.schema import Block
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Part = Literal["title", "brand", "categories", "description", "answer"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lecdsr.base.paths import store_root
+from lecdsr.core.paths import store_root
 
 Vectors = NDArray[np.float32]
 

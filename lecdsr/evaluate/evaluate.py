@@ -9,13 +9,14 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
-from lecdsr.base.block import Block
-from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
-from lecdsr.ranking.frame import Catalogue, Recommender
-from lecdsr.ranking.histories import Sequences, before_in_domain
-from lecdsr.ranking.metrics import mean_over_users
-from lecdsr.ranking.ranks import rank_targets
+from lecdsr.config.schema import Block
+from lecdsr.core.errors import UserError
+from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences, before_in_domain
+from lecdsr.evaluate.metrics import mean_over_users
+from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.models.base import Recommender
 
 
 class Settings(Block):
@@ -28,7 +29,7 @@ class Settings(Block):
 def rank_held_out(
     model: Recommender,
     sequences: Sequences,
-    catalogue: Catalogue,
+    info: DatasetInfo,
     candidates: pa.Table,
     history_length: int,
     settings: Settings,
@@ -48,7 +49,7 @@ def rank_held_out(
     ranks = rank_targets(
         model,
         held_out,
-        catalogue,
+        info,
         history_length,
         settings.batch_size,
         device,
@@ -59,12 +60,12 @@ def rank_held_out(
         {
             "split": held_out.split,
             "user": held_out.user,
-            "domain": (held_out.target >= catalogue.n_x).astype(np.int8),
+            "domain": (held_out.target >= info.n_x).astype(np.int8),
             "target": held_out.target,
             "day_tied": held_out.tied,
-            "train_count": catalogue.train_counts.numpy()[held_out.target],
+            "train_count": info.train_counts.numpy()[held_out.target],
             "history": held_out.end - 1 - held_out.start,
-            "history_own": before_in_domain(held_out, catalogue.n_x),
+            "history_own": before_in_domain(held_out, info.n_x),
             "rank_sampled": ranks.sampled,
             "rank_full": ranks.full,
         }

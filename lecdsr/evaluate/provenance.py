@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lecdsr.base.files import read_json
-from lecdsr.base.paths import Artefacts
+from lecdsr.core.files import read_json
+from lecdsr.core.paths import Artefacts
 
 
 def provenance(artefacts: Artefacts, config: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import attend, causal, or_itself
-from lecdsr.models.scores import candidate_scores
-from lecdsr.models.settings import AttentionSettings
-from lecdsr.models.softmax import cross_entropy
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
-from lecdsr.ranking.histories import SequenceBatch, recency
-from lecdsr.ranking.negatives import Draws, draw_unseen
+from lecdsr.data.batch import Histories, SequenceBatch, recency
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws, draw_unseen
+from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.layers.attention import attend, causal, or_itself
+from lecdsr.models.layers.scores import candidate_scores
+from lecdsr.models.layers.softmax import cross_entropy
 
 MIXED = 2  # which adapter and norm of the encoder; 0 and 1 are those of X and Y
 
@@ -43,11 +43,11 @@ class ABXI(Recommender):
 
     objective = "sequence"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
+        self.settings, self.info = settings, info
         d, hidden = settings.width, settings.hidden or hidden_width(settings.width)
-        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.position_embeddings = nn.Embedding(settings.history_length + 1, d, padding_idx=0)
         self.dropout = nn.Dropout(settings.dropout)
         self.qkv = nn.Linear(d, 3 * d)
@@ -64,7 +64,7 @@ class ABXI(Recommender):
         self._initialise()
 
     def _initialise(self) -> None:
-        for table, padding in ((self.item_embeddings, self.catalogue.padding), (self.position_embeddings, 0)):
+        for table, padding in ((self.item_embeddings, self.info.padding), (self.position_embeddings, 0)):
             nn.init.trunc_normal_(table.weight, std=0.02, a=-0.04, b=0.04)
             with torch.no_grad():
                 table.weight[padding] = 0
@@ -83,15 +83,15 @@ class ABXI(Recommender):
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, 2d]``: the embedding of an item in its domain's half, zeros in the other; no bias."""
-        table = self.item_embeddings.weight[: self.catalogue.n_items]
-        in_x = (torch.arange(len(table), device=table.device) < self.catalogue.n_x).unsqueeze(1)
+        table = self.item_embeddings.weight[: self.info.n_items]
+        in_x = (torch.arange(len(table), device=table.device) < self.info.n_x).unsqueeze(1)
         return torch.cat([table * in_x, table * ~in_x], dim=1), table.new_zeros(len(table))
 
     def row_tables(self) -> list[nn.Embedding]:
         """The table of items, unless the loss scores every item."""
         return [] if self.settings.loss == "softmax" else [self.item_embeddings]
 
-    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """For each domain the mean over sequences of the mean over their targets of that domain. (6)"""
         samples = cast(SequenceBatch, batch)
         sequence, targets = samples.histories.sequence, samples.targets
@@ -105,21 +105,21 @@ class ABXI(Recommender):
             states = states / self.settings.temperature
             weight = 1 / wanted.sum(dim=1)[row]  # [M]
             if negatives is None:
-                items = self.catalogue.items_of(domain)
+                items = self.info.items_of(domain)
                 keys = self.item_embeddings.weight[items]
                 total = cross_entropy(states, keys, targets[wanted] - items.start, weight=weight)
             else:
                 candidates = torch.cat([targets[wanted].unsqueeze(1), negatives[wanted]], dim=1)  # [M, 1 + 2K]
                 logits = self._scores(states, candidates)
                 total = (weight * F.cross_entropy(logits, torch.zeros_like(row), reduction="none")).sum()
-            terms[name] = Term(total, len(sequence))
+            terms[name] = LossTerm(total, len(sequence))
         return terms
 
     def _of(self, domain: int, items: Tensor) -> Tensor:
         """Where ``items`` are of the domain, and not padding."""
         if domain == 0:
-            return items < self.catalogue.n_x
-        return (items >= self.catalogue.n_x) & (items != self.catalogue.padding)
+            return items < self.info.n_x
+        return (items >= self.info.n_x) & (items != self.info.padding)
 
     def _followed(self, sequence: Tensor, targets: Tensor) -> Tensor:
         """``[B, L]`` number of each item in its domain's sequence, which ends before the domain's last target.
@@ -130,8 +130,8 @@ class ABXI(Recommender):
         for domain in (0, 1):
             to_come = self._of(domain, targets).flip(1).cumsum(dim=1).flip(1) > 0
             followed |= self._of(domain, sequence) & to_come
-        padding = self.catalogue.padding
-        return recency(sequence.masked_fill(~followed, padding), self.catalogue.n_x, padding)
+        padding = self.info.padding
+        return recency(sequence.masked_fill(~followed, padding), self.info.n_x, padding)
 
     def _attended(self, sequence: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, L, d]`` attended in the mixed sequence, and in that of each item's own domain. (1, 2)
@@ -139,9 +139,9 @@ class ABXI(Recommender):
         ``numbers [B, L]`` are those of the latter. The sequences of X and Y share no item, so one pass in which an
         item attends to its own domain alone encodes both.
         """
-        n, padding = self.catalogue.n_items, self.catalogue.padding
+        n, padding = self.info.n_items, self.info.padding
         real = sequence != padding  # [B, L]
-        in_y = sequence >= self.catalogue.n_x
+        in_y = sequence >= self.info.n_x
         before = causal(real)  # [B, L, L]
         # Both passes as one batch of 2B; for the mixed one all items count as of one domain.
         allowed = or_itself(torch.cat([before, before & (in_y.unsqueeze(1) == in_y.unsqueeze(2))]))
@@ -164,7 +164,7 @@ class ABXI(Recommender):
         All behind attention is computed at the positions asked for, and at no others.
         """
         latest = self._latest(sequence, k)[row, place]  # [M]
-        m = self._encoded(mixed[row, place], sequence[row, place] != self.catalogue.padding, MIXED)
+        m = self._encoded(mixed[row, place], sequence[row, place] != self.info.padding, MIXED)
         o = self._encoded(own[row, latest.clamp(min=0)], latest >= 0, k)
         adapted = self.dropout(self.invariant_adapters[k](m))
         invariant = self.invariant_norms[k](m + self.dropout(self.invariant_projector(m)) + adapted)
@@ -187,7 +187,7 @@ class ABXI(Recommender):
         """``[B, L, 2K]``: K items of each domain for every position, none of the sequence or its targets."""
         (batch, length), k = sequence.shape, self.settings.negatives
         seen = torch.cat([sequence, targets], dim=1)
-        drawn = [draw_unseen(self.catalogue.items_of(domain), length * k, seen, draws) for domain in (0, 1)]
+        drawn = [draw_unseen(self.info.items_of(domain), length * k, seen, draws) for domain in (0, 1)]
         return torch.cat([items.view(batch, length, k) for items in drawn], dim=2)
 
 

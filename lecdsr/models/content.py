@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from lecdsr.models.settings import ModelSettings
-from lecdsr.models.text import content_queries, control, whiten
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.base import ModelSettings, Recommender
+from lecdsr.models.layers.text import content_queries, control, whiten
 
 
 class Settings(ModelSettings):
@@ -33,10 +34,10 @@ class Content(Recommender):
 
     objective = "counts"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
-        vectors = cast(Tensor, control(catalogue.item_vectors, settings.item_text, seed))
+        self.settings, self.info = settings, info
+        vectors = cast(Tensor, control(info.item_vectors, settings.item_text, seed))
         if settings.whitening:
             vectors = whiten(vectors, vectors.shape[1])
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
@@ -47,5 +48,5 @@ class Content(Recommender):
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, D]`` of length 1, zero without text, and no bias."""
-        keys = cast(Tensor, self.item_text)[: self.catalogue.n_items]
+        keys = cast(Tensor, self.item_text)[: self.info.n_items]
         return keys, keys.new_zeros(len(keys))

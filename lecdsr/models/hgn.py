@@ -2,7 +2,7 @@
 
 Differences from the paper: both domains mixed in one history, a softmax over all items of the
 target's domain in place of BPR with one negative, and padding, which is left out of gates and sums.
-Average pooling, as in the paper; LeCDSR's gates (``published``) divide by the sum of the gates.
+Average pooling, as in the paper; LeCDSR's gates (``lecdsr``) divide by the sum of the gates.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import TrainedSettings
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
-from lecdsr.ranking.histories import PrefixBatch
-from lecdsr.ranking.negatives import Draws
+from lecdsr.data.batch import Histories, PrefixBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws
+from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.layers.losses import softmax_by_domain
 
 
 class Settings(TrainedSettings):
@@ -31,13 +31,13 @@ class HGN(Recommender):
 
     objective = "prefix"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
+        self.settings, self.info = settings, info
         d = settings.width
-        self.user_embeddings = nn.Embedding(catalogue.n_users, d)
-        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
-        self.output_embeddings = nn.Embedding(catalogue.n_items, d)
+        self.user_embeddings = nn.Embedding(info.n_users, d)
+        self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
+        self.output_embeddings = nn.Embedding(info.n_items, d)
         self.feature_gate_item = nn.Linear(d, d)
         self.feature_gate_user = nn.Linear(d, d, bias=False)
         self.instance_gate_item = nn.Linear(d, 1, bias=False)
@@ -45,12 +45,12 @@ class HGN(Recommender):
         for table in (self.user_embeddings, self.item_embeddings, self.output_embeddings):
             nn.init.normal_(table.weight, std=1.0 / d)
         with torch.no_grad():
-            self.item_embeddings.weight[catalogue.padding] = 0
+            self.item_embeddings.weight[info.padding] = 0
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]``."""
         sequence = histories.sequence
-        real = (sequence != self.catalogue.padding).unsqueeze(-1)  # [B, L, 1]
+        real = (sequence != self.info.padding).unsqueeze(-1)  # [B, L, 1]
         u = self.user_embeddings(histories.user)  # [B, d]
         e = self.item_embeddings(sequence) * real  # [B, L, d]
         f = e * torch.sigmoid(self.feature_gate_item(e) + self.feature_gate_user(u).unsqueeze(1))
@@ -64,11 +64,9 @@ class HGN(Recommender):
         keys = self.output_embeddings.weight
         return keys, keys.new_zeros(len(keys))
 
-    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain."""
         samples = cast(PrefixBatch, batch)
         return {
-            "softmax": softmax_by_domain(
-                self.queries(samples.histories), *self.keys(), samples.target, self.catalogue.n_x
-            )
+            "softmax": softmax_by_domain(self.queries(samples.histories), *self.keys(), samples.target, self.info.n_x)
         }

@@ -18,10 +18,11 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
-from lecdsr.base.arrays import IntArray, expand
-from lecdsr.models.settings import ModelSettings
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
-from lecdsr.ranking.histories import Sequences
+from lecdsr.core.arrays import IntArray, expand
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences
+from lecdsr.models.base import ModelSettings, Recommender
 
 #: Items whose similarities to all others are held at once.
 BLOCK = 4096
@@ -44,10 +45,10 @@ class ItemKNN(Recommender):
 
     objective = "counts"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
-        shape = (catalogue.n_items + 1, 2 * settings.neighbours)  # the last row is that of padding
+        self.settings, self.info = settings, info
+        shape = (info.n_items + 1, 2 * settings.neighbours)  # the last row is that of padding
         self.register_buffer("neighbours", torch.zeros(shape, dtype=torch.int32))
         self.register_buffer("similarities", torch.zeros(shape))
 
@@ -57,14 +58,14 @@ class ItemKNN(Recommender):
         A user, or with ``domains: own`` a domain of a user, of a single training item has no window:
         he pairs nothing, and does not count below the line of the cosine either.
         """
-        users = _users_of_items(training, self.catalogue.n_items)
-        for first in range(0, self.catalogue.n_items, BLOCK):
+        users = _users_of_items(training, self.info.n_items)
+        for first in range(0, self.info.n_items, BLOCK):
             self._keep(_cosines(users, first, self.settings.shrinkage))
 
     def _keep(self, pairs: Pairs) -> None:
         """The likest of each item in each domain, the lower id first among equals."""
         k = self.settings.neighbours
-        domain = (pairs.other >= self.catalogue.n_x).astype(np.int64)
+        domain = (pairs.other >= self.info.n_x).astype(np.int64)
         order = np.lexsort((pairs.other, -pairs.similarity, domain, pairs.item))
         group = (pairs.item * 2 + domain)[order]
         place = np.arange(len(group)) - np.searchsorted(group, group)  # in its item's and domain's list
@@ -82,7 +83,7 @@ class ItemKNN(Recommender):
         sequence, k = histories.sequence, self.settings.neighbours
         neighbours, similarities = cast(Tensor, self.neighbours), cast(Tensor, self.similarities)
         # One half of the columns is enough for a slice of one domain.
-        columns = slice(k if items.start >= self.catalogue.n_x else 0, k if items.stop <= self.catalogue.n_x else None)
+        columns = slice(k if items.start >= self.info.n_x else 0, k if items.stop <= self.info.n_x else None)
         steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
         weight = (self.settings.decay**steps).unsqueeze(-1)  # [L, 1]
         value = similarities[sequence, columns] * weight  # [B, L, k]

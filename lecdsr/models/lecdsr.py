@@ -1,164 +1,270 @@
-"""Our own model: causal self-attention over both shops, text and id on both sides of a cosine.
+"""LeCDSR as published (Wang, Zhu, Wang, Ruan, Information Fusion 2025).
 
-The formulas are in docs/model.md; what each part brings, the controls of experiments.yaml measure. In short, against
-``sasrec``: an item is its whitened text plus an id that counts as far as the item has been seen, so that one never
-seen is ranked by its text; scores are cosines at a temperature; the state knows the calendar, since goods have their
-years; and what is learned is added to what texts say untrained, which nothing that is new can spoil.
+Lineage: gates of HGN (Ma et al., KDD 2019), spectral fusion of TedRec (Xu et al., CIKM 2024),
+alignment of LLM4CDSR (Liu et al., SIGIR 2025). Numbers in comments are the steps of docs/model.md.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Literal, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import Layer, Packing, encode
-from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import AttentionSettings
-from lecdsr.models.text import TextMode, content_queries, control, whiten
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
-from lecdsr.ranking.histories import SequenceBatch
-from lecdsr.ranking.negatives import Draws
+from lecdsr.data.batch import Histories, PrefixBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws, draw_negatives
+from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.layers.losses import (
+    Align,
+    Surrogate,
+    align,
+    binary_cross_entropy,
+    hinge,
+    psl,
+    sampled_softmax,
+    softmax_by_domain,
+)
+from lecdsr.models.layers.scores import candidate_scores
+from lecdsr.models.layers.spectrum import Spectrum, irfft, rfft
+from lecdsr.models.layers.text import MixtureOfExperts, TextMode, control, mlp, project_distinct
+
+#: Items whose texts are projected at once for a ranking: what lies between their vectors and the result is bounded.
+BLOCK = 1 << 16
 
 
-class Settings(AttentionSettings):
+class Settings(TrainedSettings):
     """Block ``train.lecdsr``; every key is explained in params.yaml."""
 
-    layers: int = Field(ge=1)
+    width: int = Field(ge=1)
+    hidden: int = Field(ge=1)
     item_text: TextMode
-    id_shrinkage: float = Field(ge=0)
-    id_dropout: float = Field(ge=0, lt=1)
-    calendar_days: int = Field(ge=0)
-    temperature: float = Field(gt=0)
-    content_weight: float = Field(ge=0)
-    content_decay: float = Field(gt=0, le=1)
+    user_text: TextMode
+    convolution: bool
+    projection: Literal["mlp", "moe"]
+    experts: int = Field(ge=1)
+    expert_dropout: float = Field(ge=0, lt=1)
+    mask_padding: bool
+    negatives: int = Field(ge=1)
+    exclude_history: bool
+    tau: float = Field(gt=0)
+    tau2: float = Field(gt=0)
+    alignment: float = Field(ge=0)
+    reduction: Literal["sum", "mean"]
+    loss: Literal["hinge", "psl", "sampled_softmax", "softmax", "bce"]
+    score: Literal["dot", "cosine"]
+    surrogate: Surrogate
+    tau_outer: float = Field(gt=0)
+    align: Align
+
+    @model_validator(mode="after")
+    def _psl_on_cosines(self) -> Settings:
+        if self.loss == "psl" and self.score != "cosine":
+            raise ValueError("score: cosine with loss: psl, which is defined on cosines")
+        return self
 
 
 class LeCDSR(Recommender):
-    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine.
+    """The published network: contextual convolution, feature gate, instance gate, linear score."""
 
-    To it comes the cosine of the item's frozen text and the texts of the history, as in ``content``: D more columns of
-    queries and keys. It has no part in the loss, so that training learns no less for it.
-    """
+    objective = "prefix"
 
-    objective = "sequence"
-
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
-        d = settings.width
-        text = control(catalogue.item_vectors, settings.item_text, seed)
-        self.register_buffer("item_text", None if text is None else _unit_variance(text), persistent=False)
-        self.register_buffer("trust", _trust(catalogue.train_counts, settings.id_shrinkage), persistent=False)
-        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
-        self.position_embeddings = nn.Embedding(settings.history_length, d)
-        self.calendar = Calendar(catalogue.train_days, settings.calendar_days, d) if settings.calendar_days else None
-        self.layers = nn.ModuleList(Layer(d, settings.heads, settings.dropout) for _ in range(settings.layers))
-        self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
-        nn.init.normal_(self.position_embeddings.weight, std=0.02)
-        self.text_projection = None
-        # Without text, ids are all there is, and begin at the size that text would have had.
-        ids = d**-0.5
-        if text is not None:
-            self.text_projection = nn.Linear(cast(Tensor, self.item_text).shape[1], d, bias=False)
-            nn.init.normal_(self.text_projection.weight, std=d**-0.5)
-            ids *= 0.1
-        nn.init.normal_(self.item_embeddings.weight, std=ids)
-        with torch.no_grad():
-            self.item_embeddings.weight[catalogue.padding] = 0
-
-    def addends(self) -> tuple[Tensor, Tensor | None]:
-        """``[N+1, d]`` what ids and what texts bring to the items, before the sum is made a unit vector."""
-        ids = cast(Tensor, self.trust) * self.item_embeddings.weight
-        if self.training and self.settings.id_dropout:
-            # The whole id of an item at once: its text has to do for that step.
-            ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
-        return ids, None if self.text_projection is None else self.text_projection(self.item_text)
-
-    def table(self) -> Tensor:
-        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
-        ids, texts = self.addends()
-        return F.normalize(ids if texts is None else ids + texts, dim=1)
-
-    def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
-        learned = self._directions(self._states(histories, self.table())[:, -1])
-        if not self.has_content:
-            return learned
-        texts, settings = self._unit_texts(), self.settings
-        content = content_queries(texts, histories.sequence, settings.content_decay)
-        return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
-
-    def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` of length 1, no bias; content adds D columns of length 1."""
-        n = self.catalogue.n_items
-        keys = self.table()[:n]
-        if self.has_content:
-            keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
-        return keys, keys.new_zeros(n)
+        self.settings, self.info = settings, info
+        d, length = settings.width, settings.history_length
+        items = control(info.item_vectors, settings.item_text, seed)
+        # Another seed, lest item i and user i get the same noise.
+        users = control(info.user_vectors, settings.user_text, seed + 1)
+        # Frozen vectors are data, not weights: they are not saved with the model nor ever updated.
+        self.register_buffer("item_vectors", items, persistent=False)
+        self.register_buffer("user_vectors", users, persistent=False)
+        # Padding rows are read as they stand but get no gradient, as in the published code.
+        self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
+        self.W2 = nn.Embedding(info.n_items + 1, d)
+        # A cosine has no bias.
+        self.b2 = nn.Embedding(info.n_items + 1, 1) if settings.score == "dot" else None
+        self.position_embeddings = nn.Embedding(length + 1, d, padding_idx=0)
+        self.user_embeddings = nn.Embedding(info.n_users, d) if users is None else None
+        self.adapter_text = None if items is None else self._projection(items.shape[1])
+        self.adapter_user = None if users is None else self._projection(users.shape[1])
+        if self._convolves:
+            self.complex_weight = nn.Parameter(torch.empty(1, length // 2 + 1, d, 2))
+            self.item_gating = nn.Linear(d, 1)
+            self.fusion_gating = nn.Linear(d, 1)
+        self.feature_gate_item = nn.Linear(d, d)
+        self.feature_gate_user = nn.Linear(d, d)
+        self.instance_gate_item = nn.Parameter(torch.empty(d, 1))
+        self.instance_gate_user = nn.Parameter(torch.empty(d, length))
+        self.instance_gate_position = nn.Parameter(torch.empty(d, 1))
+        self._initialise()
 
     @property
-    def has_content(self) -> bool:
-        """Whether untrained texts are part of the score."""
-        return self.text_projection is not None and self.settings.content_weight > 0
+    def _convolves(self) -> bool:
+        # The spectral fusion multiplies the spectrum of ids with that of texts: without text there is none.
+        return self.settings.convolution and self.item_vectors is not None
 
-    def _unit_texts(self) -> Tensor:
-        return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
+    def _projection(self, width_in: int) -> nn.Module:
+        chosen = self.settings
+        if chosen.projection == "moe":
+            return MixtureOfExperts(width_in, chosen.width, chosen.experts, chosen.expert_dropout)
+        return mlp(width_in, chosen.hidden, chosen.width)
 
-    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
-        """Softmax over all items of the target's domain, at every position with a target."""
-        samples = cast(SequenceBatch, batch)
-        table = self.table()
-        wanted = samples.targets != self.catalogue.padding  # [B, L]
-        queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
-        keys = table[: self.catalogue.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.catalogue.n_x)}
+    def _initialise(self) -> None:
+        d = self.settings.width
+        for table in (self.item_embeddings, self.W2, self.position_embeddings, self.user_embeddings):
+            if table is not None:
+                nn.init.normal_(table.weight, std=1.0 / d)
+        if self.b2 is not None:
+            nn.init.zeros_(self.b2.weight)
+        for gate in (self.instance_gate_item, self.instance_gate_user, self.instance_gate_position):
+            nn.init.xavier_uniform_(gate)
+        if self._convolves:
+            nn.init.normal_(self.complex_weight, std=0.02)
+        with torch.no_grad():  # padding rows hold nothing unless weights are loaded
+            for table in (self.item_embeddings, self.W2):
+                table.weight[self.info.padding] = 0
+            self.position_embeddings.weight[0] = 0
 
-    def _directions(self, states: Tensor) -> Tensor:
-        return F.normalize(states.float(), dim=-1) / self.settings.temperature
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]``: ``u + z + mean_l h_l``, the history's side of the two-tower score."""
+        return self._forward(histories)[0]
 
-    def _states(self, histories: Histories, table: Tensor) -> Tensor:
-        """``[B, L, d]``, each of its own and earlier items; zero for padding."""
-        packing = Packing(histories.sequence != self.catalogue.padding)
-        x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
-        x = x + packing.positions(self.position_embeddings.weight)
-        if self.calendar is not None:
-            x = x + self.calendar(packing.pack(histories.day))
-        return encode(self.dropout(x * self.settings.width**0.5), packing, self.layers, self.norm)
+    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+        """As the frame's; the text of every item is projected once, and not once a batch."""
+        texts = None
+        if self.adapter_text is not None:
+            blocks = torch.split(cast(Tensor, self.item_vectors), BLOCK)
+            texts = torch.cat([self.adapter_text(block) for block in blocks])  # [N+1, d]
+        keys, bias = self.keys()
+        return lambda histories, items: torch.addmm(bias[items], self._forward(histories, texts)[0], keys[items].T)
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""
+        n = self.info.n_items
+        if self.b2 is None:
+            return F.normalize(self.W2.weight[:n], dim=1), self.W2.weight.new_zeros(n)
+        return self.W2.weight[:n], self.b2.weight[:n, 0]
+
+    def score(self, histories: Histories, candidates: Tensor) -> Tensor:
+        """``[B, K]`` scores of ``candidates [B, K]``. (5)"""
+        return self._score(self.queries(histories), candidates)
+
+    def row_tables(self) -> list[nn.Embedding]:
+        """All tables of items and users, unless the loss scores every item."""
+        tables = (self.item_embeddings, self.W2, self.b2, self.user_embeddings)
+        return [] if self.settings.loss == "softmax" else [table for table in tables if table is not None]
+
+    def _score(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        table, place = self.W2.weight, candidates
+        if self.W2.sparse:  # a gradient of the rows that are looked up, and of no others
+            distinct, place = torch.unique(candidates, return_inverse=True)
+            table = self.W2(distinct)  # [M, d]
+        if self.b2 is None:
+            return candidate_scores(queries, F.normalize(table, dim=1), place)
+        bias: Tensor = self.b2(candidates).squeeze(-1)  # [B, K]
+        return candidate_scores(queries, table, place) + bias
+
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
+        """Ranking and alignment, over freshly drawn negatives of the target's domain."""
+        samples = cast(PrefixBatch, batch)
+        histories, target, chosen = samples.histories, samples.target, self.settings
+        n_x, n_y = self.info.n_x, self.info.n_y
+        if chosen.loss != "softmax":
+            excluded = histories.sequence if chosen.exclude_history else None
+            negatives = draw_negatives(target, chosen.negatives, n_x, n_y, draws, excluded)
+            return self.losses(histories, torch.cat([target.unsqueeze(1), negatives], dim=1))  # [B, 1 + K]
+        queries, e, t = self._forward(histories)
+        keys, bias = self.keys()
+        ranking = softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, n_x)
+        return {"ranking": ranking} | self._alignment(histories, e, t)
+
+    def losses(self, histories: Histories, candidates: Tensor) -> dict[str, LossTerm]:
+        """Ranking and alignment over given candidates ``[B, 1 + K]``, the target first, then its negatives."""
+        queries, e, t = self._forward(histories)
+        return {"ranking": self._ranking(self._score(queries, candidates))} | self._alignment(histories, e, t)
+
+    def _ranking(self, scores: Tensor) -> LossTerm:
+        target, negatives, chosen = scores[:, 0], scores[:, 1:], self.settings
+        if chosen.loss == "psl":
+            return psl(target, negatives, chosen.tau, chosen.tau_outer, chosen.surrogate)
+        if chosen.loss == "sampled_softmax":
+            return sampled_softmax(target, negatives, chosen.tau)
+        if chosen.loss == "bce":
+            return binary_cross_entropy(target, negatives)
+        return hinge(target, negatives, chosen.tau, chosen.reduction)
+
+    def _alignment(self, histories: Histories, e: Tensor, t: Tensor | None) -> dict[str, LossTerm]:
+        chosen = self.settings
+        if t is None or chosen.alignment == 0:
+            return {}
+        mask = self._real(histories.sequence) if chosen.mask_padding else None
+        return {"alignment": align(e, t, chosen.tau2, mask, chosen.align).times(chosen.alignment)}
+
+    def _real(self, sequence: Tensor) -> Tensor:
+        return sequence != self.info.padding  # [B, L]
+
+    def _forward(self, histories: Histories, texts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if they are there."""
+        e, t = self._items(histories.sequence, texts)  # (1) [B, L, d]
+        u = self._user(histories.user)  # [B, d]
+        h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)
+        counted = self._counted(histories.sequence)  # [B, L]
+        f = self._feature_gate(h, t, u)  # (3) [B, L, d]
+        z = self._instance_gate(f, u, histories.position, counted)  # (4) [B, d]
+        queries = u + z + _weighted_mean(h, counted)
+        return F.normalize(queries, dim=1) if self.settings.score == "cosine" else queries, e, t
+
+    def _counted(self, sequence: Tensor) -> Tensor:
+        """``[B, L]``: 1 where a position counts, 0 where it is padding left out."""
+        mask = self._real(sequence) if self.settings.mask_padding else torch.ones_like(sequence)
+        return mask.to(self.item_embeddings.weight.dtype)
+
+    def _items(self, sequence: Tensor, texts: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Ids and projected texts ``[B, L, d]``, each distinct item looked up, projected and masked once."""
+        distinct, inverse = torch.unique(sequence, return_inverse=True)  # [M], [B, L]
+        counted = self._counted(distinct).unsqueeze(-1)  # [M, 1]
+        e = F.embedding(inverse, self.item_embeddings(distinct) * counted)
+        if self.adapter_text is None:
+            return e, None
+        vectors = cast(Tensor, self.item_vectors)
+        t = self.adapter_text(vectors[distinct]) if texts is None else texts[distinct]  # [M, d]
+        return e, F.embedding(inverse, t * counted)
+
+    def _user(self, user: Tensor) -> Tensor:
+        if self.user_embeddings is not None:
+            return cast(Tensor, self.user_embeddings(user))
+        return project_distinct(cast(nn.Module, self.adapter_user), cast(Tensor, self.user_vectors), user)
+
+    def _convolve(self, e: Tensor, t: Tensor) -> Tensor:
+        length = e.shape[1]
+        spectrum, text = rfft(e), rfft(t)  # [B, L//2 + 1, d]
+        weight = Spectrum(*self.complex_weight.unbind(-1))  # [1, L//2 + 1, d]
+        a = irfft(spectrum.times(weight), length)  # [B, L, d]
+        b = irfft(text.times(spectrum), length)
+        h: Tensor = a * torch.sigmoid(self.item_gating(a)) + b * torch.sigmoid(self.fusion_gating(b))
+        return h
+
+    def _feature_gate(self, h: Tensor, t: Tensor | None, u: Tensor) -> Tensor:
+        gate = self.feature_gate_item(h) + self.feature_gate_user(u).unsqueeze(1)  # [B, L, d]
+        if t is not None and not self._convolves:
+            gate = gate + self.feature_gate_item(t)  # the bias counts twice, as published
+        gated: Tensor = h * torch.sigmoid(gate)
+        return gated
+
+    def _instance_gate(self, f: Tensor, u: Tensor, position: Tensor, counted: Tensor) -> Tensor:
+        table = self.position_embeddings.weight
+        # Row 0 is padding: it is read as it stands but gets no gradient.
+        places = torch.cat([table[:1].detach(), table[1:]]) @ self.instance_gate_position  # [L+1, 1]
+        logits = f @ self.instance_gate_item + F.embedding(position, places)  # [B, L, 1]
+        s = torch.sigmoid(logits.squeeze(-1) + u @ self.instance_gate_user)  # [B, L]
+        return _weighted_mean(f, s * counted)
 
 
-class Calendar(nn.Module):
-    """A vector for every day: learned ones ``step`` days apart, and between them a line. ``[T]`` -> ``[T, d]``.
-
-    Days outside those of training have the vector of the nearest of these: of a later day nothing can be known.
-    """
-
-    def __init__(self, days: tuple[int, int], step: int, width: int) -> None:
-        super().__init__()
-        self.first, self.last, self.step = *days, step
-        self.knots = nn.Embedding((self.last - self.first) // step + 2, width)
-        nn.init.normal_(self.knots.weight, std=0.02)
-
-    def forward(self, day: Tensor) -> Tensor:
-        """Interpolate between the knots around each day."""
-        place = (day.clamp(self.first, self.last) - self.first) / self.step
-        before = place.floor().long()
-        after = (place - before).unsqueeze(-1)
-        return torch.lerp(self.knots(before), self.knots(before + 1), after)
-
-
-def _trust(counts: Tensor, shrinkage: float) -> Tensor:
-    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions, and 0 for padding; 1 where shrinkage is 0."""
-    n = torch.cat([counts, counts.new_zeros(1)]).float().unsqueeze(1)
-    trust: Tensor = n / (n + shrinkage) if shrinkage else torch.ones_like(n)
-    return trust
-
-
-def _unit_variance(vectors: Tensor) -> Tensor:
-    """All principal components of the texts, each of the same variance, rows of mean square length 1."""
-    whitened = whiten(vectors, vectors.shape[1])
-    scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
-    return scaled
+def _weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
+    """``Σ_l w_l x_l / Σ_l w_l``, zero where no position counts. ``[B, L, d]``, ``[B, L]`` -> ``[B, d]``."""
+    shares = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return (shares.unsqueeze(1) @ x).squeeze(1)

@@ -7,8 +7,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from lecdsr.models.settings import ModelSettings
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.base import ModelSettings, Recommender
 
 
 class Settings(ModelSettings):
@@ -24,10 +25,10 @@ class Popularity(Recommender):
 
     objective = "counts"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
-        self.register_buffer("counts", catalogue.train_counts.float())
+        self.settings, self.info = settings, info
+        self.register_buffer("counts", info.train_counts.float())
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, 1]`` ones."""

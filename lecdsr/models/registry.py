@@ -1,39 +1,59 @@
-"""Models by name. To add one: its file here, its block in params.yaml and the pairs, a line below."""
+"""Models by name. A model is one file beside this one: ``NAME.py`` with ``Settings`` and one ``Recommender``."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import difflib
+import functools
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import NamedTuple
 
-from lecdsr.base.errors import UserError
-from lecdsr.models import abxi, content, hgn, itemknn, lecdsr, popularity, published, sasrec
-from lecdsr.models.settings import ModelSettings
+from lecdsr.core.errors import UserError
+from lecdsr.models.base import ModelSettings, Recommender
+
+#: Files of this folder that hold no model.
+_INFRASTRUCTURE = ("__init__", "base", "registry", "saved")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Entry(NamedTuple):
-    """The type of a model's settings and the model itself, built as ``model(settings, catalogue, seed)``."""
+    """The settings of a model and the model itself, built as ``recommender(settings, info, seed)``."""
 
     settings: type[ModelSettings]
-    model: Any
+    recommender: type[Recommender]
 
 
-MODELS = {
-    "popularity": Entry(popularity.Settings, popularity.Popularity),
-    "itemknn": Entry(itemknn.Settings, itemknn.ItemKNN),
-    "content": Entry(content.Settings, content.Content),
-    "hgn": Entry(hgn.Settings, hgn.HGN),
-    "sasrec": Entry(sasrec.Settings, sasrec.SASRec),
-    "abxi": Entry(abxi.Settings, abxi.ABXI),
-    "lecdsr": Entry(lecdsr.Settings, lecdsr.LeCDSR),
-    "published": Entry(published.Settings, published.Published),
-}
+@functools.cache
+def model_names() -> tuple[str, ...]:
+    """Names of all models, sorted; none of their files is imported."""
+    stems = (path.stem for path in Path(__file__).parent.glob("*.py"))
+    return tuple(sorted(stem for stem in stems if stem not in _INFRASTRUCTURE and _NAME.fullmatch(stem)))
 
 
-def entry(name: str) -> Entry:
-    """Settings and class of a model.
+@functools.cache
+def find_model(name: str) -> Entry:
+    """Import the file of a model and return its settings and class.
 
     Raises:
         UserError: there is no such model.
+        TypeError: the file does not define ``Settings`` and exactly one ``Recommender``.
     """
-    if name not in MODELS:
-        raise UserError(f"there is no model {name!r}", where="params.yaml: models", do=f"use {', '.join(MODELS)}")
-    return MODELS[name]
+    if name not in model_names():
+        near = difflib.get_close_matches(name, model_names(), n=1)
+        raise UserError(
+            f"there is no model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            where="params.yaml: models",
+            do=f"use {', '.join(model_names())}, or add lecdsr/models/{name}.py",
+        )
+    module = importlib.import_module(f"lecdsr.models.{name}")
+    found = [
+        value
+        for _, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, Recommender) and value.__module__ == module.__name__
+    ]
+    settings = getattr(module, "Settings", None)
+    if len(found) != 1 or not (inspect.isclass(settings) and issubclass(settings, ModelSettings)):
+        raise TypeError(f"{module.__file__}: expected a class Settings(ModelSettings) and exactly one Recommender")
+    return Entry(settings, found[0])

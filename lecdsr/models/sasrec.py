@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.models.attention import Layer, Packing, encode
-from lecdsr.models.losses import softmax_by_domain
-from lecdsr.models.settings import AttentionSettings
-from lecdsr.models.text import TextMode, control, whiten
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender, Term
-from lecdsr.ranking.histories import SequenceBatch
-from lecdsr.ranking.negatives import Draws
+from lecdsr.data.batch import Histories, SequenceBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws
+from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.layers.attention import Layer, Packing, encode
+from lecdsr.models.layers.losses import softmax_by_domain
+from lecdsr.models.layers.text import TextMode, control, whiten
 
 
 class Settings(AttentionSettings):
@@ -37,13 +37,13 @@ class SASRec(Recommender):
 
     objective = "sequence"
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, seed: int) -> None:
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
-        self.settings, self.catalogue = settings, catalogue
+        self.settings, self.info = settings, info
         d = settings.width
-        text = control(catalogue.item_vectors, settings.item_text, seed)
+        text = control(info.item_vectors, settings.item_text, seed)
         self.register_buffer("item_text", None if text is None else standardise(text), persistent=False)
-        self.item_embeddings = nn.Embedding(catalogue.n_items + 1, d, padding_idx=catalogue.padding)
+        self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.text_projection = None if text is None else nn.Linear(text.shape[1], d, bias=False)
         self.position_embeddings = nn.Embedding(settings.history_length, d)
         self.dropout = nn.Dropout(settings.dropout)
@@ -56,8 +56,8 @@ class SASRec(Recommender):
             nn.init.normal_(self.text_projection.weight, std=0.02 / self.text_projection.in_features**0.5)
         with torch.no_grad():
             if settings.start == "text":
-                _start_from_text(self.item_embeddings.weight, catalogue.item_vectors)
-            self.item_embeddings.weight[catalogue.padding] = 0
+                _start_from_text(self.item_embeddings.weight, info.item_vectors)
+            self.item_embeddings.weight[info.padding] = 0
 
     def addends(self) -> tuple[Tensor, Tensor | None]:
         """``[N+1, d]`` what ids and what texts bring to the items."""
@@ -75,21 +75,21 @@ class SASRec(Recommender):
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` item table, no bias."""
-        table = self.table()[: self.catalogue.n_items]
+        table = self.table()[: self.info.n_items]
         return table, table.new_zeros(len(table))
 
-    def terms(self, batch: object, draws: Draws) -> dict[str, Term]:
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, at every position with a target."""
         samples = cast(SequenceBatch, batch)
         table = self.table()
-        wanted = samples.targets != self.catalogue.padding  # [B, L]
+        wanted = samples.targets != self.info.padding  # [B, L]
         queries = self._states(samples.histories.sequence, table)[wanted]  # [M, d]
-        keys = table[: self.catalogue.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.catalogue.n_x)}
+        keys = table[: self.info.n_items]
+        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.info.n_x)}
 
     def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
         """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
-        packing = Packing(sequence != self.catalogue.padding)
+        packing = Packing(sequence != self.info.padding)
         # √d brings item embeddings to the scale of the positions after training, as in the paper's code base.
         x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)

@@ -9,16 +9,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import REBUILD, atomic_path, read_json, require, write_json
-from lecdsr.models.registry import entry
-from lecdsr.ranking.frame import Catalogue, Recommender
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import REBUILD, atomic_path, read_json, require, write_json
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.base import Recommender
+from lecdsr.models.registry import find_model
 
 
-def build(name: str, settings: Any, catalogue: Catalogue, seed: int) -> Recommender:
+def build(name: str, settings: Any, info: DatasetInfo, seed: int) -> Recommender:
     """A fresh model of the registry, its weights drawn from ``seed``."""
     torch.manual_seed(seed)
-    model: Recommender = entry(name).model(settings, catalogue, seed)
+    model: Recommender = find_model(name).recommender(settings, info, seed)
     return model
 
 
@@ -40,13 +41,13 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
     config = read_json(path)
     try:
         name, settings, _ = (config[key] for key in ("model", "settings", "seed"))
-        return config, entry(name).settings.model_validate(settings)
+        return config, find_model(name).settings.model_validate(settings)
     except (KeyError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise UserError(f"not the config of a model as it is built now ({problem})", str(path), REBUILD) from error
 
 
-def load(folder: Path, catalogue: Catalogue) -> Recommender:
+def load(folder: Path, info: DatasetInfo) -> Recommender:
     """The saved model, ready to rank.
 
     Raises:
@@ -54,13 +55,13 @@ def load(folder: Path, catalogue: Catalogue) -> Recommender:
     """
     config, settings = read_config(folder)
     for name in ("n_x", "n_y", "n_users"):
-        if config.get(name) != getattr(catalogue, name):
+        if config.get(name) != getattr(info, name):
             raise UserError(
-                f"trained on {config.get(name)} for {name}, the data has {getattr(catalogue, name)}",
+                f"trained on {config.get(name)} for {name}, the data has {getattr(info, name)}",
                 where=str(folder / "config.json"),
                 do=REBUILD,
             )
-    model = build(config["model"], settings, catalogue, config["seed"])
+    model = build(config["model"], settings, info, config["seed"])
     path = require(folder / "model.safetensors")
     try:
         model.load_state_dict(load_file(path))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lecdsr.base.schemas import TRAIN
+from lecdsr.core.schemas import TRAIN
 from lecdsr.prompts.settings import ProfileFrom
 
 Rows = npt.NDArray[np.int64]

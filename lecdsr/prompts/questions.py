@@ -10,8 +10,8 @@ from string import Template
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.base.requests import request_body, request_key
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.ask.request import request_body, request_key
+from lecdsr.core.schemas import QUESTIONS
 from lecdsr.prompts.catalogue import UNTITLED, Item, read_catalogue, shop_name
 from lecdsr.prompts.history import Shown, shown_rows
 from lecdsr.prompts.settings import Settings

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lecdsr.base.errors import UserError
-from lecdsr.ranking.ranks import rank
+from lecdsr.core.errors import UserError
+from lecdsr.evaluate.ranks import rank
 from lecdsr.recommend.parts import has_towers, key_parts, likeness, why_whole
-from lecdsr.recommend.person import Person
-from lecdsr.recommend.shop import Line, Shop
+from lecdsr.recommend.recommender import Line, PairRecommender
+from lecdsr.recommend.user import Person
 
 
 class Reason(NamedTuple):
@@ -50,44 +50,44 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain(shop: Shop, person: Person, item: int) -> Explanation:
+def explain(recommender: PairRecommender, person: Person, item: int) -> Explanation:
     """Score and rank of an item for a person, and what brought them about.
 
     Raises:
         UserError: a score is NaN.
     """
-    domain = int(item >= shop.catalogue.n_x)
-    items = shop.catalogue.items_of(domain)
-    scores = shop.scores(person.user, person.items, person.times, domain)
+    domain = int(item >= recommender.info.n_x)
+    items = recommender.info.items_of(domain)
+    scores = recommender.scores(person.user, person.items, person.times, domain)
     score = float(scores[item - items.start])
     owned = np.unique(person.items[(person.items >= items.start) & (person.items < items.stop)])
     scores[torch.from_numpy(owned[owned != item] - items.start)] = float("-inf")
-    parts = _parts(shop, person, item)
+    parts = _parts(recommender, person, item)
     return Explanation(
-        item=shop.line(item, score=score),
+        item=recommender.line(item, score=score),
         owned=item in owned,
         rank=float(rank(scores.unsqueeze(0), torch.tensor([item - items.start]))),
         among=int((scores > float("-inf")).sum()),
         parts=parts,
-        whole="" if parts else why_whole(shop.network),
-        reasons=_reasons(shop, person, item),
+        whole="" if parts else why_whole(recommender.network),
+        reasons=_reasons(recommender, person, item),
     )
 
 
-def _parts(shop: Shop, person: Person, item: int) -> dict[str, float]:
-    split = key_parts(shop.network)
+def _parts(recommender: PairRecommender, person: Person, item: int) -> dict[str, float]:
+    split = key_parts(recommender.network)
     if split is None:
         return {}
-    query = shop.query(person.user, person.items, person.times, int(item >= shop.catalogue.n_x))  # [d]
+    query = recommender.query(person.user, person.items, person.times, int(item >= recommender.info.n_x))  # [d]
     return {name: float(query @ keys[item]) for name, keys in split.items()}
 
 
-def _reasons(shop: Shop, person: Person, item: int) -> list[Reason]:
-    differences = shop.contributions(person.user, person.items, person.times, item)
-    alike = likeness(shop.network, item)
+def _reasons(recommender: PairRecommender, person: Person, item: int) -> list[Reason]:
+    differences = recommender.contributions(person.user, person.items, person.times, item)
+    alike = likeness(recommender.network, item)
     return [
         Reason(
-            shop.line(int(mine), int(time)),
+            recommender.line(int(mine), int(time)),
             None if np.isnan(difference) else float(difference),
             None if alike is None else float(alike[mine]),
         )
@@ -95,27 +95,27 @@ def _reasons(shop: Shop, person: Person, item: int) -> list[Reason]:
     ]
 
 
-def similar(shop: Shop, item: int, domain: int, k: int) -> list[Line]:
+def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> list[Line]:
     """The ``k`` items of a domain that are most like ``item``, the likest first; the item itself is left out.
 
     Raises:
         UserError: the model does not compare items, or knows nothing of this one.
     """
-    alike = likeness(shop.network, item)
+    alike = likeness(recommender.network, item)
     if alike is None:
         raise UserError("this model does not compare items", do="choose another by --model, for example lecdsr")
     if not bool(alike.any()):
         raise UserError(
-            f"the model knows nothing of {shop.line(item).asin}: no training interactions that count, and no text",
+            f"the model knows nothing of {recommender.line(item).asin}: it has no training interactions and no text",
             do="choose another item, or a model that reads texts by --model",
         )
-    items = shop.catalogue.items_of(domain)
+    items = recommender.info.items_of(domain)
     alike[item] = float("-inf")
-    if not has_towers(shop.network):  # zero is no likeness there, but none that was counted
+    if not has_towers(recommender.network):  # zero is no likeness there, but none that was counted
         alike[alike == 0] = float("-inf")
     alike = alike[items]
     top = torch.topk(alike, min(k, int((alike > float("-inf")).sum())))
     return [
-        shop.line(int(place) + items.start, score=float(value))
+        recommender.line(int(place) + items.start, score=float(value))
         for value, place in zip(top.values, top.indices, strict=True)
     ]

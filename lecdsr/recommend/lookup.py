@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 
 #: Titles and ids less like what was typed than this are no suggestion (1 is the same, as difflib counts).
 CLOSE = 0.6

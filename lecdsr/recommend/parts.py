@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lecdsr.models.abxi import ABXI
+from lecdsr.models.base import Recommender
 from lecdsr.models.content import Content
 from lecdsr.models.itemknn import ItemKNN
 from lecdsr.models.lecdsr import LeCDSR
 from lecdsr.models.popularity import Popularity
-from lecdsr.models.published import Published
 from lecdsr.models.sasrec import SASRec
-from lecdsr.ranking.frame import Recommender
+from lecdsr.models.tandem import Tandem
 
 
 def has_towers(network: Recommender) -> bool:
@@ -27,18 +27,18 @@ def has_towers(network: Recommender) -> bool:
 def key_parts(network: Recommender) -> dict[str, Tensor] | None:
     """Addends of the keys, ``[N, d]`` each, for a model whose keys have an id and a text; ``None`` for others.
 
-    A score is then the sum of query · part. In ``lecdsr`` both parts are divided by the length of their sum, and the
+    A score is then the sum of query · part. In ``tandem`` both parts are divided by the length of their sum, and the
     untrained texts are part of the text.
     """
-    if not isinstance(network, LeCDSR | SASRec):
+    if not isinstance(network, Tandem | SASRec):
         return None
     ids, text = network.addends()  # [N+1, d]
     if text is None:
         return None
-    if isinstance(network, LeCDSR):
+    if isinstance(network, Tandem):
         length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)
         ids, text = ids / length, text / length
-    n = network.catalogue.n_items
+    n = network.info.n_items
     keys = network.keys()[0]
     untrained = keys[:, ids.shape[1] :]  # [N, D], or no columns
     return {
@@ -51,7 +51,7 @@ def why_whole(network: Recommender) -> str:
     """Why a model's score is not split into id and text."""
     if isinstance(network, Popularity):
         return "it counts interactions, and reads neither history nor text"
-    if isinstance(network, Published) and not (network.adapter_text is None and network.adapter_user is None):
+    if isinstance(network, LeCDSR) and not (network.adapter_text is None and network.adapter_user is None):
         return "items are scored by their ids alone; texts reach the score through the history and the profile"
     if isinstance(network, Content):
         return "it reads texts alone"
@@ -70,7 +70,7 @@ def likeness(network: Recommender, item: int) -> Tensor | None:
     """
     if isinstance(network, ItemKNN):
         row, values = cast(Tensor, network.neighbours)[item].long(), cast(Tensor, network.similarities)[item]
-        return torch.zeros(network.catalogue.n_items).scatter_add_(0, row, values)
+        return torch.zeros(network.info.n_items).scatter_add_(0, row, values)
     unit = directions(network)
     return None if unit is None else unit @ unit[item]
 

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lecdsr.base.console import track
-from lecdsr.base.schemas import DOMAINS, TEST
-from lecdsr.compare.comparison import PROTOCOLS
-from lecdsr.compare.significance import bootstrap_interval
-from lecdsr.compare.slices import ALL, parts
-from lecdsr.compare.targets import held_out
-from lecdsr.ranking.metrics import user_means
+from lecdsr.core.console import track
+from lecdsr.core.schemas import DOMAINS, TEST
+from lecdsr.evaluate.compare import PROTOCOLS
+from lecdsr.evaluate.metrics import user_means
+from lecdsr.evaluate.significance import bootstrap_interval
+from lecdsr.evaluate.slices import ALL, parts
+from lecdsr.evaluate.targets import held_out
 
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr", "mrr@10")
 #: The one metric of the slices and of the figures.

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lecdsr.compare.comparison import PROTOCOLS
+from lecdsr.evaluate.compare import PROTOCOLS
+from lecdsr.experiments.plan import CONTROL, SEED
+from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, Row, read_rows
 from lecdsr.report.draw import Plot, Value, grouped_points, level_bars
 from lecdsr.report.figures import SLICED
-from lecdsr.study.plan import CONTROL, SEED
-from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS, Row, read_rows
 
 MAIN = "ndcg@10"
 #: Methods whose slices are drawn, at most: as many as can be told apart.
@@ -28,15 +28,15 @@ class Recorded(NamedTuple):
 
 
 class Method(NamedTuple):
-    """An arm under its chosen setting, or a control of it."""
+    """A method under its chosen setting, or a control of it."""
 
-    arm: str
+    method: str
     control: str
 
     @property
     def label(self) -> str:
         """How it is called on the page; a control's name says whose it is."""
-        return self.control or self.arm
+        return self.control or self.method
 
 
 def read(runs: Path, slices: Path) -> Recorded:
@@ -49,26 +49,30 @@ def read(runs: Path, slices: Path) -> Recorded:
 
 
 def methods(recorded: Recorded) -> list[Method]:
-    """Every arm by its validation score, the best first, each followed by its controls."""
+    """Every method by its validation score, the best first, each followed by its controls."""
     seeds = [row for row in recorded.runs if row["role"] == SEED]
-    arms = list(dict.fromkeys(row["arm"] for row in seeds))
-    scores = {arm: np.mean([float(row["valid_ndcg@10"]) for row in seeds if row["arm"] == arm]) for arm in arms}
+    methods = list(dict.fromkeys(row["method"] for row in seeds))
+    scores = {
+        method: np.mean([float(row["valid_ndcg@10"]) for row in seeds if row["method"] == method]) for method in methods
+    }
     found = []
-    for arm in sorted(arms, key=lambda arm: -scores[arm]):
-        controls = [row["control"] for row in recorded.runs if (row["role"], row["arm"]) == (CONTROL, arm)]
-        found += [Method(arm, ""), *(Method(arm, control) for control in dict.fromkeys(controls))]
+    for method in sorted(methods, key=lambda method: -scores[method]):
+        controls = [row["control"] for row in recorded.runs if (row["role"], row["method"]) == (CONTROL, method)]
+        found += [Method(method, ""), *(Method(method, control) for control in dict.fromkeys(controls))]
     return found
 
 
 def value(recorded: Recorded, method: Method, column: str) -> Value | None:
     """Mean over seeds, and one standard deviation to both sides where there are two; None if nothing is recorded."""
-    rows = [row for row in recorded.runs if (row["arm"], row["control"]) == method and row["role"] in (SEED, CONTROL)]
+    rows = [
+        row for row in recorded.runs if (row["method"], row["control"]) == method and row["role"] in (SEED, CONTROL)
+    ]
     return _over_seeds([float(row[column]) for row in rows if row[column]])
 
 
 def seeds(recorded: Recorded, method: Method) -> int:
     """How many seeds are recorded."""
-    rows = (row for row in recorded.runs if (row["arm"], row["control"]) == method)
+    rows = (row for row in recorded.runs if (row["method"], row["control"]) == method)
     return len({row["seed"] for row in rows if row["role"] in (SEED, CONTROL)})
 
 
@@ -102,7 +106,7 @@ def slice_plots(recorded: Recorded, domains: Mapping[str, str]) -> list[Plot]:
         own = {tick: part for tick, part in ticks.items() if part in there}
         series = {
             one.label: [
-                _over_seeds([float(row[MAIN]) for row in rows if (row["arm"], row["slice"]) == (one.arm, part)])
+                _over_seeds([float(row[MAIN]) for row in rows if (row["method"], row["slice"]) == (one.method, part)])
                 for part in own.values()
             ]
             for one in best

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
-from lecdsr.base.schemas import DOMAINS
 from lecdsr.card.plots import DRAWINGS
-from lecdsr.compare.comparison import PROTOCOLS
-from lecdsr.compare.slices import ALL, HISTORY, SLICES
-from lecdsr.ranking.metrics import MONITOR
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.evaluate.compare import PROTOCOLS
+from lecdsr.evaluate.metrics import MONITOR
+from lecdsr.evaluate.slices import ALL, HISTORY, SLICES
 from lecdsr.report.draw import COLOURS, DASHES, Plot, Value, grouped_points, legend_above, level_bars
 from lecdsr.report.estimates import MAIN, Estimate, pick
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lecdsr.ask.prices import read_price
-from lecdsr.ask.seam import Usage
+from lecdsr.ask.types import Usage
 
 OFFLINE = "offline"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lecdsr.base.console import format_value
-from lecdsr.base.schemas import DOMAINS
-from lecdsr.card.goods import TEXTS
-from lecdsr.compare.comparison import PROTOCOLS
-from lecdsr.compare.slices import ALL
+from lecdsr.card.items import TEXTS
+from lecdsr.core.console import format_value
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.evaluate.compare import PROTOCOLS
+from lecdsr.evaluate.slices import ALL
 from lecdsr.report.draw import Value
 from lecdsr.report.estimates import MAIN, METRICS, Estimate, pick
 from lecdsr.report.experiments import Recorded, methods, seeds, value

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from lecdsr.base.arrays import IntArray
-from lecdsr.base.console import track
-from lecdsr.base.schemas import SECONDS_PER_DAY, TEST
-from lecdsr.ranking.frame import Histories
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.console import track
+from lecdsr.core.schemas import SECONDS_PER_DAY, TEST
+from lecdsr.data.batch import Histories
 from lecdsr.recommend.parts import directions, key_parts
-from lecdsr.recommend.shop import Shop
+from lecdsr.recommend.recommender import PairRecommender
 
 #: As :meth:`Recommender.scorer` makes it.
 Score = Callable[[Histories, slice], Tensor]
@@ -99,7 +99,7 @@ class Items:
         ]
 
 
-def browse(shop: Shop, windows: pa.Table, ranks: pa.Table, wanted: Wanted) -> dict[str, Any]:
+def browse(recommender: PairRecommender, windows: pa.Table, ranks: pa.Table, wanted: Wanted) -> dict[str, Any]:
     """All that the browser needs.
 
     Args:
@@ -112,17 +112,17 @@ def browse(shop: Shop, windows: pa.Table, ranks: pa.Table, wanted: Wanted) -> di
         ``items`` (see :meth:`Items.rows`) and ``users``; items are named by their place in ``items``, days are since
         1970. The nearest items of a recommendation are pairs of a place in the history and a cosine.
     """
-    items = Items(shop.items)
-    chosen = moments(shop.interactions, windows, len(shop.users), wanted.users)
+    items = Items(recommender.items)
+    chosen = moments(recommender.interactions, windows, len(recommender.users), wanted.users)
     rank = _ranks(ranks)
-    explain = Explain(shop, items, wanted.nearest)
-    score = shop.network.scorer()
+    explain = Explain(recommender, items, wanted.nearest)
+    score = recommender.network.scorer()
     people = []
     batches = [chosen[at : at + BATCH] for at in range(0, len(chosen), BATCH)]
     for batch in track(batches, "users of the report"):
-        both = [_recommended(shop, score, batch, domain, wanted.top_k) for domain in (0, 1)]
+        both = [_recommended(recommender, score, batch, domain, wanted.top_k) for domain in (0, 1)]
         for place, moment in enumerate(batch):
-            person = _person(shop, moment, items, rank)
+            person = _person(recommender, moment, items, rank)
             person["recommended"] = [explain(moment, domain[place]) for domain in both]
             people.append(person)
     return {"items": items.rows(), "users": people}
@@ -133,23 +133,25 @@ def _ranks(ranks: pa.Table) -> dict[tuple[int, int], float]:
     return dict(zip(zip(tests["user"], tests["target"], strict=True), tests["rank_full"], strict=True))
 
 
-def _person(shop: Shop, moment: Moment, items: Items, rank: dict[tuple[int, int], float]) -> dict[str, Any]:
-    had, times = _rows(shop, *moment.shown)
+def _person(
+    recommender: PairRecommender, moment: Moment, items: Items, rank: dict[tuple[int, int], float]
+) -> dict[str, Any]:
+    had, times = _rows(recommender, *moment.shown)
     person: dict[str, Any] = {
-        "reviewer": shop.users["reviewer"][moment.user].as_py(),
-        "profile": shop.profiles.get(moment.user, ""),
+        "reviewer": recommender.users["reviewer"][moment.user].as_py(),
+        "profile": recommender.profiles.get(moment.user, ""),
         "history": [[items(one), int(time // SECONDS_PER_DAY)] for one, time in zip(had, times, strict=True)],
     }
     if moment.next is not None:
-        (target,), (time,) = _rows(shop, moment.next, moment.next + 1)
+        (target,), (time,) = _rows(recommender, moment.next, moment.next + 1)
         person["next"] = [items(target), int(time // SECONDS_PER_DAY)]
         person["rank"] = rank.get((moment.user, int(target)))
     return person
 
 
-def _rows(shop: Shop, start: int, end: int) -> tuple[IntArray, IntArray]:
+def _rows(recommender: PairRecommender, start: int, end: int) -> tuple[IntArray, IntArray]:
     """Items and times of rows of the interactions."""
-    items, times = (shop.interactions[name].slice(start, end - start).to_numpy() for name in ("item", "time"))
+    items, times = (recommender.interactions[name].slice(start, end - start).to_numpy() for name in ("item", "time"))
     return items.astype(np.int64), times.astype(np.int64)
 
 
@@ -162,14 +164,14 @@ class Best(NamedTuple):
 
 
 @torch.no_grad()
-def _recommended(shop: Shop, score: Score, batch: list[Moment], domain: int, k: int) -> list[Best]:
+def _recommended(recommender: PairRecommender, score: Score, batch: list[Moment], domain: int, k: int) -> list[Best]:
     """For each moment the ``k`` best items of a domain that the user has not had."""
-    here = shop.catalogue.items_of(domain)
-    histories = _histories(shop, batch, domain)
+    here = recommender.info.items_of(domain)
+    histories = _histories(recommender, batch, domain)
     scores = score(histories, here)  # [B, N_domain]
     found = []
     for place, moment in enumerate(batch):
-        had, _ = _rows(shop, *moment.shown)
+        had, _ = _rows(recommender, *moment.shown)
         own = scores[place].clone()
         own[torch.from_numpy(had[(had >= here.start) & (had < here.stop)] - here.start)] = float("-inf")
         # Stable, so that equal scores are in the order of the ids and the same run gives the same page.
@@ -184,30 +186,30 @@ def _fields(histories: Histories) -> Iterator[Tensor]:
     yield from (histories.sequence, histories.position, histories.user, histories.day)
 
 
-def _histories(shop: Shop, batch: list[Moment], domain: int) -> Histories:
+def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -> Histories:
     """What the model reads for a domain before the next item of each."""
     rows = []
     for moment in batch:
-        items, times = _rows(shop, *moment.read)
-        read = shop.reads(items, domain)
+        items, times = _rows(recommender, *moment.read)
+        read = recommender.reads(items, domain)
         rows.append((items[read], times[read]))
-    return shop.histories([moment.user for moment in batch], rows)
+    return recommender.histories([moment.user for moment in batch], rows)
 
 
 class Explain:
     """Why an item is recommended: the nearest items that the model read, and the parts of the score."""
 
-    def __init__(self, shop: Shop, items: Items, nearest: int) -> None:
-        self.shop, self.items, self.nearest = shop, items, nearest
-        unit = directions(shop.network)
+    def __init__(self, recommender: PairRecommender, items: Items, nearest: int) -> None:
+        self.recommender, self.items, self.nearest = recommender, items, nearest
+        unit = directions(recommender.network)
         # A key of a single number, as that of a bias, has no direction to compare.
         self.unit = unit if unit is not None and unit.shape[1] >= FEWEST else None
-        self.parts = key_parts(shop.network)
+        self.parts = key_parts(recommender.network)
 
     @torch.no_grad()
     def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
         """Recommendations as the page has them."""
-        query = self.shop.network.queries(best.read)[0] if self.parts and best.items else None  # [d]
+        query = self.recommender.network.queries(best.read)[0] if self.parts and best.items else None  # [d]
         found = []
         for item, score in zip(best.items, best.scores, strict=True):
             one: dict[str, Any] = {"item": self.items(item), "score": _short(score)}
@@ -222,7 +224,7 @@ class Explain:
         """Places in the history shown, and cosines of keys, the nearest first."""
         if self.unit is None or not self.nearest:
             return []
-        had, _ = _rows(self.shop, *moment.shown)
+        had, _ = _rows(self.recommender, *moment.shown)
         known = np.isin(had, read.sequence[0].numpy())
         known[: moment.read[0] - moment.shown[0]] = False
         places = np.flatnonzero(known)

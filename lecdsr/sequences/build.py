@@ -11,25 +11,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.base.console import say
-from lecdsr.base.duck import connect
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import table_writer
-from lecdsr.base.pair import Pair
-from lecdsr.base.schemas import DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, SPLITS, USERS, WINDOWS
-from lecdsr.raw.aside import Aside
-from lecdsr.raw.layouts import find, layout_of
-from lecdsr.raw.ratings import create_ratings, read_ratings
+from lecdsr.config.pair import Pair
+from lecdsr.core.console import say
+from lecdsr.core.database import connect
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import table_writer
+from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, SPLITS, USERS, WINDOWS
+from lecdsr.readers.layouts import find, layout_of
+from lecdsr.readers.ratings import create_ratings, read_ratings
+from lecdsr.readers.rejected import RejectedLines
 from lecdsr.sequences.engine import Engine, choose
 from lecdsr.sequences.filter import Counts, apply_filters
 from lecdsr.sequences.number import number, ordered_interactions, users
 from lecdsr.sequences.settings import Expect, Settings
 from lecdsr.sequences.split import Cuts, day_cuts, split_interactions
-from lecdsr.sequences.tally import Tally
+from lecdsr.sequences.statistics import Tally
 from lecdsr.sequences.texts import items_in_order, read_texts, without_title
 
 
-def build(pair: Pair, settings: Settings, raw: Path, folder: Path, aside: Path) -> dict[str, Any]:
+def build(pair: Pair, settings: Settings, raw: Path, folder: Path, rejected: Path) -> dict[str, Any]:
     """Read the raw files of a pair and write its tables to ``folder``.
 
     Memory is bounded (``lecdsr.sequences.engine``): what does not fit is spilled to a folder inside
@@ -51,7 +51,7 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, aside: Path) 
     """
     spill = folder / ".spill"
     with connect(spill) as db:
-        asides = _read_ratings(db, pair, settings, raw, aside)
+        asides = _read_ratings(db, pair, settings, raw, rejected)
         engine = choose(settings.engine, db, spill)
         say("filtering")
         counts = apply_filters(engine, settings)
@@ -59,7 +59,7 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, aside: Path) 
         tally = _write_sequences(engine, settings, folder)
         found, repeated = read_texts(db, pair, _names(engine), raw, settings.text_length)
         for each in found:
-            each.check(aside, settings.max_bad_share)
+            each.check(rejected, settings.max_bad_share)
         untitled = _write_items(db, tally, folder)
     facts = {**tally.facts(), "items_without_title": untitled, "after_filter": counts}
     _require_targets(facts, settings)
@@ -73,16 +73,16 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, aside: Path) 
 
 def _read_ratings(
     db: duckdb.DuckDBPyConnection, pair: Pair, settings: Settings, raw: Path, folder: Path
-) -> dict[str, Aside]:
+) -> dict[str, RejectedLines]:
     layout = layout_of(pair)
     create_ratings(db, "ratings")
     asides = {}
     for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):
         path = find(raw, layout.ratings, domain)
         say(f"reading {path.name}")
-        aside = read_ratings(db, path, layout, "ratings", code)
-        aside.check(folder, settings.max_bad_share)
-        asides[f"ratings_{name}"] = aside
+        rejected = read_ratings(db, path, layout, "ratings", code)
+        rejected.check(folder, settings.max_bad_share)
+        asides[f"ratings_{name}"] = rejected
     return asides
 
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import duckdb
 import pyarrow as pa
 
-from lecdsr.base.duck import another
+from lecdsr.core.database import another
 
 # Rows handed on at once.
 BATCH = 1 << 20

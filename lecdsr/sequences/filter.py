@@ -12,8 +12,8 @@ from __future__ import annotations
 import datetime
 from typing import TypeAlias
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import SECONDS_PER_DAY
+from lecdsr.core.errors import UserError
+from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.sequences.engine import Engine, rows
 from lecdsr.sequences.settings import Settings
 

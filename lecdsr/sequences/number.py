@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.base.schemas import DOMAINS
+from lecdsr.core.schemas import DOMAINS
 from lecdsr.sequences.engine import Engine
 from lecdsr.sequences.filter import ORDER
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lecdsr.base.block import Block
+from lecdsr.config.schema import Block
 
 
 class Expect(Block):

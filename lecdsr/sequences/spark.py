@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lecdsr.base.errors import UserError
-from lecdsr.raw.lines import quoted
+from lecdsr.core.errors import UserError
+from lecdsr.readers.lines import quoted
 from lecdsr.sequences.engine import BATCH, Engine
 
 SETTINGS = {

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lecdsr.base.arrays import IntArray as Array
-from lecdsr.base.arrays import expand
-from lecdsr.base.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID, WINDOWS
+from lecdsr.core.arrays import IntArray as Array
+from lecdsr.core.arrays import expand
+from lecdsr.core.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID, WINDOWS
 from lecdsr.sequences.settings import Settings
 
 Bools: TypeAlias = NDArray[np.bool_]

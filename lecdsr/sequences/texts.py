@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.base.arrays import IntArray
-from lecdsr.base.console import say
-from lecdsr.base.pair import Pair
-from lecdsr.base.schemas import ITEMS
-from lecdsr.raw.aside import Aside
-from lecdsr.raw.custom import custom_records
-from lecdsr.raw.layouts import find, layout_of
-from lecdsr.raw.metadata import Item, Reading, records_of_lines
+from lecdsr.config.pair import Pair
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.console import say
+from lecdsr.core.schemas import ITEMS
+from lecdsr.readers.custom import custom_records
+from lecdsr.readers.layouts import find, layout_of
+from lecdsr.readers.metadata import Item, Reading, records_of_lines
+from lecdsr.readers.rejected import RejectedLines
 from lecdsr.sequences.engine import BATCH
 
 # Items handed to DuckDB at once.
@@ -29,7 +29,7 @@ TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *Item._fields)])
 
 def read_texts(
     db: duckdb.DuckDBPyConnection, pair: Pair, names: Iterator[pa.Table], raw: Path, text_length: int
-) -> tuple[list[Aside], int]:
+) -> tuple[list[RejectedLines], int]:
     """Make the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row for an item with metadata.
 
     Args:
@@ -54,12 +54,12 @@ def read_texts(
     for code, domain in enumerate(pair.domains):
         path = find(raw, layout.metadata, domain)
         say(f"reading {path.name}")
-        aside = Aside(path)
+        rejected = RejectedLines(path)
         custom = layout.custom
-        records = custom_records(db, path, custom, aside) if custom else records_of_lines(path, layout, aside)
-        reading = Reading(_wanted(db, code), text_length, aside)
+        records = custom_records(db, path, custom, rejected) if custom else records_of_lines(path, layout, rejected)
+        reading = Reading(_wanted(db, code), text_length, rejected)
         append(db, "texts", TEXTS, _tables(reading.items(records)))
-        asides.append(aside)
+        asides.append(rejected)
         repeated += reading.repeated
     return asides, repeated
 

@@ -21,10 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lecdsr.base.console import say
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import atomic_path
-from lecdsr.base.paths import store_root
+from lecdsr.core.console import say
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import atomic_path
+from lecdsr.core.paths import store_root
 
 FOLDER, INTERVAL = "LECDSR_CHECKPOINTS", "LECDSR_CHECKPOINT_S"
 _DEFAULT_INTERVAL_S = 60.0

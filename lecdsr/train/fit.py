@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lecdsr.base.allocator import keep_freed_memory
-from lecdsr.base.console import say, warn
-from lecdsr.base.files import sha256_file
-from lecdsr.base.paths import Artefacts
+from lecdsr.core.console import say, warn
+from lecdsr.core.device import choose_device
+from lecdsr.core.files import sha256_file
+from lecdsr.core.memory import keep_freed_memory
+from lecdsr.core.paths import Artefacts
+from lecdsr.data.load import PairData, load_pair_data
+from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
-from lecdsr.ranking.device import choose_device
-from lecdsr.ranking.frame import Recommender
-from lecdsr.ranking.tables import PairData, load_pair_data
 from lecdsr.train.checkpoint import Checkpoints
-from lecdsr.train.footprint import activations, check_room, tables_footprint
-from lecdsr.train.loop import Result, train
+from lecdsr.train.distributed import DistributedContext, join_processes
+from lecdsr.train.memory_estimate import activations, check_room, tables_footprint
 from lecdsr.train.precision import at_hand
 from lecdsr.train.settings import Shared
-from lecdsr.train.steps import Steps
-from lecdsr.train.world import World, join_world
+from lecdsr.train.step import Steps
+from lecdsr.train.trainer import Result, train
 
 
 class Fitted(NamedTuple):
@@ -32,7 +32,7 @@ class Fitted(NamedTuple):
     result: Result
     device: torch.device
     precision: str
-    world: World
+    context: DistributedContext
     checkpoints: Checkpoints
 
 
@@ -53,30 +53,30 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
         UserError: an artefact is missing, the training does not fit into memory, or it fails.
     """
     prepare_process()
-    with join_world(choose_device(shared.device)) as (world, device):
+    with join_processes(choose_device(shared.device)) as (context, device):
         asked, shared = shared, at_hand(shared, device)
-        if world.first and shared != asked:
+        if context.is_main and shared != asked:
             warn(f"{device} has no bfloat16: training in float32, which is faster here and changes figures a little")
         data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
-        tables = tables_footprint(model, settings, data.catalogue, shared, device)
-        check_room(tables, model, device, world.size)
-        network = build(model, settings, data.catalogue, shared.seed)
-        checkpoints = Checkpoints(artefacts.pair, model, _rests_on(artefacts, model, settings, shared, world))
+        tables = tables_footprint(model, settings, data.info, shared, device)
+        check_room(tables, model, device, context.size)
+        network = build(model, settings, data.info, shared.seed)
+        checkpoints = Checkpoints(artefacts.pair, model, _rests_on(artefacts, model, settings, shared, context))
 
         def check_step(steps: Steps) -> None:
             whole = dataclasses.replace(tables, activations=activations(steps))
-            check_room(whole, model, device, world.size)
-            if world.first:
+            check_room(whole, model, device, context.size)
+            if context.is_main:
                 say(f"{model} on {artefacts.pair}: about {whole.total / 1e9:.2g} GB of memory ({whole})")
 
-        result = train(
-            network, data.sequences, data.catalogue, settings, shared, device, checkpoints, world, check_step
-        )
+        result = train(network, data.sequences, data.info, settings, shared, device, checkpoints, context, check_step)
         network.load_state_dict(result.weights)
-    return Fitted(network, data, result, device, shared.precision, world, checkpoints)
+    return Fitted(network, data, result, device, shared.precision, context, checkpoints)
 
 
-def _rests_on(artefacts: Artefacts, model: str, settings: Any, shared: Shared, world: World) -> dict[str, Any]:
+def _rests_on(
+    artefacts: Artefacts, model: str, settings: Any, shared: Shared, context: DistributedContext
+) -> dict[str, Any]:
     """All that decides the numbers of a training."""
     tables = (
         artefacts.interactions,
@@ -90,6 +90,6 @@ def _rests_on(artefacts: Artefacts, model: str, settings: Any, shared: Shared, w
         "settings": settings.model_dump(mode="json"),
         "shared": shared.model_dump(mode="json"),
         "data": {path.name + " of " + path.parent.name: sha256_file(path) for path in tables},
-        "processes": world.size,
+        "processes": context.size,
         "torch": torch.__version__,
     }

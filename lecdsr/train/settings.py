@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lecdsr.base.block import Block
+from lecdsr.config.schema import Block
 
 
 class Shared(Block):

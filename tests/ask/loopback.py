@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyarrow as pa
 
 from lecdsr.ask.openai_provider import OpenAIProvider, Pace
-from lecdsr.base.requests import request_body, request_key
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.ask.request import request_body, request_key
+from lecdsr.core.schemas import QUESTIONS
 
 KEY = "sk-secret-of-the-test-0123456789"
 

@@ -7,15 +7,16 @@ import time
 
 import pytest
 
-from lecdsr.ask import Settings, answer_questions
-from lecdsr.ask.asking import ask
 from lecdsr.ask.batch import BatchProvider
 from lecdsr.ask.budget import BudgetReached
 from lecdsr.ask.jobs import open_jobs
+from lecdsr.ask.providers import answer_questions
+from lecdsr.ask.run import ask
+from lecdsr.ask.settings import Settings
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import write_table
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_table
+from lecdsr.core.schemas import QUESTIONS
 from tests.ask.batch_server import BatchServer
 from tests.ask.loopback import Loopback, chat, question_table
 from tests.ask.test_ask_processes import ASK, ROOT, wait_for
@@ -103,7 +104,7 @@ def test_submitted_twice_is_one_batch(api, store):
 
 
 def question_rows():
-    from lecdsr.ask.asking import _rows
+    from lecdsr.ask.run import _rows
 
     table = question_table(PROMPTS)
     return list(_rows(table, set(table["key"].to_pylist())))

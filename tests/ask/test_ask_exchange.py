@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lecdsr.ask import exchange
-from lecdsr.ask.asking import ask
 from lecdsr.ask.estimate import estimate
+from lecdsr.ask.files import FilesProvider
 from lecdsr.ask.jobs import open_jobs
 from lecdsr.ask.prices import read_price
-from lecdsr.ask.shards import FilesProvider
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
 from lecdsr.cli.main import app
+from lecdsr.core.errors import UserError
 from tests.ask.loopback import KEY, chat, error, question_table
 
 PROMPTS = [f"p{number}" for number in range(10)]

@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from lecdsr.ask.asking import answer_table, ask
 from lecdsr.ask.budget import EXIT_CODE, BudgetReached
 from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.run import answer_table, ask
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 from tests.ask.loopback import Reply, chat, error, question_table
 
 QUESTIONS = 5000

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from lecdsr.ask.offline import OfflineWriter, describe_customer, describe_item
-from lecdsr.ask.seam import Answer, Question
+from lecdsr.ask.types import Answer, Question
 
 
 def bought(domain, title, brand="", *categories):

@@ -13,22 +13,23 @@ from pathlib import Path
 import pytest
 
 from lecdsr.ask import parent
-from lecdsr.ask.asking import ask
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.base.files import write_table
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.core.files import write_table
+from lecdsr.core.schemas import QUESTIONS
 from tests.ask.loopback import KEY, Reply, chat, question_table
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 4
-#: Requests under way, or answered and not yet on the disk, that a kill can cost: see `lecdsr.ask.gate`.
+#: Requests under way, or answered and not yet on the disk, that a kill can cost: see `lecdsr.ask.rate_limit`.
 AT_RISK = 2 * AT_ONCE
 ASK = """
 import sys
 from pathlib import Path
-from lecdsr.ask import Settings, answer_questions
-from lecdsr.base.files import read_table
-from lecdsr.base.schemas import QUESTIONS
+from lecdsr.ask.providers import answer_questions
+from lecdsr.ask.settings import Settings
+from lecdsr.core.files import read_table
+from lecdsr.core.schemas import QUESTIONS
 answer_questions(read_table(Path(sys.argv[1]), QUESTIONS), Settings(provider="openai", max_failed_share=0.0))
 """
 PARENT = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"

@@ -1,12 +1,13 @@
 import pytest
 
-from lecdsr.ask import Settings, answer_questions
 from lecdsr.ask.access import read_access
-from lecdsr.ask.asking import answer_metrics, answer_table, ask, check_failures
 from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.providers import answer_questions
+from lecdsr.ask.run import answer_metrics, answer_table, ask, check_failures
+from lecdsr.ask.settings import Settings
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
-from lecdsr.base.settings import load_block
+from lecdsr.config.load import load_block
+from lecdsr.core.errors import UserError
 from tests.ask.loopback import KEY, Reply, chat, error, question_table
 
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_json, read_table, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, QUESTIONS
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_json, read_table, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, QUESTIONS
 from stages.ask import main
 from tests.ask.loopback import KEY, chat, error, question_table
 

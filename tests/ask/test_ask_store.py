@@ -2,11 +2,11 @@ import sqlite3
 
 import pytest
 
-from lecdsr.ask.asking import ask
 from lecdsr.ask.offline import OfflineWriter
-from lecdsr.ask.seam import Answer, Failure, Question, Usage
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store, store_folder
-from lecdsr.base.errors import UserError
+from lecdsr.ask.types import Answer, Failure, Question, Usage
+from lecdsr.core.errors import UserError
 from tests.ask.loopback import KEY, Reply, chat, question_table
 
 

@@ -11,15 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.common.arithmetic import Counts, count, evaluation_flop, training_flop
 from benchmarks.plain import shape
 from benchmarks.plain.evaluation import ranks_of
+from benchmarks.plain.lecdsr import Network, enliven, hinge
 from benchmarks.plain.lists import Lists, recency, tensors
-from benchmarks.plain.published import Network, enliven, hinge
 from benchmarks.plain.training import loss_of, train
-from lecdsr.base.schemas import TEST, TRAIN
-from lecdsr.models.published import Published
-from lecdsr.ranking.histories import Gatherer, prefix_samples
-from lecdsr.ranking.ranks import rank_targets
-from tests.models.settings import published_settings
-from tests.tiny import catalogue, sequences
+from lecdsr.core.schemas import TEST, TRAIN
+from lecdsr.data.batch import Gatherer, prefix_samples
+from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.models.lecdsr import LeCDSR
+from tests.models.settings import lecdsr_settings
+from tests.tiny import info, sequences
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "lecdsr_published.npz"
 N_X, N_Y, USERS, LENGTH = 20, 30, 12, 6
@@ -60,21 +60,21 @@ def walks(seed: int = 0) -> list[list[int]]:
     return [rng.permutation(N_X + N_Y)[: 4 + user].tolist() for user in range(USERS)]
 
 
-def both(masked: bool) -> tuple[Network, Published]:
+def both(masked: bool) -> tuple[Network, LeCDSR]:
     """The plain network and the product with the same weights."""
-    data = catalogue(N_X, N_Y, USERS, 8)
-    chosen = published_settings(width=16, hidden=32, history_length=LENGTH, mask_padding=masked)
+    data = info(N_X, N_Y, USERS, 8)
+    chosen = lecdsr_settings(width=16, hidden=32, history_length=LENGTH, mask_padding=masked)
     torch.manual_seed(1)
     plain = Network(data.item_vectors, data.user_vectors, 16, 32, LENGTH, masked)
     enliven(plain, 2)
-    product = Published(chosen, data, seed=0)
+    product = LeCDSR(chosen, data, seed=0)
     product.load_state_dict(plain.state_dict())
     return plain, product
 
 
 def training_lists(negatives: int = 7) -> Lists:
     built = sequences(walks(), N_X)
-    return Lists(built.of_split(TRAIN), catalogue(N_X, N_Y, USERS, 8), LENGTH, negatives, seed=0)
+    return Lists(built.of_split(TRAIN), info(N_X, N_Y, USERS, 8), LENGTH, negatives, seed=0)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -133,7 +133,7 @@ def test_plain_training_learns():
 
 def test_plain_ranks_are_those_of_the_product():
     plain, product = both(masked=True)
-    data = catalogue(N_X, N_Y, USERS, 8)
+    data = info(N_X, N_Y, USERS, 8)
     test = sequences(walks(), N_X).of_split(TEST)
     samples = Lists(test, data, LENGTH, 9, seed=3)
     negatives = [np.array(candidates[1:]) for *_, candidates in samples.samples]
@@ -186,11 +186,11 @@ def test_synthetic_data_has_the_shape_of_food_kitchen():
     made = data.sequences
     assert len(prefix_samples(made.of_split(TRAIN))) == 144_972
     assert len(made.items) == 173_548
-    assert data.catalogue.n_users == len(made.of_split(TEST)) == 7_144
-    assert data.catalogue.train_counts.sum() == 173_548 - 2 * 7_144
+    assert data.info.n_users == len(made.of_split(TEST)) == 7_144
+    assert data.info.train_counts.sum() == 173_548 - 2 * 7_144
     row = np.arange(len(made.items))
     user = np.repeat(made.user[made.split == TEST], np.diff(np.append(made.start[made.split == TEST], len(row))))
     assert len(np.unique(user * 30_000 + made.items)) == len(row)  # nobody has an item twice
-    torch.testing.assert_close(data.catalogue.item_vectors[:-1].norm(dim=1), torch.ones(11_837 + 16_258))
+    torch.testing.assert_close(data.info.item_vectors[:-1].norm(dim=1), torch.ones(11_837 + 16_258))
     again = shape.load("synthetic", width=4)
     assert np.array_equal(made.items, again.sequences.items)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecdsr.base.files import write_table
-from lecdsr.base.schemas import CANDIDATES, TRAIN
 from lecdsr.candidates import draw
 from lecdsr.candidates.draw import Settings, draw_candidates, sample_without
+from lecdsr.core.files import write_table
+from lecdsr.core.schemas import CANDIDATES, TRAIN
 from lecdsr.sequences.split import leave_one_out
 from tests.tiny import interactions, items_table, windows_table
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.base.files import write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.files import write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.sequences.split import leave_one_out
 from tests.tiny import interactions
 

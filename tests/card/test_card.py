@@ -9,13 +9,13 @@ import duckdb
 import numpy as np
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.pair import Pair
-from lecdsr.base.paths import Artefacts
 from lecdsr.card.measure import measure
-from lecdsr.card.page import render
 from lecdsr.card.plots import plots
 from lecdsr.card.tables import open_tables
+from lecdsr.config.pair import Pair
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts
+from lecdsr.report.data_card import render
 from stages.card import main
 from tests.card import hand
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lecdsr.base.files import read_table
-from lecdsr.base.schemas import ANSWERS, RANKS
+from lecdsr.core.files import read_table
+from lecdsr.core.schemas import ANSWERS, RANKS
 
 
 def test_a_model_is_trained_and_ranks(copy):
     copy.extend("model", "fism.py", "lecdsr/models/fism.py")
-    copy.replace("params.yaml", "models: [popularity, sasrec, published, lecdsr]", "models: [popularity, fism]")
+    copy.replace("params.yaml", "models: [popularity, sasrec, lecdsr, tandem]", "models: [popularity, fism]")
     copy.replace("pairs/demo.yaml", "fism: {}", "fism: {width: 8, batch_size: 32}")
     assert "all settings are right" in copy.run("lecdsr", "check")
     copy.stages("train demo fism", "evaluate demo fism")

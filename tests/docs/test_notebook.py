@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from lecdsr.base.files import read_json
+from lecdsr.core.files import read_json
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lecdsr.base.paths import Artefacts
+from lecdsr.core.paths import Artefacts
 
 ROOT = Path(__file__).parents[2]
 #: What a browser fetches when it shows a page: not what a reader may follow.

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import sha256_file
-from lecdsr.base.pair import Pair, is_url
+from lecdsr.config.pair import Pair, is_url
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import sha256_file
 from lecdsr.download import fetch
 from lecdsr.download.bring import MANIFEST, bring
 from lecdsr.download.settings import Settings

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import sha256_file
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import sha256_file
 from lecdsr.download import fetch
 from lecdsr.download.fetch import Part
 from lecdsr.download.inspect import BrokenError, inspect

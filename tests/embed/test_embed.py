@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import ANSWERS, vectors
+from lecdsr.core.errors import UserError
+from lecdsr.core.schemas import ANSWERS, vectors
 from lecdsr.embed import encoder as encoder_module
 from lecdsr.embed.encoder import BUNDLED, Encoder
 from lecdsr.embed.settings import Settings

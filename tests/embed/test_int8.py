@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 from lecdsr.embed import encoder as encoder_module
 from lecdsr.embed.encoder import BUNDLED, Encoder, encode_whole
 from lecdsr.embed.store import VectorStore

@@ -20,7 +20,7 @@ from tests.embed.served import reply_to, unit
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE, BATCH = 2, 5
-#: Texts under way, or come back and not yet on the disk, that a kill can cost: see `lecdsr.ask.gate`.
+#: Texts under way, or come back and not yet on the disk, that a kill can cost: see `lecdsr.ask.rate_limit`.
 AT_RISK = 2 * AT_ONCE * BATCH
 TEXTS = [f"Customer {number} likes green tea from the valley, and iron pans." for number in range(400)]
 LOCAL = """

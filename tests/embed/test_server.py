@@ -10,8 +10,8 @@ import pytest
 from lecdsr.ask.budget import BudgetReached
 from lecdsr.ask.openai_provider import Pace
 from lecdsr.ask.prices import read_price
-from lecdsr.ask.seam import Failure, Usage
-from lecdsr.base.errors import UserError
+from lecdsr.ask.types import Failure, Usage
+from lecdsr.core.errors import UserError
 from lecdsr.embed import encoder_of
 from lecdsr.embed.reply import read_vectors
 from lecdsr.embed.server import MOST_BYTES, MOST_TEXTS, ServerEncoder, batches

@@ -8,22 +8,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import write_json, write_table
-from lecdsr.base.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
 from lecdsr.candidates.draw import Settings as CandidateSettings
 from lecdsr.candidates.draw import draw_candidates
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_json, write_table
+from lecdsr.core.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import from_tables, own_domain
 from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
-from lecdsr.evaluate.show import metrics_table
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
-from lecdsr.ranking.histories import from_tables, own_domain
+from lecdsr.models.base import Recommender
 from lecdsr.sequences.split import leave_one_out
 from tests.tiny import interactions, items_table
 
 N_X, N_Y = 6, 5
 HISTORIES = [[0, 6, 1, 7, 2, 8], [3, 9, 4], [5, 10], [6, 7, 8, 9, 0, 1]]
-CATALOGUE = Catalogue(N_X, N_Y, len(HISTORIES), None, None, torch.arange(N_X + N_Y))
+CATALOGUE = DatasetInfo(N_X, N_Y, len(HISTORIES), None, None, torch.arange(N_X + N_Y))
 CPU = torch.device("cpu")
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lecdsr.models import published, sasrec
-from lecdsr.models.registry import entry
+from lecdsr.models import lecdsr, sasrec
+from lecdsr.models.registry import find_model
 from lecdsr.train.settings import Shared
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -17,11 +17,11 @@ def block_of(name: str) -> dict[str, Any]:
 
 
 def settings_for(model: str, **changed: Any) -> Any:
-    return entry(model).settings.model_validate({**block_of(model), **changed})
+    return find_model(model).settings.model_validate({**block_of(model), **changed})
 
 
-def published_settings(**changed: Any) -> published.Settings:
-    return settings_for("published", **changed)
+def lecdsr_settings(**changed: Any) -> lecdsr.Settings:
+    return settings_for("lecdsr", **changed)
 
 
 def sasrec_settings(**changed: Any) -> sasrec.Settings:

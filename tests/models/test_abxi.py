@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lecdsr.data.batch import SequenceBatch
 from lecdsr.models.abxi import ABXI, MIXED, Adapter, hidden_width
-from lecdsr.ranking.histories import SequenceBatch
 from tests.models.settings import settings_for
 from tests.models.zoo import (
     ABXI_VARIANTS,

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from lecdsr.models.saved import build
-from lecdsr.train.loop import train
+from lecdsr.train.trainer import train
 from tests.models.settings import settings_for, shared_settings
 from tests.models.zoo import N_X, N_Y, PADDING, USERS, batch_of, scores
-from tests.tiny import catalogue, sequences
+from tests.tiny import info, sequences
 
 
 def with_vectors(vectors, n_x, n_y, n_users):
     vectors = torch.tensor([*vectors, [0.0] * len(vectors[0])])
-    return dataclasses.replace(catalogue(n_x, n_y, n_users), item_vectors=vectors)
+    return dataclasses.replace(info(n_x, n_y, n_users), item_vectors=vectors)
 
 
 def test_scores_by_hand():
@@ -72,7 +72,7 @@ def test_themes_are_learned_to_the_optimum():
 
 
 def test_nothing_is_saved_but_what_the_settings_say():
-    network = build("content", settings_for("content"), catalogue(N_X, N_Y, USERS), 0)
+    network = build("content", settings_for("content"), info(N_X, N_Y, USERS), 0)
     assert not network.state_dict()
     assert network.item_text.shape[0] == PADDING + 1
     assert not network.item_text[PADDING].any()

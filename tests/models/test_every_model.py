@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from lecdsr.base.schemas import TRAIN
-from lecdsr.models.registry import MODELS
+from lecdsr.core.schemas import TRAIN
+from lecdsr.data.batch import Gatherer, SequenceBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import build, save
-from lecdsr.ranking.frame import Catalogue
-from lecdsr.ranking.histories import Gatherer, SequenceBatch
-from lecdsr.train.loop import Result, train
+from lecdsr.train.trainer import Result, train
 from tests.models.settings import settings_for, shared_settings
 from tests.models.zoo import (
     ALL,
@@ -34,28 +34,28 @@ from tests.models.zoo import (
     settings_of,
     training_batch,
 )
-from tests.tiny import catalogue, circle, sequences
+from tests.tiny import circle, info, sequences
 
 every_model = pytest.mark.parametrize(("model", "variant"), ALL)
 every_trained_model = pytest.mark.parametrize(("model", "variant"), TRAINED)
 
 
 # The unmasked arithmetic of the published code is kept on purpose, and with it what its padding does.
-MASKED = [case for case in ALL if case[0] != "published" or settings_of(*case).mask_padding]
+MASKED = [case for case in ALL if case[0] != "lecdsr" or settings_of(*case).mask_padding]
 TOWERS = [case for case in ALL if case[0] != "itemknn"]
 # The convolution of the published model is over a layout of fixed length.
-ANY_LAYOUT = [case for case in ALL if case[0] != "published"]
+ANY_LAYOUT = [case for case in ALL if case[0] != "lecdsr"]
 # Where every history has one item: the instance gate weighs nothing, attention has no choice.
-IDLE = [("published", "length 1")]
-BY_WINDOW = [case for case in TRAINED if case[0] in ("lecdsr", "sasrec", "abxi")]
+IDLE = [("lecdsr", "length 1")]
+BY_WINDOW = [case for case in TRAINED if case[0] in ("tandem", "sasrec", "abxi")]
 # A negative is none of the whole sequence, so later items decide which ones an earlier position is compared with.
 BY_WHOLE_SEQUENCE = [("abxi", "sampled softmax")]
 
 
 def test_the_zoo_holds_every_registered_model():
-    assert {model for model, _ in ALL} == set(MODELS)
+    assert {model for model, _ in ALL} == set(model_names())
     assert {model for model, _ in BY_WINDOW} == {
-        name for name, entry in MODELS.items() if entry.model.objective == "sequence"
+        name for name in model_names() if find_model(name).recommender.objective == "sequence"
     }
 
 
@@ -165,15 +165,15 @@ TOYS = {
         "start": "text",
     },
     "abxi": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-    "lecdsr": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-    "published": {
+    "tandem": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
+    "lecdsr": {
         **{"width": 32, "hidden": 32, "history_length": 8, "batch_size": 16, "learning_rate": 0.01},
         **{"negatives": 10, "tau": 1.0, "alignment": 0.01},
     },
 }
 
 
-def learn(toy: str, walks: list[list[int]], data: Catalogue) -> Result:
+def learn(toy: str, walks: list[list[int]], data: DatasetInfo) -> Result:
     model = toy.split()[0]
     settings = settings_for(model, **TOYS.get(toy, {}))
     shared = shared_settings(seed=1, device="cpu", epochs=40, patience=40)
@@ -184,7 +184,7 @@ def learn(toy: str, walks: list[list[int]], data: Catalogue) -> Result:
 @pytest.mark.parametrize("toy", TOYS)
 def test_a_toy_is_learned_to_the_optimum(toy):
     n, walks = 12, circle(12)
-    result = learn(toy, walks, catalogue(n, n, len(walks), 16))
+    result = learn(toy, walks, info(n, n, len(walks), 16))
     assert result.best_score > 0.95
     if toy != "itemknn":
         assert result.log[0]["valid_ndcg@10"] < 0.75  # by chance: a third of each domain is history
@@ -196,7 +196,7 @@ def test_popularity_learns_a_toy_to_the_optimum():
     order = [item for place in range(n) for item in (place, n + place)]
     walks = [order[:length] for length in range(4, 2 * n + 1)]
     counts = np.bincount(np.concatenate([walk[:-2] for walk in walks]), minlength=2 * n)
-    data = replace(catalogue(n, n, len(walks)), train_counts=torch.from_numpy(counts))
+    data = replace(info(n, n, len(walks)), train_counts=torch.from_numpy(counts))
     result = learn("popularity", walks, data)
     assert result.best_score == 1
     assert result.best_epoch == 0
@@ -206,7 +206,7 @@ def test_what_is_held_out_is_not_counted():
     # The last two items of a user are validation and test; other ones must not move a count.
     n, walks = 12, circle(12)
     changed = [[*walk[:-2], *circle(12)[place - 5][-2:]] for place, walk in enumerate(walks)]
-    data = catalogue(n, n, len(walks))
+    data = info(n, n, len(walks))
     first, again = (learn("itemknn", histories, data).weights for histories in (walks, changed))
     assert changed != walks
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -258,8 +258,8 @@ def test_same_seed_same_weights(model, variant):
 
 @every_trained_model
 def test_frozen_vectors_are_never_trained_nor_saved(model, variant, tmp_path):
-    data = catalogue(N_X, N_Y, USERS)
-    untouched = catalogue(N_X, N_Y, USERS)
+    data = info(N_X, N_Y, USERS)
+    untouched = info(N_X, N_Y, USERS)
     settings = settings_of(model, variant)
     network = build(model, settings, data, 0)
     before = {name: value.clone() for name, value in network.named_buffers()}

@@ -1,4 +1,4 @@
-"""The variant ``published`` against the golden file: scores, losses, gradients."""
+"""The variant ``lecdsr`` against the golden file: scores, losses, gradients."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lecdsr.models.published import Published, Settings
-from lecdsr.ranking.frame import Catalogue, Histories
-from tests.models.settings import published_settings
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.lecdsr import LeCDSR, Settings
+from tests.models.settings import lecdsr_settings
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "lecdsr_published.npz"
 VARIANTS = {
@@ -28,14 +29,14 @@ def golden() -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(arrays[name]) for name in arrays}
 
 
-def build(golden: dict[str, torch.Tensor], variant: str) -> Published:
-    settings: Settings = published_settings(
+def build(golden: dict[str, torch.Tensor], variant: str) -> LeCDSR:
+    settings: Settings = lecdsr_settings(
         width=16, hidden=768, history_length=15, tau=9.0, tau2=7.0, mask_padding=False, **VARIANTS[variant]
     )
-    catalogue = Catalogue(
+    info = DatasetInfo(
         40, 50, 12, golden["inputs/item_vectors"], golden["inputs/user_vectors"], torch.zeros(90, dtype=torch.long)
     )
-    model = Published(settings, catalogue, seed=0)
+    model = LeCDSR(settings, info, seed=0)
     prefix = f"{variant}/weights/"
     weights = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
     missing, unused = model.load_state_dict(weights, strict=False)

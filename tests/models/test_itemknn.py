@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lecdsr.base.schemas import TRAIN
+from lecdsr.core.schemas import TRAIN
+from lecdsr.data.sequences import from_tables, own_domain
 from lecdsr.models import itemknn
 from lecdsr.models.saved import build
-from lecdsr.ranking.histories import from_tables, own_domain
 from tests.models.settings import settings_for
 from tests.models.zoo import HISTORIES, N_X, N_Y, PADDING, USERS, batch_of, scores
-from tests.tiny import catalogue, interactions, sequences, windows_table
+from tests.tiny import info, interactions, sequences, windows_table
 
 N = N_X + N_Y
 
@@ -46,7 +46,7 @@ def expected_scores(training, histories, chosen) -> np.ndarray:
 
 
 def counted(built, chosen):
-    network = build("itemknn", chosen, catalogue(N_X, N_Y, USERS), 0)
+    network = build("itemknn", chosen, info(N_X, N_Y, USERS), 0)
     network.count(built.of_split(TRAIN))
     return network
 

@@ -1,138 +1,154 @@
-"""Our own model: what an item is, what the calendar says, and what an item never seen is ranked by."""
-
-from dataclasses import replace
+"""LeCDSR as published: masks, gates by loop, alignment, what it needs. Its golden file: test_golden.py."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from lecdsr.models.lecdsr import Calendar
-from lecdsr.models.saved import build
-from lecdsr.models.text import whiten
-from tests.models.settings import settings_for
-from tests.models.zoo import LENGTH, N_X, N_Y, PADDING, USERS, batch_of, draws, make, perturb, scores, training_batch
-from tests.tiny import catalogue
+from lecdsr.data.batch import PrefixBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import draw_negatives
+from lecdsr.models.lecdsr import LeCDSR
+from tests.models.zoo import (
+    LECDSR,
+    N_X,
+    N_Y,
+    PADDING,
+    USERS,
+    batch_of,
+    draws,
+    generator,
+    histories_for,
+    make,
+    perturb,
+    scores,
+    training_batch,
+)
 
-N = N_X + N_Y
-
-
-def network_for(data=None, **changed):
-    settings = settings_for("lecdsr", width=8, heads=2, history_length=LENGTH, calendar_days=2, **changed)
-    return build("lecdsr", settings, data or catalogue(N_X, N_Y, USERS), 0).eval()
-
-
-def test_an_item_is_its_text_and_as_much_of_its_id_as_it_was_seen():
-    network = perturb(network_for(id_shrinkage=5.0))
-    data = network.catalogue
-    text = whiten(data.item_vectors, 8) / 8**0.5
-    for item in range(N):
-        n = data.train_counts[item].item()
-        id_part = n / (n + 5) * network.item_embeddings.weight[item]
-        expected = id_part + network.text_projection.weight @ text[item]
-        torch.testing.assert_close(network.table()[item], F.normalize(expected, dim=0))
-    assert not network.table()[PADDING].any()
+every_published = pytest.mark.parametrize("variant", LECDSR)
 
 
-def test_scores_are_cosines_at_a_temperature():
-    network = perturb(network_for(temperature=0.2, content_weight=0.0))
-    histories = batch_of([[0, 6, 1], [7]], [0, 1])
-    queries, (keys, bias) = network.queries(histories), network.keys()
-    torch.testing.assert_close(queries.norm(dim=1), torch.full((2,), 5.0))
-    torch.testing.assert_close(keys.norm(dim=1), torch.ones(N))
-    assert not bias.any()
+@every_published
+def test_a_sample_without_history_trains(variant):
+    network = make("lecdsr", variant).train()
+    histories = batch_of([[], []], [0, 1], network.settings.history_length)
+    loss, _ = network.loss(PrefixBatch(histories, torch.tensor([2, 9])), draws())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-def test_to_what_is_learned_comes_the_content_of_the_texts():
-    """With the same weights: scores = scores without content + weight / temperature · scores of `content`."""
-    histories = batch_of([[0, 6, 1], [7], [0, 6, 1, 7, 2], []], [0, 1, 2, 3])
-    learned = perturb(network_for(content_weight=0.0, temperature=0.2))
-    both = perturb(network_for(content_weight=0.6, content_decay=0.7, temperature=0.2))
-    chosen = settings_for("content", history_length=LENGTH, decay=0.7)
-    content = build("content", chosen, catalogue(N_X, N_Y, USERS), 0)
-    expected = scores(learned, histories) + 0.6 / 0.2 * scores(content, histories)
-    torch.testing.assert_close(scores(both, histories), expected)
-    assert not torch.allclose(scores(both, histories), scores(learned, histories))
-    assert [name for name in both.state_dict() if name not in learned.state_dict()] == []
+@every_published
+def test_score_is_query_times_key_plus_bias(variant):
+    network = perturb(make("lecdsr", variant))
+    assert isinstance(network, LeCDSR)
+    histories = histories_for(network)
+    candidates = torch.stack([torch.randperm(N_X + N_Y, generator=generator(i))[:7] for i in range(6)])
+    expected = scores(network, histories).gather(1, candidates)
+    torch.testing.assert_close(network.score(histories, candidates), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_content_has_no_part_in_the_loss():
-    losses = []
-    for weight in (0.0, 5.0):
-        network = perturb(network_for(content_weight=weight))
-        losses.append(network.loss(training_batch(network, network.settings), draws())[0])
-    assert torch.equal(*losses)
-
-
-def test_an_item_never_seen_is_ranked_by_its_text_and_by_nothing_else():
-    # Item 0 has no training interactions (train_counts are 0, 1, 2 …) and the text of item 4.
-    data = catalogue(N_X, N_Y, USERS)
-    vectors = data.item_vectors.clone()
-    vectors[0] = vectors[4]
-    network = perturb(network_for(replace(data, item_vectors=vectors)))
-    before = scores(network, batch_of([[1, 6, 2]], [0]))
+@pytest.mark.parametrize("variant", [name for name, changed in LECDSR.items() if changed.get("mask_padding", True)])
+def test_padding_rows_do_not_matter_where_padding_is_masked(variant):
+    network = perturb(make("lecdsr", variant))
+    histories = histories_for(network)
+    before = network.queries(histories)
     with torch.no_grad():
-        network.item_embeddings.weight[0] += 3.0
-    assert torch.equal(scores(network, batch_of([[1, 6, 2]], [0])), before)
-    assert before[0, 0] != before[0, 1]
+        network.item_embeddings.weight[PADDING] = 17
+        network.position_embeddings.weight[0] = -23
+        if network.item_vectors is not None:
+            network.item_vectors[PADDING] = 5
+        for table in (network.W2, network.b2):
+            if table is not None:
+                table.weight[PADDING] = 3
+    assert torch.equal(network.queries(histories), before)
+
+
+def test_padding_rows_matter_as_published():
+    network = perturb(make("lecdsr", "as published"))
+    histories = histories_for(network)
+    before = network.queries(histories)
     with torch.no_grad():
-        network.item_embeddings.weight[4] = 0
-    alike = scores(network, batch_of([[1, 6, 2]], [0]))
-    torch.testing.assert_close(alike[0, 0], alike[0, 4])  # without its id item 4 is item 0
+        network.item_embeddings.weight[PADDING] = 17
+    assert not torch.allclose(network.queries(histories), before)
 
 
-def test_an_item_with_neither_text_nor_interactions_is_no_better_than_chance():
-    data = catalogue(N_X, N_Y, USERS)
-    vectors = data.item_vectors.clone()
-    vectors[0] = 0
-    found = scores(perturb(network_for(replace(data, item_vectors=vectors))), batch_of([[1, 6, 2]], [0]))
-    assert found[0, 0] == 0
-    assert torch.isfinite(found).all()
+def test_masked_alignment_leaves_padding_out():
+    network = perturb(make("lecdsr", "masked"))
+    histories, candidates = batch_of([[7, 2], [1]], [0, 1]), torch.tensor([[3, 4], [5, 0]])
+    before = network.losses(histories, candidates)
+    with torch.no_grad():
+        network.item_embeddings.weight[PADDING] = 17
+        network.item_vectors[PADDING] = 5
+    after = network.losses(histories, candidates)
+    assert set(before) == {"ranking", "alignment"}
+    assert all(torch.equal(before[name].value(), after[name].value()) for name in before)
 
 
-def test_ids_are_left_out_of_training_steps_alone():
-    network = perturb(network_for(id_dropout=0.5))
-    whole = network.table()
-    assert torch.equal(whole, network.table())
-    network.train()
-    torch.manual_seed(3)
-    changed = (network.table() != whole).any(dim=1)[:N]
-    seen = network.catalogue.train_counts > 0
-    assert 0 < changed[seen].sum() < seen.sum()  # some ids were left out, others not
-    assert not changed[~seen].any()
+@pytest.mark.parametrize("variant", ["masked", "no convolution", "no item text", "ids only", "even length"])
+def test_masked_query_by_loop(variant):
+    # The formulas of the model over the real positions alone; only the convolution sees zeros in place of padding.
+    m = perturb(make("lecdsr", variant))
+    length, row = m.settings.history_length, [7, 2, 9]
+    histories = batch_of([row], [3], length)
+    ids = m.item_embeddings.weight[row]
+    user = m.user_embeddings
+    u = m.adapter_user(m.user_vectors[3]) if user is None else user.weight[3]
+    text = None if m.adapter_text is None else m.adapter_text(m.item_vectors[row])
+    h = ids
+    if text is not None and m.settings.convolution:
+        e, t = (F.pad(x, (0, 0, length - 3, 0)) for x in (ids, text))
+        spectrum, weight = torch.fft.rfft(e, dim=0, norm="ortho"), torch.view_as_complex(m.complex_weight)[0]
+        a = torch.fft.irfft(spectrum * weight, n=length, dim=0, norm="ortho")
+        b = torch.fft.irfft(torch.fft.rfft(t, dim=0, norm="ortho") * spectrum, n=length, dim=0, norm="ortho")
+        h = (a * torch.sigmoid(m.item_gating(a)) + b * torch.sigmoid(m.fusion_gating(b)))[-3:]
+    total, weights = 0, 0
+    for place in range(3):
+        gate = m.feature_gate_item(h[place]) + m.feature_gate_user(u)
+        if text is not None and not m.settings.convolution:
+            gate = gate + m.feature_gate_item(text[place])
+        f = h[place] * torch.sigmoid(gate)
+        column = length - 3 + place
+        position = m.position_embeddings.weight[histories.position[0, column]]
+        s = f @ m.instance_gate_item[:, 0] + u @ m.instance_gate_user[:, column]
+        s = torch.sigmoid(s + position @ m.instance_gate_position[:, 0])
+        total, weights = total + s * f, weights + s
+    torch.testing.assert_close(m.queries(histories)[0], u + total / weights + h.mean(dim=0))
 
 
-def test_the_calendar_is_a_line_between_its_knots_and_ends_where_training_does():
-    calendar = Calendar((100, 109), 4, 3)  # knots on days 100, 104, 108 and 112
-    assert calendar.knots.num_embeddings == 4
-    knots = calendar.knots.weight
-    found = calendar(torch.tensor([100, 101, 104, 106, 109]))
-    expected = [
-        knots[0],
-        0.75 * knots[0] + 0.25 * knots[1],
-        knots[1],
-        (knots[1] + knots[2]) / 2,
-        0.75 * knots[2] + 0.25 * knots[3],
-    ]
-    torch.testing.assert_close(found, torch.stack(expected))
-    outside = calendar(torch.tensor([0, 50, 110, 10**6]))
-    torch.testing.assert_close(outside, torch.stack([knots[0], knots[0], expected[-1], expected[-1]]))
+def test_a_user_without_history_is_scored_by_his_profile():
+    network = perturb(make("lecdsr", "masked"))
+    histories = batch_of([[], []], [2, 3])
+    profile = network.adapter_user(network.user_vectors[[2, 3]])
+    torch.testing.assert_close(network.queries(histories), profile)
 
 
-def test_a_calendar_of_one_day_works():
-    assert torch.isfinite(Calendar((7, 7), 90, 2)(torch.tensor([6, 7, 8]))).all()
+def test_the_order_of_the_history_matters():
+    network = perturb(make("lecdsr", "no convolution"))
+    a, b = network.queries(batch_of([[1, 2, 3], [3, 2, 1]], [0, 0]))
+    assert not torch.allclose(a, b)
 
 
-@pytest.mark.parametrize("days", [0, 2])
-def test_scores_know_the_day_only_where_there_is_a_calendar(days):
-    network = perturb(make("lecdsr", "default" if days else "no calendar"))
-    histories = batch_of([[0, 6, 1], [7]], [0, 1])
-    earlier = replace(histories, day=histories.day - 3)
-    same = torch.equal(scores(network, histories), scores(network, earlier))
-    assert same == (days == 0)
+def test_padding_rows_start_at_zero():
+    network = make("lecdsr", "ids only")
+    assert not network.item_embeddings.weight[PADDING].any()
+    assert not network.W2.weight[PADDING].any()
+    assert not network.position_embeddings.weight[0].any()
 
 
-def test_the_day_of_padding_does_not_matter():
-    network = perturb(make("lecdsr", "default"))
-    histories = batch_of([[0, 6, 1], [7]], [0, 1])
-    other = torch.where(histories.sequence == PADDING, 10**6, histories.day)
-    assert torch.equal(scores(network, histories), scores(network, replace(histories, day=other)))
+def test_the_alignment_is_weighed():
+    network = make("lecdsr", "masked")
+    batch = training_batch(network, network.settings)
+    loss, parts = network.loss(batch, draws())
+    assert set(parts) == {"ranking", "alignment"}
+    drawn = draw_negatives(batch.target, network.settings.negatives, N_X, N_Y, draws())
+    terms = network.losses(batch.histories, torch.cat([batch.target.unsqueeze(1), drawn], 1))
+    ranking, aligned = terms["ranking"].value(), terms["alignment"].times(1.0).value()
+    torch.testing.assert_close(loss, ranking + network.settings.alignment * aligned)
+
+
+@pytest.mark.parametrize("variant", ["masked", "no item text"])
+def test_vectors_are_needed_where_settings_name_them(variant):
+    data = DatasetInfo(N_X, N_Y, USERS, None, None, torch.zeros(N_X + N_Y))
+    with pytest.raises(ValueError, match="needs vectors"):
+        make("lecdsr", variant, data=data)
+    assert torch.isfinite(scores(make("lecdsr", "ids only", data=data), batch_of([[1]], [0]))).all()

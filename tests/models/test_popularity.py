@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from lecdsr.data.info import DatasetInfo
 from lecdsr.models.popularity import Settings as PopularitySettings
-from lecdsr.ranking.frame import Catalogue
 from tests.models.zoo import N_X, N_Y, USERS, draws, histories_for, make, scores
 
 
 def test_popularity_scores_are_training_counts():
-    data = Catalogue(N_X, N_Y, USERS, None, None, torch.arange(N_X + N_Y) ** 2)
+    data = DatasetInfo(N_X, N_Y, USERS, None, None, torch.arange(N_X + N_Y) ** 2)
     network = make("popularity", "counts", data=data)
     found = scores(network, histories_for(network))
     assert torch.equal(found, (torch.arange(N_X + N_Y) ** 2).float().expand(6, -1))

@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
+from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
+from lecdsr.models.layers.text import whiten
 from lecdsr.models.sasrec import SASRec, standardise
-from lecdsr.models.text import whiten
-from lecdsr.ranking.frame import Catalogue, Histories
 from tests.models.settings import sasrec_settings
 from tests.models.zoo import (
     N_X,
@@ -22,7 +23,7 @@ from tests.models.zoo import (
     perturb,
     training_batch,
 )
-from tests.tiny import catalogue
+from tests.tiny import info
 
 every_sasrec = pytest.mark.parametrize("variant", SASREC)
 
@@ -83,7 +84,7 @@ def test_sasrec_loss_is_that_of_the_states_one_by_one(variant):
 
 
 def test_text_enters_both_sides_of_sasrec():
-    data = catalogue(N_X, N_Y, USERS)
+    data = info(N_X, N_Y, USERS)
     network = perturb(make("sasrec", "text", data=data))
     ids = network.item_embeddings.weight
     expected = ids + standardise(data.item_vectors) @ network.text_projection.weight.T
@@ -115,7 +116,7 @@ def test_heads_divide_the_width():
 
 
 def test_a_start_from_text_lays_whitened_vectors_over_the_ids():
-    data = catalogue(N_X, N_Y, USERS)  # 8 dimensions, all of them used
+    data = info(N_X, N_Y, USERS)  # 8 dimensions, all of them used
     data.item_vectors[4] = 0  # no text
     started, random = (
         make("sasrec", variant, data=data).item_embeddings.weight for variant in ("started from text", "ids")
@@ -129,7 +130,7 @@ def test_a_start_from_text_lays_whitened_vectors_over_the_ids():
 
 
 def test_a_start_from_few_dimensions_leaves_the_rest_random():
-    data = catalogue(N_X, N_Y, USERS, width=3)
+    data = info(N_X, N_Y, USERS, width=3)
     started, random = (
         make("sasrec", variant, data=data).item_embeddings.weight for variant in ("started from text", "ids")
     )
@@ -138,6 +139,6 @@ def test_a_start_from_few_dimensions_leaves_the_rest_random():
 
 
 def test_a_start_from_text_needs_vectors():
-    data = Catalogue(N_X, N_Y, USERS, None, None, torch.zeros(N_X + N_Y))
+    data = DatasetInfo(N_X, N_Y, USERS, None, None, torch.zeros(N_X + N_Y))
     with pytest.raises(ValueError, match="needs vectors"):
         make("sasrec", "started from text", data=data)

@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_json, write_json
-from lecdsr.models.registry import MODELS, entry
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_json, write_json
+from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import build, load, read_config, save
 from tests.models.zoo import ALL, N_X, N_Y, USERS, config_of, histories_for, make, perturb, scores, settings_of
-from tests.tiny import catalogue
+from tests.tiny import info
 
 every_model = pytest.mark.parametrize(("model", "variant"), ALL)
 
 
 @every_model
 def test_a_saved_model_gives_the_same_scores(model, variant, tmp_path):
-    settings, data = settings_of(model, variant), catalogue(N_X, N_Y, USERS)
+    settings, data = settings_of(model, variant), info(N_X, N_Y, USERS)
     network = perturb(make(model, variant, 3, data))
     save(tmp_path, network, config_of(model, settings, 3))
     loaded = load(tmp_path, data)
@@ -27,9 +27,9 @@ def test_a_saved_model_gives_the_same_scores(model, variant, tmp_path):
 
 def test_a_control_is_the_same_after_loading(tmp_path):
     # Random and shuffled vectors are drawn from the seed in the config, not saved.
-    settings, data = settings_of("published", "random text"), catalogue(N_X, N_Y, USERS)
-    network = build("published", settings, data, 5)
-    save(tmp_path, network, config_of("published", settings, 5))
+    settings, data = settings_of("lecdsr", "random text"), info(N_X, N_Y, USERS)
+    network = build("lecdsr", settings, data, 5)
+    save(tmp_path, network, config_of("lecdsr", settings, 5))
     assert torch.equal(load(tmp_path, data).item_vectors, network.item_vectors)
 
 
@@ -42,7 +42,7 @@ def saved(tmp_path):
 
 def refused(folder, data=None) -> UserError:
     with pytest.raises(UserError) as caught:
-        load(folder, data or catalogue(N_X, N_Y, USERS))
+        load(folder, data or info(N_X, N_Y, USERS))
     return caught.value
 
 
@@ -64,11 +64,11 @@ def test_weights_of_another_model(saved):
 
 
 def test_another_catalogue(saved):
-    error = refused(saved, catalogue(N_X + 1, N_Y, USERS))
+    error = refused(saved, info(N_X + 1, N_Y, USERS))
     assert error.where == str(saved / "config.json")
     assert "n_x" in str(error)
     # The same number of items in all, so that every tensor would fit.
-    assert "n_x" in str(refused(saved, catalogue(N_X + 1, N_Y - 1, USERS)))
+    assert "n_x" in str(refused(saved, info(N_X + 1, N_Y - 1, USERS)))
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_config_that_is_no_json(saved):
 
 def test_unknown_model():
     with pytest.raises(UserError, match="no model 'sasrek'") as caught:
-        entry("sasrek")
-    assert all(name in str(caught.value) for name in MODELS)
+        find_model("sasrek")
+    assert all(name in str(caught.value) for name in model_names())
 
 
 def test_read_config(saved):

@@ -5,20 +5,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from lecdsr.base.schemas import TRAIN
-from lecdsr.models.registry import MODELS
+from lecdsr.core.schemas import TRAIN
+from lecdsr.data.batch import Gatherer, Histories, PrefixBatch, SequenceBatch, prefix_samples, recency, sequence_samples
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws
+from lecdsr.models.base import Recommender
+from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
-from lecdsr.ranking.frame import Catalogue, Histories, Recommender
-from lecdsr.ranking.histories import Gatherer, PrefixBatch, SequenceBatch, prefix_samples, recency, sequence_samples
-from lecdsr.ranking.negatives import Draws
 from tests.models.settings import settings_for
-from tests.tiny import catalogue, sequences
+from tests.tiny import info, sequences
 
 N_X, N_Y, USERS, LENGTH = 6, 5, 4, 5
 PADDING = N_X + N_Y
 HISTORIES = [[0, 6, 1, 7, 2, 8, 3, 9], [10, 5, 4, 9, 3], [1, 2, 3, 4], [6, 0, 7, 10, 5, 2]]
 
-PUBLISHED: dict[str, dict[str, Any]] = {
+LECDSR: dict[str, dict[str, Any]] = {
     "masked": {},
     "as published": {"mask_padding": False},
     "moe": {"projection": "moe", "experts": 3},
@@ -55,7 +56,7 @@ ABXI_VARIANTS: dict[str, dict[str, Any]] = {
     "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
     "length 1": {"history_length": 1},
 }
-LECDSR: dict[str, dict[str, Any]] = {
+TANDEM: dict[str, dict[str, Any]] = {
     "default": {},
     "ids": {"item_text": "none"},
     "random text": {"item_text": "random"},
@@ -90,11 +91,11 @@ ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
         {"width": 8, "heads": 2, "domain_rank": 2, "invariant_rank": 3, "history_length": LENGTH, "batch_size": 3},
         ABXI_VARIANTS,
     ),
-    "lecdsr": ({"width": 8, "heads": 2, "history_length": LENGTH, "batch_size": 3, "calendar_days": 2}, LECDSR),
-    "published": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, PUBLISHED),
+    "tandem": ({"width": 8, "heads": 2, "history_length": LENGTH, "batch_size": 3, "calendar_days": 2}, TANDEM),
+    "lecdsr": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, LECDSR),
 }
 ALL = [(model, variant) for model, (_, variants) in ZOO.items() for variant in variants]
-TRAINED = [(model, variant) for model, variant in ALL if MODELS[model].model.objective != "counts"]
+TRAINED = [(model, variant) for model, variant in ALL if find_model(model).recommender.objective != "counts"]
 
 
 def settings_of(model: str, variant: str) -> Any:
@@ -103,9 +104,9 @@ def settings_of(model: str, variant: str) -> Any:
     return settings_for(model, **{**small, **variants[variant]})
 
 
-def make(model: str, variant: str, seed: int = 0, data: Catalogue | None = None) -> Recommender:
+def make(model: str, variant: str, seed: int = 0, data: DatasetInfo | None = None) -> Recommender:
     """A variant with weights drawn from ``seed``, or counted over ``HISTORIES``, in evaluation mode."""
-    data = data or catalogue(N_X, N_Y, USERS)
+    data = data or info(N_X, N_Y, USERS)
     network = build(model, settings_of(model, variant), data, seed).eval()
     network.count(sequences(HISTORIES, N_X).of_split(TRAIN))
     return network
@@ -140,7 +141,7 @@ def row(histories: Histories, place: int) -> Histories:
 def scores(network: Recommender, histories: Histories) -> torch.Tensor:
     """``[B, N]`` scores of all items, one domain at a time as ranking does it."""
     score = network.scorer()
-    return torch.cat([score(histories, network.catalogue.items_of(domain)) for domain in (0, 1)], dim=1).detach()
+    return torch.cat([score(histories, network.info.items_of(domain)) for domain in (0, 1)], dim=1).detach()
 
 
 def perturb(network: Recommender, scale: float = 0.3) -> Recommender:

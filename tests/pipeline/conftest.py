@@ -17,7 +17,7 @@ SMALL = {
     "train": {
         "shared": {"epochs": 1},
         "sasrec": {"width": 8, "history_length": 10},
-        "published": {"width": 8, "hidden": 8},
+        "lecdsr": {"width": 8, "hidden": 8},
     },
 }
 

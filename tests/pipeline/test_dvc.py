@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-MODELS = ("popularity", "sasrec", "published", "lecdsr")
+MODELS = ("popularity", "sasrec", "lecdsr", "tandem")
 TRAINING = {f"{stage}@demo-{model}" for stage in ("train", "evaluate") for model in MODELS if model != "popularity"}
 
 
@@ -46,8 +46,8 @@ def test_training_setting_reruns_training_and_switching_back_nothing(repository)
 
 
 def test_setting_of_a_pair_reruns_its_model_alone(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "pairs/demo.yaml:train.published.width=12")
-    assert ran == {"train@demo-published", "evaluate@demo-published", "report@demo"}
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "pairs/demo.yaml:train.lecdsr.width=12")
+    assert ran == {"train@demo-lecdsr", "evaluate@demo-lecdsr", "report@demo"}
 
 
 def test_prompt_text_reruns_from_prompts_on(repository):
@@ -95,11 +95,11 @@ def test_experiment_is_compared_with_what_it_began_from(repository):
         assert row["a"]["mean"] == pytest.approx(block[row["protocol"]][row["metric"]])
         assert row["users"] == block["users"]
     assert "not known" not in shown
-    assert "A = sasrec, B = published" in repository.run("lecdsr", "compare", "sasrec", "published")
+    assert "A = sasrec, B = lecdsr" in repository.run("lecdsr", "compare", "sasrec", "lecdsr")
 
 
 def test_metrics_are_nested_and_tell_what_they_rest_on(repository):
-    metrics = json.loads((repository.folder / "metrics/demo/published.json").read_text())
+    metrics = json.loads((repository.folder / "metrics/demo/lecdsr.json").read_text())
     for split in ("valid", "test"):
         for domain in ("x", "y"):
             block = metrics[split][domain]

@@ -12,7 +12,7 @@ import pytest
 EXPERIMENTS = """
 seeds: [1, 2]
 budget: 2
-arms:
+methods:
   popularity:
     model: popularity
     grid: [{}]
@@ -23,7 +23,7 @@ arms:
       - {dropout: 0.5, domains: own}
 controls: {}
 """
-ARMS = ("popularity", "sasrec")
+METHODS = ("popularity", "sasrec")
 TUNE = ("python", "-m", "lecdsr.cli.main", "tune", "--pair", "demo")
 RESULTS = ("python", "-m", "lecdsr.cli.main", "results", "--pair", "demo")
 
@@ -58,7 +58,7 @@ def kill_after_the_first_run(repository):
 
 
 def test_killed_and_taken_up_again(declared):
-    """Two arms, two seeds; four different runs: the chosen one has its first seed from the grid, popularity has one."""
+    """Two methods, two seeds, four different runs: the chosen one has its first seed from the grid."""
     kill_after_the_first_run(declared)
     before = set(experiments(declared))
     assert 1 <= len(before) < 4
@@ -68,7 +68,7 @@ def test_killed_and_taken_up_again(declared):
     shown = declared.run(*TUNE, "--jobs", "2")
     assert "warning" not in shown
     rows = table(declared)
-    assert [(row["arm"], row["role"], row["seed"]) for row in rows] == [
+    assert [(row["method"], row["role"], row["seed"]) for row in rows] == [
         ("popularity", "grid", "1"), ("popularity", "seed", "1"),
         ("sasrec", "grid", "1"), ("sasrec", "grid", "1"), ("sasrec", "seed", "1"), ("sasrec", "seed", "2"),
     ]  # fmt: skip
@@ -95,9 +95,10 @@ def test_killed_and_taken_up_again(declared):
     whole = page.read_text()
     assert whole.count("not run") == 1  # where the page says what that means
     scores = {
-        arm: [float(row["valid_ndcg@10"]) for row in rows if (row["arm"], row["role"]) == (arm, "seed")] for arm in ARMS
+        method: [float(row["valid_ndcg@10"]) for row in rows if (row["method"], row["role"]) == (method, "seed")]
+        for method in METHODS
     }
-    a, b = sorted(ARMS, key=lambda arm: sum(scores[arm]) / len(scores[arm]), reverse=True)
+    a, b = sorted(METHODS, key=lambda method: sum(scores[method]) / len(scores[method]), reverse=True)
     assert f"A = {a}, B = {b}" in whole
     declared.run("dvc", "exp", "remove", "-q", "-A")
     page.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.prompts import Settings
 
 DOMAINS = ("Pantry", "Home_Kitchen")

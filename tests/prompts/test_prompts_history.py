@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lecdsr.base.schemas import TEST, TRAIN, VALID
+from lecdsr.core.schemas import TEST, TRAIN, VALID
 from lecdsr.prompts import write_questions
 from lecdsr.prompts.history import shown_rows
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lecdsr.base.files import write_table
-from lecdsr.base.requests import model_of, request_body, request_key, sent_part
-from lecdsr.base.schemas import QUESTIONS, TRAIN
-from lecdsr.base.settings import load_block
+from lecdsr.ask.request import model_of, request_body, request_key, sent_part
+from lecdsr.config.load import load_block
+from lecdsr.core.files import write_table
+from lecdsr.core.schemas import QUESTIONS, TRAIN
 from lecdsr.prompts import Settings, write_questions
 from lecdsr.prompts.clean import clean
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows

@@ -1,9 +1,9 @@
 import shutil
 from pathlib import Path
 
-from lecdsr.base.files import read_json, read_table, write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, QUESTIONS, TRAIN, USERS, WINDOWS
+from lecdsr.core.files import read_json, read_table, write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, QUESTIONS, TRAIN, USERS, WINDOWS
 from stages.prompts import main
 from tests.prompts.prompt_tables import interactions, item, items, users, windows
 

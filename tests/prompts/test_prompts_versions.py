@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lecdsr.ask.asking import ask
+from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.base.errors import UserError
-from lecdsr.base.schemas import TRAIN
+from lecdsr.core.errors import UserError
+from lecdsr.core.schemas import TRAIN
 from lecdsr.prompts import templates, write_questions
 from lecdsr.prompts.questions import oldest_dropped, tokens
 from tests.ask.loopback import Loopback

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.base.files import write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import ANSWERS, INTERACTIONS, ITEMS, USERS, vectors
+from lecdsr.core.files import write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import ANSWERS, INTERACTIONS, ITEMS, USERS, vectors
+from lecdsr.data.load import load_info
 from lecdsr.models.saved import build, save
-from lecdsr.ranking.tables import load_catalogue
 from tests import tiny
 from tests.models import zoo
 
@@ -21,7 +21,7 @@ TITLES = [
 ]  # fmt: skip
 USER_IDS = ["ANNA", "BERT", "CARL", "DORA"]
 #: Validation scores, so that a best model is known: one that no visitor can ask, then lecdsr.
-BEST = {"hgn": 0.9, "lecdsr": 0.5}
+BEST = {"hgn": 0.9, "tandem": 0.5}
 
 
 def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") -> None:
@@ -44,12 +44,12 @@ def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") ->
         rows = pa.FixedSizeListArray.from_arrays(random.normal(size=count * 8).astype(np.float32), 8)
         table = pa.table({"id": np.arange(count), "known": [True] * count, "vector": rows})
         write_table(path, table, vectors(8))
-    catalogue = load_catalogue(artefacts)
+    info = load_info(artefacts)
     for model, variant in variants.items():
         settings = zoo.settings_of(model, variant)
         if model != "popularity":
             settings = settings.model_copy(update={"domains": domains})
-        network = build(model, settings, catalogue, 0)
+        network = build(model, settings, info, 0)
         network.count(tiny.sequences(zoo.HISTORIES, zoo.N_X).of_split(0))
         config = {**zoo.config_of(model, settings), "valid_ndcg@10": BEST.get(model, 0.1)}
         save(artefacts.model(model), zoo.perturb(network), config)

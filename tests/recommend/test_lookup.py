@@ -2,7 +2,7 @@
 
 import pytest
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 from lecdsr.recommend.lookup import Finder, looks_like_asin, plain
 from tests import tiny
 from tests.recommend.built import TITLES

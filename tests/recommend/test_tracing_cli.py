@@ -11,7 +11,7 @@ from tests.recommend.built import write_pair
 
 MODELS = {
     "popularity": "counts", "itemknn": "all neighbours", "content": "whitened", "hgn": "ids", "sasrec": "ids",
-    "lecdsr": "default", "published": "masked",
+    "tandem": "default", "lecdsr": "masked",
 }  # fmt: skip
 SALT = "B000000005"
 
@@ -74,7 +74,7 @@ def test_visitor_as_json(lecdsr):
     code, out, err = lecdsr("recommend", *history, "--day", "1970-01-05", "--json")
     found = strict(out)
     assert (code, err) == (0, "")
-    assert found["model"] == "lecdsr"  # hgn is better, and cannot serve a visitor
+    assert found["model"] == "tandem"  # hgn is better, and cannot serve a visitor
     assert found["user"] is None
     assert [(line["asin"], line["day"]) for line in found["history"]] == [
         ("B000000006", "1970-01-03"),
@@ -87,7 +87,7 @@ def test_visitor_as_json(lecdsr):
 
 
 def test_visitor_hears_how_he_was_understood(lecdsr):
-    code, out, err = lecdsr("recommend", "--history", "caste iron pann", "--model", "published")
+    code, out, err = lecdsr("recommend", "--history", "caste iron pann", "--model", "lecdsr")
     assert code == 0
     assert "History of the visitor" in out
     assert "warning: no title is exactly 'caste iron pann'; taken: B000000007" in err
@@ -106,7 +106,7 @@ def test_examples_without_a_person(lecdsr):
 
 
 def test_explain(lecdsr):
-    code, out, err = lecdsr("explain", "--user", "ANNA", "--item", "Whisk", "--model", "lecdsr", "--show", "3")
+    code, out, err = lecdsr("explain", "--user", "ANNA", "--item", "Whisk", "--model", "tandem", "--show", "3")
     assert (code, err) == (0, "")
     assert "rank          1 of 1 " in out
     assert "id " in out
@@ -115,7 +115,7 @@ def test_explain(lecdsr):
 
 
 def test_explain_as_json(lecdsr):
-    found = strict(lecdsr("explain", "--user", "ANNA", "--item", SALT, "--model", "lecdsr", "--json")[1])
+    found = strict(lecdsr("explain", "--user", "ANNA", "--item", SALT, "--model", "tandem", "--json")[1])
     assert found["item"]["title"] == "[bold]Salt[/bold] <script> \\"
     assert sum(found["parts"].values()) == pytest.approx(found["score"], abs=1e-4)
     contributions = [line["contribution"] for line in found["history"]]

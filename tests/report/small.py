@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lecdsr.base.schemas import TEST, USERS
+from lecdsr.core.schemas import TEST, USERS
 from lecdsr.models.sasrec import SASRec
-from lecdsr.recommend.shop import Shop
+from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.report.estimates import METRICS
 from lecdsr.report.experiments import Recorded
 from lecdsr.report.figures import Curve
-from lecdsr.report.page import Browser, Content, render
+from lecdsr.report.html import Browser, Content, render
 from lecdsr.report.sections import Measured, sections
 from lecdsr.report.tables import Training
 from lecdsr.report.users import Wanted, browse
 from tests import tiny
-from tests.compare import tables
+from tests.evaluate import rank_tables as tables
 from tests.models.settings import sasrec_settings
 
 EVIL = "</script><script>alert('x')</script> & \"more\" <img src=http://evil.example/x.png> \u2028 $x$"
@@ -31,10 +31,10 @@ RANKS = tables.ranks([(0, 0, 2, 1, 3.0), (1, 0, 4, 1, 7.5)])
 WANTED = Wanted(users=4, top_k=6, nearest=2)
 
 
-def shop(network=None, settings=None, text: str = "") -> Shop:
+def recommender(network=None, settings=None, text: str = "") -> PairRecommender:
     torch.manual_seed(0)
     settings = settings or sasrec_settings(width=8, history_length=4)
-    network = network or SASRec(settings, tiny.catalogue(N_X, N_Y), 0)
+    network = network or SASRec(settings, tiny.info(N_X, N_Y), 0)
     items = tiny.items_table(N_X, N_Y)
     if text:
         for name in ("title", "asin"):
@@ -48,12 +48,12 @@ def shop(network=None, settings=None, text: str = "") -> Shop:
         {"user": np.arange(4), "reviewer": [f"{text}{name}" for name in ("ANNA", "BERT", "CARL", "DORA")],
          "n_x": [3, 2, 1, 0], "n_y": [2, 2, 1, 0]}
     ).cast(USERS)  # fmt: skip
-    return Shop(
+    return PairRecommender(
         items=items,
         users=users,
         interactions=tiny.interactions(HISTORIES, N_X),
         profiles={0: f"likes tea{text}", 1: "likes pots"},
-        catalogue=network.catalogue,
+        info=network.info,
         network=network.eval(),
         trained=settings,
     )
@@ -73,7 +73,7 @@ def measured(text: str = "", **changed) -> Measured:
             "popularity": {"valid": {"x": block(0.1), "y": block(0.2)}, "test": {"x": block(0.1)}},
             name: {"valid": {"x": block(0.3), "y": block(0.1)}, "test": {"x": block(0.3)}},
         },
-        "ranks": {"popularity": tables.shop(1, 1, 40), name: tables.shop(4, 2, 40)},
+        "ranks": {"popularity": tables.recommender(1, 1, 40), name: tables.recommender(4, 2, 40)},
         "trained": {name: Training({"valid_ndcg@10": 0.25, "best_epoch": 2}, {"seconds": 1.5, "device": "cpu"}, 3)},
         "curves": {"popularity": Curve([0], [0.05]), name: Curve([0, 1, 2, 3], [0.0, 0.1, 0.25, 0.2])},
         "stages": {
@@ -91,7 +91,7 @@ def measured(text: str = "", **changed) -> Measured:
 
 def content(text: str = "", given: Measured | None = None) -> Content:
     given = given or measured(text)
-    browser = Browser(f"sasrec{text}", browse(shop(text=text), WINDOWS, RANKS, WANTED), 4)
+    browser = Browser(f"sasrec{text}", browse(recommender(text=text), WINDOWS, RANKS, WANTED), 4)
     return Content(given.pair, given.domains, True, sections(given, 200), browser)
 
 

@@ -6,15 +6,15 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from lecdsr.compare.significance import bootstrap_interval
+from lecdsr.evaluate.significance import bootstrap_interval
+from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS
 from lecdsr.report import experiments
 from lecdsr.report.draw import Plot, level_bars, to_png, to_svg
 from lecdsr.report.estimates import METRICS, estimates, pick
 from lecdsr.report.experiments import Method, Recorded
 from lecdsr.report.figures import Curve, metric_plots, slice_plots, training_plot
 from lecdsr.report.tables import experiment_table
-from lecdsr.study.rows import COLUMNS, SLICE_COLUMNS
-from tests.compare import tables
+from tests.evaluate import rank_tables as tables
 
 DOMAINS = {"x": "Food", "y": "Kitchen"}
 
@@ -38,7 +38,7 @@ def test_estimates_by_hand():
 
 
 def test_figures_of_metrics_and_slices_say_what_they_show():
-    found = estimates({"a": tables.shop(1, 1, 60), "b": tables.shop(4, 2, 60)}, 200)
+    found = estimates({"a": tables.recommender(1, 1, 60), "b": tables.recommender(4, 2, 60)}, 200)
     plots = metric_plots(found, DOMAINS)
     assert [plot.name for plot in plots] == [
         "metrics-x-full",
@@ -86,10 +86,10 @@ def test_same_figure_same_bytes_and_png_for_papers():
     assert width == [440, 880]
 
 
-def run(arm, role, control, seed, valid, full):
+def run(method, role, control, seed, valid, full):
     row = dict.fromkeys(COLUMNS, "")
     tests = {f"test.x.{way}.{metric}": str(full) for way in ("full", "sampled") for metric in ("ndcg@10", "hr@10")}
-    key = {"arm": arm, "role": role, "control": control, "seed": str(seed), "valid_ndcg@10": str(valid)}
+    key = {"method": method, "role": role, "control": control, "seed": str(seed), "valid_ndcg@10": str(valid)}
     return row | key | ({} if role == "grid" else tests)
 
 
@@ -121,9 +121,9 @@ def test_experiments_best_first_with_their_controls():
 
 
 def test_slices_of_experiments():
-    def line(arm, seed, part, value):
+    def line(method, seed, part, value):
         return dict.fromkeys(SLICE_COLUMNS, "") | {
-            "arm": arm, "seed": str(seed), "domain": "x", "slice": part, "ranking": "full", "targets": "7",
+            "method": method, "seed": str(seed), "domain": "x", "slice": part, "ranking": "full", "targets": "7",
             "ndcg@10": str(value),
         }  # fmt: skip
 

@@ -4,11 +4,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import write_text
-from lecdsr.base.pair import Pair
-from lecdsr.base.paths import Artefacts
 from lecdsr.card.measure import measure
+from lecdsr.config.pair import Pair
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_text
+from lecdsr.core.paths import Artefacts
 from lecdsr.report.draw import Plot, to_svg
 from lecdsr.report.figures import Curve, card_plots
 from lecdsr.report.tables import card_tables

@@ -5,21 +5,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lecdsr.data.batch import Histories, recency
 from lecdsr.models.itemknn import ItemKNN
 from lecdsr.models.itemknn import Settings as KNN
 from lecdsr.models.popularity import Popularity, Settings
 from lecdsr.models.sasrec import SASRec
-from lecdsr.ranking.frame import Histories
-from lecdsr.ranking.histories import recency
 from lecdsr.report.users import Wanted, browse, moments, spread
 from tests import tiny
 from tests.models.settings import sasrec_settings
-from tests.report.small import HISTORIES, N_X, N_Y, RANKS, TARGETS, WANTED, WINDOWS, shop
+from tests.report.small import HISTORIES, N_X, N_Y, RANKS, TARGETS, WANTED, WINDOWS, recommender
 
 
 def shown(one=None, wanted=WANTED):
     """The browser's data with the ids of items in place of their places."""
-    data = browse(one or shop(), WINDOWS, RANKS, wanted)
+    data = browse(one or recommender(), WINDOWS, RANKS, wanted)
     return data["users"], [int(title.split()[1]) for _, _, title, _ in data["items"]]
 
 
@@ -40,7 +39,7 @@ def test_history_next_item_and_its_rank():
 @pytest.mark.parametrize("domains", ["both", "own"])
 def test_recommendations_are_the_models_own(domains):
     settings = sasrec_settings(width=8, history_length=4, domains=domains)
-    one = shop(settings=settings)
+    one = recommender(settings=settings)
     users, item = shown(one, WANTED._replace(top_k=3))
     for place, domain in ((0, 0), (0, 1), (1, 0), (1, 1), (3, 0)):
         had = HISTORIES[place][:-1]  # the last one is the next item; of no history nothing is left
@@ -50,7 +49,7 @@ def test_recommendations_are_the_models_own(domains):
         if read:
             sequence[0, -len(read) :], day[0, -len(read) :] = torch.tensor(read).T
         histories = Histories(sequence, recency(sequence, N_X, N_X + N_Y), torch.tensor([place]), day)
-        here = one.catalogue.items_of(domain)
+        here = one.info.items_of(domain)
         with torch.no_grad():
             scores = one.network.scorer()(histories, here)[0].tolist()
         expected = sorted(
@@ -64,7 +63,7 @@ def test_recommendations_are_the_models_own(domains):
 
 def test_the_nearest_items_are_those_that_the_model_read():
     settings = sasrec_settings(width=8, history_length=2)
-    one = shop(settings=settings)
+    one = recommender(settings=settings)
     users, item = shown(one, Wanted(1, 3, 5))
     unit = F.normalize(one.network.keys()[0].detach(), dim=1)
     for rec in users[0]["recommended"][1]:
@@ -92,7 +91,7 @@ def test_an_item_had_again_can_be_the_next_one():
     (ItemKNN, KNN(history_length=3, domains="both", order="time", neighbours=3, shrinkage=0.0, decay=1.0)),
 ])  # fmt: skip
 def test_models_without_a_direction_have_no_nearest_items(model, settings):
-    one = shop(model(settings, tiny.catalogue(N_X, N_Y), 0), settings)
+    one = recommender(model(settings, tiny.info(N_X, N_Y), 0), settings)
     users, _ = shown(one)
     assert users[0]["recommended"][0]
     assert all("near" not in rec for user in users for domain in user["recommended"] for rec in domain)
@@ -100,7 +99,7 @@ def test_models_without_a_direction_have_no_nearest_items(model, settings):
 
 def test_parts_of_the_score_where_a_model_splits_it():
     settings = sasrec_settings(width=8, history_length=4, item_text="vectors")
-    one = shop(SASRec(settings, tiny.catalogue(N_X, N_Y), 0), settings)
+    one = recommender(SASRec(settings, tiny.info(N_X, N_Y), 0), settings)
     for user in shown(one)[0]:
         for rec in (rec for domain in user["recommended"] for rec in domain):
             assert set(rec["parts"]) == {"id", "text"}

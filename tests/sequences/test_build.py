@@ -8,10 +8,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.files import read_table
-from lecdsr.base.pair import Pair
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, TEST, TRAIN, USERS, VALID, WINDOWS
+from lecdsr.config.pair import Pair
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_table
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, TEST, TRAIN, USERS, VALID, WINDOWS
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 from tests.sequences.test_filter import BASE

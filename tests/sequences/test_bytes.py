@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lecdsr.base.errors import UserError
-from lecdsr.base.pair import Pair
-from lecdsr.base.settings import load_block
+from lecdsr.config.load import load_block
+from lecdsr.config.pair import Pair
+from lecdsr.core.errors import UserError
 from lecdsr.download.synthetic import Settings as Synthetic
 from lecdsr.download.synthetic import generate
 from lecdsr.sequences import engine

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 from lecdsr.sequences.engine import DuckDB
 from lecdsr.sequences.filter import ORDER, apply_filters
 from lecdsr.sequences.settings import Settings

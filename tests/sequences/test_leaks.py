@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from lecdsr.base.files import read_table
-from lecdsr.base.pair import Pair
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
+from lecdsr.config.pair import Pair
+from lecdsr.core.files import read_table
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
+from lecdsr.data.batch import Gatherer, prefix_samples, sequence_samples
+from lecdsr.data.sequences import from_tables
 from lecdsr.prompts import Settings as Prompts
 from lecdsr.prompts import write_questions
-from lecdsr.ranking.histories import Gatherer, from_tables, prefix_samples, sequence_samples
 from lecdsr.sequences.build import build
 from tests.sequences.test_build import settings
 

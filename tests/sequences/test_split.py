@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lecdsr.base.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID
+from lecdsr.core.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID
 from lecdsr.sequences.split import day_cuts, leave_one_out, ratio_windows, temporal
 
 

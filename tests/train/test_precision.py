@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lecdsr.base.paths import Artefacts
+from lecdsr.core.paths import Artefacts
 from lecdsr.train import precision
 from lecdsr.train.fit import fit
 from tests.models.settings import sasrec_settings, shared_settings

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from tests.train.toy import finish, kill, launch, write_pair
 
-PUBLISHED = {
-    "model": "published",
+LECDSR = {
+    "model": "lecdsr",
     "settings": {
         "width": 16,
         "hidden": 16,
@@ -49,7 +49,7 @@ def folders(tmp_path):
     return tmp_path / "one", tmp_path / "other"
 
 
-@pytest.mark.parametrize("chosen", [PUBLISHED, SASREC], ids=["published", "sasrec"])
+@pytest.mark.parametrize("chosen", [LECDSR, SASREC], ids=["lecdsr", "sasrec"])
 def test_a_run_repeats_byte_for_byte(folders, chosen):
     for folder in folders:
         finish(launch(folder, json.dumps(chosen)))
@@ -59,11 +59,11 @@ def test_a_run_repeats_byte_for_byte(folders, chosen):
 @pytest.mark.parametrize(
     "chosen",
     [
-        json.dumps(PUBLISHED),
-        changed({**PUBLISHED, "settings": {**PUBLISHED["settings"], "projection": "mlp"}}, tables="rows"),
+        json.dumps(LECDSR),
+        changed({**LECDSR, "settings": {**LECDSR["settings"], "projection": "mlp"}}, tables="rows"),
         json.dumps(SASREC),
     ],
-    ids=["published", "published by rows", "sasrec"],
+    ids=["lecdsr", "lecdsr by rows", "sasrec"],
 )
 def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(folders, chosen):
     unbroken, broken = folders
@@ -80,7 +80,7 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(folders, chosen):
 
 def test_two_processes_are_one_with_the_doubled_batch(folders):
     together, alone = folders
-    half = {**PUBLISHED, "settings": {**PUBLISHED["settings"], "projection": "mlp", "batch_size": 8}}
+    half = {**LECDSR, "settings": {**LECDSR["settings"], "projection": "mlp", "batch_size": 8}}
     whole = {**half, "settings": {**half["settings"], "batch_size": 16}}
     finish(launch(alone, json.dumps(whole)))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.base.files import write_table
-from lecdsr.base.paths import Artefacts
-from lecdsr.base.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.files import write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from stages.embed import to_table
 from tests.tiny import interactions, items_table, sequences, windows_table
 
@@ -20,16 +20,16 @@ N = 12
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from lecdsr.base.paths import Artefacts
-from lecdsr.models.registry import entry
+from lecdsr.core.paths import Artefacts
+from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
 from lecdsr.train.fit import fit
 from lecdsr.train.log import to_csv
-from tests.models.settings import published_settings, sasrec_settings, shared_settings
+from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
 chosen = json.loads(sys.argv[1])
-of_model = {"published": published_settings, "sasrec": sasrec_settings}[chosen["model"]]
+of_model = {"lecdsr": lecdsr_settings, "sasrec": sasrec_settings}[chosen["model"]]
 fitted = fit(Artefacts("toy"), chosen["model"], of_model(**chosen["settings"]), shared_settings(**chosen["shared"]))
-if fitted.world.first:
+if fitted.context.is_main:
     save(Path("out"), fitted.network, {"epochs": len(fitted.result.log)})
     Path("out/log.csv").write_text(to_csv(fitted.result.log))
 print("ended", flush=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.words import FACETS
-from lecdsr.download.synthetic.world import Codes, Floats, Ints, World
+from lecdsr.download.synthetic.world import Codes, DistributedContext, Floats, Ints
 
 Bools = NDArray[np.bool_]
 
@@ -89,7 +89,7 @@ class _Need:
     facet: Codes
 
 
-def interaction_chunks(world: World, settings: Settings) -> Iterator[Interactions]:
+def interaction_chunks(world: DistributedContext, settings: Settings) -> Iterator[Interactions]:
     """Yield the interactions of all users, a bounded number of rows at a time."""
     size = max(1, int(CHUNK_ROWS / settings.interactions_per_user))
     for chunk, start in enumerate(range(0, settings.users, size)):
@@ -98,7 +98,7 @@ def interaction_chunks(world: World, settings: Settings) -> Iterator[Interaction
         yield _chunk(rng, world, users, settings.interactions_per_user, start)
 
 
-def _chunk(rng: np.random.Generator, world: World, users: int, mean: float, start: int) -> Interactions:
+def _chunk(rng: np.random.Generator, world: DistributedContext, users: int, mean: float, start: int) -> Interactions:
     timeline = _timeline(rng, _lengths(rng, users, mean))
     need = _needs(rng, world, timeline, users)
     domain = _domains(rng, timeline.user, users)
@@ -130,7 +130,7 @@ def _timeline(rng: np.random.Generator, lengths: NDArray[np.int64]) -> _Timeline
     return _Timeline(user, first, age, day, same_day)
 
 
-def _needs(rng: np.random.Generator, world: World, timeline: _Timeline, users: int) -> _Need:
+def _needs(rng: np.random.Generator, world: DistributedContext, timeline: _Timeline, users: int) -> _Need:
     """What every interaction is about: its session, now and then disturbed."""
     rows = len(timeline.user)
     switch = np.where(timeline.same_day, SWITCH_SAME_DAY, SWITCH_LATER)
@@ -150,7 +150,7 @@ def _needs(rng: np.random.Generator, world: World, timeline: _Timeline, users: i
     return _Need(theme, style, _facets(rng, begins, session))
 
 
-def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Floats, users: int) -> Codes:
+def _session_themes(rng: np.random.Generator, world: DistributedContext, owner: Ints, age: Floats, users: int) -> Codes:
     """``[G]`` themes from the users' tastes, which drift: weights rise or fall over a user's life."""
     liked = _draw(rng, world.theme_share, users * TASTE_THEMES).reshape(users, TASTE_THEMES)
     # Exponentials over their sum are a Dirichlet distribution with all parameters one.
@@ -164,12 +164,12 @@ def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Fl
     return theme
 
 
-def _favourite_styles(rng: np.random.Generator, world: World, users: int) -> Codes:
+def _favourite_styles(rng: np.random.Generator, world: DistributedContext, users: int) -> Codes:
     """``[U, 2]`` first and second style of every user."""
     return _draw(rng, world.style_share, 2 * users).reshape(users, 2)
 
 
-def _session_styles(rng: np.random.Generator, world: World, favourites: Codes) -> Codes:
+def _session_styles(rng: np.random.Generator, world: DistributedContext, favourites: Codes) -> Codes:
     """Styles drawn for rows of ``favourites`` ``[n, 2]``."""
     uniform = rng.random(len(favourites))
     second = np.where(uniform < sum(LOYALTY), favourites[:, 1], _draw(rng, world.style_share, len(favourites)))
@@ -198,7 +198,7 @@ def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
     return domain
 
 
-def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, need: _Need) -> Ints:
+def _items(rng: np.random.Generator, world: DistributedContext, user: Ints, domain: Codes, need: _Need) -> Ints:
     """``[R]`` items. Repeats are drawn anew, from the same cell first, and rarely remain."""
     item = _pick(rng, world, domain, need)
     for attempt in range(REDRAWS):
@@ -212,7 +212,7 @@ def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, ne
     return item
 
 
-def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) -> Ints:
+def _pick(rng: np.random.Generator, world: DistributedContext, domain: Codes, need: _Need) -> Ints:
     """``[R]`` items of the needed cells: the first of a few popular ones whose noun is needed."""
     item = np.empty(len(domain), dtype=np.int32)
     for number, catalogue in enumerate(world.catalogues):
@@ -234,7 +234,9 @@ def _repeats(user: Ints, domain: Codes, item: Ints) -> NDArray[np.int64]:
     return np.sort(order[1:][same])
 
 
-def _ratings(rng: np.random.Generator, world: World, user: Ints, domain: Codes, item: Ints, users: int) -> Codes:
+def _ratings(
+    rng: np.random.Generator, world: DistributedContext, user: Ints, domain: Codes, item: Ints, users: int
+) -> Codes:
     """``[R]`` ratings 1 to 5: a kind or strict user, a good or bad item, and chance."""
     score = 4.5 + 0.4 * rng.standard_normal(users)[user] + 0.9 * rng.standard_normal(len(user))
     for number, catalogue in enumerate(world.catalogues):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.texts import Texts, any_of, join, where, write_texts
 from lecdsr.download.synthetic.words import STYLES
-from lecdsr.download.synthetic.world import Catalogue
+from lecdsr.download.synthetic.world import DatasetInfo
 
 Bools = NDArray[np.bool_]
 
@@ -35,7 +35,7 @@ _SCRIPT = "var aPageStart = (new Date()).getTime();\nvar ue_t0=ue_t0||+new Date(
 
 
 def metadata_lines(
-    settings: Settings, catalogue: Catalogue, domain: int, name: str, asin: pa.Array, part: int
+    settings: Settings, catalogue: DatasetInfo, domain: int, name: str, asin: pa.Array, part: int
 ) -> pa.Array:
     """Lines of one part of a catalogue: every item's first line, then the second lines of some.
 
@@ -123,7 +123,7 @@ def _prices(rng: np.random.Generator, n: int) -> pa.Array:
     return where(luck < 0.1, join(low, ".5", separator=""), where(luck < 0.4, '""', price))
 
 
-def _also_buy(rng: np.random.Generator, catalogue: Catalogue, asin: pa.Array, items: slice) -> pa.Array:
+def _also_buy(rng: np.random.Generator, catalogue: DatasetInfo, asin: pa.Array, items: slice) -> pa.Array:
     """Lists of ids: the most popular item of the own cell, or nothing."""
     cell = catalogue.theme[items].astype(np.int64) * len(STYLES) + catalogue.style[items]
     leader = catalogue.by_cell[catalogue.cell_start[cell]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydantic
 
-from lecdsr.base.block import Block
+from lecdsr.config.schema import Block
 
 
 class Settings(Block):

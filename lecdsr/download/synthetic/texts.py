@@ -26,7 +26,7 @@ from lecdsr.download.synthetic.words import (
     VARIANTS,
     brand_names,
 )
-from lecdsr.download.synthetic.world import Catalogue
+from lecdsr.download.synthetic.world import DatasetInfo
 
 Places = NDArray[np.int64]
 
@@ -46,7 +46,7 @@ class Texts:
     description: tuple[pa.Array, ...]
 
 
-def write_texts(rng: np.random.Generator, catalogue: Catalogue, domain: int, part: slice) -> Texts:
+def write_texts(rng: np.random.Generator, catalogue: DatasetInfo, domain: int, part: slice) -> Texts:
     """Describe the items of ``part`` of a catalogue.
 
     Args:

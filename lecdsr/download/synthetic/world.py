@@ -24,7 +24,7 @@ ITEMS_PER_THEME = 12
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class DatasetInfo:
     """Items of one domain, numbered as their ids sort.
 
     Args:
@@ -66,15 +66,15 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """Both catalogues and how popular themes and styles are: ``[T]`` and ``[S]`` shares."""
 
     theme_share: Floats
     style_share: Floats
-    catalogues: tuple[Catalogue, Catalogue]
+    catalogues: tuple[DatasetInfo, DatasetInfo]
 
 
-def make_world(settings: Settings) -> World:
+def make_world(settings: Settings) -> DistributedContext:
     """Lay out the world that ``settings`` describe."""
     rng = stream(settings.seed, "world")
     themes = int(np.clip(min(settings.items) // ITEMS_PER_THEME, 2, len(THEMES)))
@@ -85,7 +85,7 @@ def make_world(settings: Settings) -> World:
         _catalogue(stream(settings.seed, "catalogue", domain), items, cell_share)
         for domain, items in enumerate(settings.items)
     )
-    return World(theme_share, style_share, (catalogue_x, catalogue_y))
+    return DistributedContext(theme_share, style_share, (catalogue_x, catalogue_y))
 
 
 def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
@@ -94,7 +94,7 @@ def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
     return shares
 
 
-def _catalogue(rng: np.random.Generator, items: int, cell_share: Floats) -> Catalogue:
+def _catalogue(rng: np.random.Generator, items: int, cell_share: Floats) -> DatasetInfo:
     cells = len(cell_share)
     # Popular cells have more items, but not in proportion: the rest shows in counts. None is empty.
     weights = np.sqrt(cell_share) / np.sqrt(cell_share).sum()
@@ -102,7 +102,7 @@ def _catalogue(rng: np.random.Generator, items: int, cell_share: Floats) -> Cata
     rng.shuffle(cell)
     # The random order of items inside a cell is their order of popularity.
     by_cell = np.lexsort((rng.random(items), cell)).astype(np.int32)
-    return Catalogue(
+    return DatasetInfo(
         theme=(cell // len(STYLES)).astype(np.int8),
         style=(cell % len(STYLES)).astype(np.int8),
         facet=rng.integers(FACETS, size=items, dtype=np.int8),

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lecdsr.base.files import atomic_path
-from lecdsr.base.schemas import SECONDS_PER_DAY
+from lecdsr.core.files import atomic_path
+from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.download.synthetic.events import Interactions, interaction_chunks
 from lecdsr.download.synthetic.ids import item_ids, reviewer_ids
 from lecdsr.download.synthetic.metadata import PART, metadata_lines
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.texts import join, pick
-from lecdsr.download.synthetic.world import World, make_world
+from lecdsr.download.synthetic.world import DistributedContext, make_world
 
 # Lines to spoil and their numbers among the malformed lines of the file, to spoilt lines.
 Spoil: TypeAlias = Callable[[pa.Array, pa.Array], pa.Array]
@@ -50,7 +50,9 @@ def generate(folder: Path, domains: tuple[str, str], settings: Settings) -> None
         _write_ratings(folder / f"{name}.csv", settings, domain, ratings[domain], asins[domain], reviewers)
 
 
-def _write_metadata(path: Path, world: World, settings: Settings, domain: int, name: str, asin: pa.Array) -> None:
+def _write_metadata(
+    path: Path, world: DistributedContext, settings: Settings, domain: int, name: str, asin: pa.Array
+) -> None:
     places = _places(len(asin), settings.bad_lines)
     with (
         atomic_path(path) as temporary,
@@ -65,7 +67,7 @@ def _write_metadata(path: Path, world: World, settings: Settings, domain: int, n
             _write_lines(file, _mix_in(lines, at, np.flatnonzero(inside), _cut_off))
 
 
-def _by_domain(world: World, settings: Settings) -> list[Interactions]:
+def _by_domain(world: DistributedContext, settings: Settings) -> list[Interactions]:
     """All interactions of each domain, in compact columns."""
     chunks: list[list[Interactions]] = [[], []]
     for chunk in interaction_chunks(world, settings):

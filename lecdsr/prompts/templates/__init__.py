@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
-from lecdsr.base.errors import UserError
+from lecdsr.core.errors import UserError
 
 
 def versions() -> list[str]:

@@ -1,0 +1,131 @@
+"""What an error of the server means: try again, give up the question, or stop the run."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lecdsr.ask.access import BASE_URL, KEY, TIMEOUT, Access
+from lecdsr.ask.client import Refused, TimedOut, Unreachable
+from lecdsr.ask.reply import plain
+from lecdsr.ask.types import Failure
+from lecdsr.core.errors import UserError
+
+#: Longest pause that a server may ask for before the run stops instead.
+LONGEST_PAUSE_S = 3600.0
+_NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "arrearage"}
+_NO_MODEL = {"model_not_found", "invalid_model"}
+_FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed"}
+KEPT = "what was answered is kept; run `dvc repro` again to ask the rest"
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again; ``exhausted`` says what it means if no attempt is left.
+
+    ``after``: seconds that the server asked to wait. ``timeout``: the server may have worked, and
+    charged, all that time, so once more and no further.
+    """
+
+    exhausted: Failure | UserError
+    after: float | None = None
+    timeout: bool = False
+
+
+Verdict = Retry | Failure | UserError
+
+
+def validator(
+    error: Refused | TimedOut | Unreachable, access: Access, model: str, model_key: str = "prompts.model"
+) -> Verdict:
+    """Classify an error of the client; the key appears in no message.
+
+    ``model_key``: the setting that names the model.
+    """
+    if isinstance(error, TimedOut):
+        return Retry(Failure("timeout", f"no reply within {access.timeout_s:g} s ({TIMEOUT})"), timeout=True)
+    if isinstance(error, Unreachable):
+        return Retry(_stop(f"the server {access.host} cannot be reached", BASE_URL, "check address and network"))
+    body = _error_of(error.body)
+    codes = _codes(body)
+    detail = plain(access.redact(_message(body) or error.body), 200)
+    return _stopping(error.status, codes, detail, access, model, model_key) or _passing(error, codes, detail, access)
+
+
+def _stopping(
+    status: int, codes: set[str], detail: str, access: Access, model: str, model_key: str
+) -> UserError | None:
+    """What every further request would meet as well."""
+    if status == 402 or codes & _NO_MONEY:
+        return _stop(f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit")
+    if status == 401:
+        return _stop(f"the server refuses the key: {detail}", KEY, "check the key and that it belongs to the address")
+    if codes & _NO_MODEL or status == 404:
+        return _stop(
+            f"the server does not know the model {model!r}, or the address is wrong: {detail}",
+            f"{model_key}, {BASE_URL}",
+            "name a model that the server has",
+        )
+    if status == 403 and not codes & _FILTERED:
+        return _stop(f"the key may not do this: {detail}", KEY, "ask for access to the model, or name another one")
+    return None
+
+
+def _passing(error: Refused, codes: set[str], detail: str, access: Access) -> Verdict:
+    status = error.status
+    if codes & _FILTERED:
+        return Failure("content filter", detail)
+    if status not in (408, 409, 429) and status < 500:
+        return Failure(f"request refused ({status})", detail)
+    after = _retry_after(error.headers)
+    if after is not None and after > LONGEST_PAUSE_S:
+        return _stop(f"the server asks to wait {after / 3600:.1f} hours: {detail}", access.host, "come back then")
+    if status == 429:
+        busy = _stop(f"the server keeps refusing requests as too many: {detail}", access.host, "come back later")
+        return Retry(busy, after=after)
+    return Retry(Failure(f"server error ({status})", detail), after=after)
+
+
+def _stop(what: str, where: str, do: str) -> UserError:
+    return UserError(what, where=where, do=f"{do}; {KEPT}")
+
+
+def _error_of(body: str) -> Any:
+    """The error object of a reply, which most servers put under ``error``."""
+    try:
+        reply = json.loads(body)
+    except ValueError:
+        return None
+    return reply.get("error", reply) if isinstance(reply, dict) else None
+
+
+def _message(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
+
+
+def _codes(body: Any) -> set[str]:
+    """Servers put the name of an error under ``code`` or under ``type``."""
+    if not isinstance(body, dict):
+        return set()
+    return {str(body[name]).lower() for name in ("code", "type") if body.get(name)}
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: in milliseconds, in seconds, or as a date."""
+    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    try:
+        moment = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())

@@ -1,1 +1,0 @@
-"""What every room needs: errors, settings, artefact paths, tables, files, console."""

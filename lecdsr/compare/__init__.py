@@ -1,1 +1,0 @@
-"""Two methods against each other, user by user: differences, intervals, significance."""

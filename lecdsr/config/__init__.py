@@ -1,0 +1,1 @@
+"""Settings: their types, and how they are read from params.yaml and the files of the pairs."""

@@ -1,0 +1,1 @@
+"""What every package needs: errors, console, files, paths, table schemas, memory, the stage entry point."""

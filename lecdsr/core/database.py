@@ -1,0 +1,71 @@
+"""DuckDB within the bounds of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from lecdsr.core.console import console
+from lecdsr.core.errors import UserError
+
+# Together with Python and Arrow less than 4 GB, so that a laptop has room for other work.
+MEMORY_LIMIT = "2500MB"
+
+
+@contextmanager
+def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with a bounded memory, which spills to the folder ``spill``.
+
+    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads for this machine; neither
+    changes a result.
+
+    Raises:
+        UserError: one of them has a value that DuckDB refuses, or memory or disk do not suffice.
+    """
+    spill.mkdir(parents=True, exist_ok=True)
+    try:
+        with duckdb.connect() as db:
+            _configure(db, spill)
+            _only_on_a_terminal(db)
+            yield db
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(
+            f"memory or disk did not suffice: {str(error).splitlines()[0]}",
+            where=str(spill),
+            do="give more with LECDSR_MEMORY_LIMIT=8GB, fewer LECDSR_THREADS, or more room on the disk",
+        ) from error
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
+    options = {"memory_limit": os.environ.get("LECDSR_MEMORY_LIMIT") or MEMORY_LIMIT, "temp_directory": str(spill)}
+    if threads := os.environ.get("LECDSR_THREADS"):
+        options["threads"] = threads
+    for name, value in {**options, "TimeZone": "UTC"}.items():
+        try:
+            # For cursors as well, which are connections of their own.
+            db.execute(f"SET GLOBAL {name} = $value", {"value": value})
+        except duckdb.Error as error:
+            raise UserError(
+                f"{value!r} is no {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
+                where=f"LECDSR_{name.upper()}",
+                do="set a size such as 4GB, or a number of threads",
+            ) from error
+
+
+def another(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A further connection to the same database, so that work can go on while a result is read."""
+    cursor = db.cursor()
+    _only_on_a_terminal(cursor)
+    return cursor
+
+
+def _only_on_a_terminal(db: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB draws its progress bar into logs as well."""
+    db.execute(f"SET enable_progress_bar = {console.is_terminal}")

@@ -1,0 +1,60 @@
+"""Memory of this process and of this machine, and how the C library hands it out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+_MEMINFO = Path("/proc/meminfo")
+# Parameters of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held at once.
+
+    Linux hands a parent's peak in ``ru_maxrss`` on to a child, so the kernel's figure of the process
+    itself comes first.
+    """
+    held = _kilobytes(_STATUS, "VmHWM:")
+    if held is not None:
+        return held * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory() -> int:
+    """Bytes that a process could still take on this machine without swapping; all of them where nobody can tell."""
+    free = _kilobytes(_MEMINFO, "MemAvailable:")
+    return free * 1024 if free is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), None)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc serve large arrays from a heap that never shrinks; do nothing on other systems.
+
+    A training step allocates and frees a hundred arrays of thirty megabytes. By default glibc returns each of them to
+    the kernel, which zeroes every page again at its next first touch: more work than the arithmetic that fills them
+    (``benchmarks/training.py``). Meant for processes that allocate the same sizes repeatedly and end soon after.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    # Read by PyTorch at its first allocation.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, -1)

@@ -1,0 +1,121 @@
+"""Where every artefact lies, in one place; relative to the repository's root."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from lecdsr.core.errors import UserError
+
+PAIR_NAME = r"^[a-z0-9][a-z0-9_]*$"
+
+
+class Artefacts:
+    """Paths of one pair's artefacts."""
+
+    def __init__(self, pair: str) -> None:
+        self.pair = check_pair_name(pair)
+        self.root = Path("data") / pair
+        self.metrics = Path("metrics") / pair
+        self.raw = self.root / "raw"
+        # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
+        # would delete them when the stage fails.
+        self.rejected = self.root / "aside"
+        self.sequences = self.root / "sequences"
+        self.items = self.sequences / "items.parquet"
+        self.users = self.sequences / "users.parquet"
+        self.interactions = self.sequences / "interactions.parquet"
+        self.windows = self.sequences / "windows.parquet"
+        self.card = self.root / "card"
+        self.candidates = self.root / "candidates.parquet"
+        self.questions = self.root / "questions.parquet"
+        self.answers = self.root / "answers.parquet"
+        self.item_vectors = self.root / "vectors" / "items.parquet"
+        self.user_vectors = self.root / "vectors" / "users.parquet"
+        self.report = self.root / "report.html"
+
+    @property
+    def experiments(self) -> Path:
+        """Runs of the declared experiments, in Git."""
+        return self.metrics / "experiments.csv"
+
+    @property
+    def experiment_slices(self) -> Path:
+        """Test metrics of these runs, slice by slice, in Git."""
+        return self.metrics / "experiments-slices.csv"
+
+    @property
+    def experiment_tests(self) -> Path:
+        """Comparisons of the best method with the others, in Git."""
+        return self.metrics / "experiments-tests.json"
+
+    @property
+    def experiment_ranks(self) -> Path:
+        """Folder of the test ranks of these runs, one file each, in Git: who has them can compare anew."""
+        return self.metrics / "experiments-ranks"
+
+    def model(self, model: str) -> Path:
+        """Folder with ``model.safetensors`` and ``config.json``."""
+        return self.root / "models" / model
+
+    def times(self, model: str) -> Path:
+        """How long the training took, and on what: apart from the model, whose bytes repeat."""
+        return self.root / "times" / f"{model}.json"
+
+    def ranks(self, model: str) -> Path:
+        """Ranks of every target."""
+        return self.root / "ranks" / f"{model}.parquet"
+
+    def stage_metrics(self, stage: str) -> Path:
+        """Small facts of a stage, in Git."""
+        return self.metrics / "stages" / f"{stage}.json"
+
+    def model_metrics(self, model: str) -> Path:
+        """Metrics of a model, in Git."""
+        return self.metrics / f"{model}.json"
+
+    def training_log(self, model: str) -> Path:
+        """One row per epoch, in Git."""
+        return self.metrics / "training" / f"{model}.csv"
+
+
+def enter_repository() -> Path:
+    """Change to the nearest folder at or above this one that holds ``dvc.yaml``, and return it.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+            os.chdir(folder)
+            return folder
+    raise UserError(
+        "no lecdsr repository here",
+        where=str(Path.cwd()),
+        do="change to the folder that holds dvc.yaml and params.yaml",
+    )
+
+
+def store_root() -> Path:
+    """Folder for what was paid for and must survive every rebuild: the repository's root.
+
+    Inside ``dvc exp run --temp`` the working copy is a throw-away clone; ``DVC_ROOT`` still names
+    the repository that people keep.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def check_pair_name(name: str) -> str:
+    """Return ``name`` if it can be the name of a pair, and so of a folder.
+
+    Raises:
+        UserError: it cannot; a name such as ``../x`` would lead out of ``data/``.
+    """
+    if not re.fullmatch(PAIR_NAME.strip("^$"), name):
+        raise UserError(
+            f"{name!r} is no name of a pair",
+            where="the pair's name",
+            do="use small letters, digits and _, beginning with a letter or digit",
+        )
+    return name

@@ -1,0 +1,32 @@
+"""How a stage starts and ends: arguments in, a clear error out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from lecdsr.core.console import stderr
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import enter_repository
+
+
+def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
+    """Parse ``--NAME VALUE`` for each name, call ``main`` with the values, show a user's mistake plainly.
+
+    Exits with the code of a :class:`UserError` (1 unless its kind has another) and with 130 after an
+    interrupt; any other exception is a defect and keeps its traceback.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in names:
+        parser.add_argument(f"--{name}", required=True, help=f"name of the {name}")
+    arguments = parser.parse_args()
+    try:
+        enter_repository()
+        main(**vars(arguments))
+    except UserError as error:
+        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        stderr.print("interrupted; what was paid for or computed so far is kept", markup=False)
+        sys.exit(130)

@@ -1,0 +1,105 @@
+"""Negatives drawn on the device, by the step, from a seeded generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lecdsr.core.errors import UserError
+
+
+class Draws:
+    """Random numbers for the samples of a step, from one seed, the same however many processes share the step.
+
+    Every process draws for the whole batch and keeps the rows of its own samples.
+
+    Args:
+        seed: of the generator.
+        device: where the numbers are drawn and used.
+    """
+
+    def __init__(self, seed: int, device: torch.device | None = None) -> None:
+        self.generator = torch.Generator(device=device or "cpu").manual_seed(seed)
+        self._rows: tuple[slice, int] | None = None
+
+    def share(self, rows: slice, whole: int) -> None:
+        """From now on, the samples here are ``rows`` of a batch of ``whole``."""
+        self._rows = (rows, whole)
+
+    def uniform(self, samples: int, count: int) -> Tensor:
+        """``[samples, count]`` numbers in [0, 1), double precision."""
+        rows, whole = self._rows or (slice(None), samples)
+        drawn = torch.rand(whole, count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
+        return drawn[rows]
+
+
+def draw_negatives(
+    target: Tensor,
+    count: int,
+    n_x: int,
+    n_y: int,
+    draws: Draws,
+    excluded: Tensor | None = None,
+) -> Tensor:
+    """Uniform items of each target's domain, with replacement, never the target itself.
+
+    Args:
+        target: ``[B]`` item ids.
+        count: negatives for each target.
+        n_x: items of domain X.
+        n_y: items of domain Y.
+        draws: source of randomness, on the device of ``target``.
+        excluded: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
+
+    Returns:
+        ``[B, count]`` item ids.
+
+    Raises:
+        UserError: a domain has a single item, so that its target has no negative.
+    """
+    if min(n_x, n_y) < 2:
+        raise UserError("a domain of one item has no negatives", where="sequences", do="loosen the filters")
+    in_x = (target < n_x).unsqueeze(1)  # [B, 1]
+    size = torch.where(in_x, n_x, n_y) - 1
+    offset = torch.where(in_x, 0, n_x)
+
+    def draw() -> Tensor:
+        items = (draws.uniform(len(target), count) * size).long() + offset
+        return items + (items >= target.unsqueeze(1))  # skip the target: uniform over the others
+
+    if excluded is None:
+        return draw()
+    return _redrawn(draw, excluded)
+
+
+def draw_unseen(items: slice, count: int, seen: Tensor, draws: Draws) -> Tensor:
+    """Uniform items of one domain, with replacement, none of those seen.
+
+    Args:
+        items: ids of the domain.
+        count: items drawn for each sample.
+        seen: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
+        draws: source of randomness, on the device of ``seen``.
+
+    Returns:
+        ``[B, count]`` item ids.
+    """
+    first, size = items.start, items.stop - items.start
+    return _redrawn(lambda: (draws.uniform(len(seen), count) * size).long() + first, seen)
+
+
+def _redrawn(draw: Callable[[], Tensor], excluded: Tensor) -> Tensor:
+    """Items ``[B, K]`` of ``draw``; those in the row of ``excluded [B, L]`` three times anew."""
+    items = draw()
+    in_order = excluded.sort(dim=1).values
+    for _ in range(3):
+        items = torch.where(_contains(in_order, items), draw(), items)
+    return items
+
+
+def _contains(sets: Tensor, items: Tensor) -> Tensor:
+    """``[B, K]``: whether each of ``items [B, K]`` is in the row of ``sets [B, L]``, which is in order."""
+    place = torch.searchsorted(sets, items).clamp(max=sets.shape[1] - 1)
+    return sets.gather(1, place) == items

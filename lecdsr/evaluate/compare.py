@@ -1,0 +1,161 @@
+"""Comparisons of two methods: one row for each domain, slice, protocol and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lecdsr.core.console import track
+from lecdsr.core.errors import UserError
+from lecdsr.core.schemas import DOMAINS, SPLITS
+from lecdsr.evaluate.metrics import user_means
+from lecdsr.evaluate.significance import LEVEL, RESAMPLES, Paired, holm, paired
+from lecdsr.evaluate.slices import parts
+from lecdsr.evaluate.targets import check_same, held_out
+
+Array = NDArray[np.float64]
+
+PROTOCOLS = ("full", "sampled")
+METRICS = ("ndcg@10", "hr@10")
+
+
+class Side(NamedTuple):
+    """A method: its name, and for each of its seeds where the ranks come from and the table."""
+
+    name: str
+    sources: list[str]
+    ranks: list[pa.Table]
+
+
+class Contest(NamedTuple):
+    """Two methods to be compared."""
+
+    a: Side
+    b: Side
+
+
+class Options(NamedTuple):
+    """What is compared: split, protocols, metrics, and the ways of slicing (``slices.KINDS``)."""
+
+    split: int
+    protocols: tuple[str, ...] = PROTOCOLS
+    metrics: tuple[str, ...] = METRICS
+    slices: tuple[str, ...] = ()
+    resamples: int = RESAMPLES
+
+
+class Mean(NamedTuple):
+    """A mean over seeds, and the deviation between them: None for one seed."""
+
+    mean: float
+    deviation: float | None
+
+
+class Row(NamedTuple):
+    """One comparison. ``p_holm`` is adjusted for all comparisons of the call."""
+
+    contest: int
+    domain: str
+    slice: str
+    protocol: str
+    metric: str
+    users: int
+    targets: int
+    a: Mean
+    b: Mean
+    paired: Paired
+    p_holm: float | None = None
+
+    @property
+    def better(self) -> str | None:
+        """``a`` or ``b``, or None where the data cannot tell."""
+        if self.p_holm is None or self.p_holm > LEVEL:
+            return None
+        return "a" if self.paired.difference > 0 else "b"
+
+
+class Cell(NamedTuple):
+    """Where a row's figures come from; ``chosen`` targets, and the dense user of each of them."""
+
+    contest: int
+    domain: str
+    slice: str
+    protocol: str
+    metric: str
+    chosen: NDArray[np.bool_]
+    user: NDArray[np.int64]
+
+
+def compare(contests: Sequence[Contest], options: Options) -> list[Row]:
+    """Compare A with B in every contest, and adjust for all comparisons together.
+
+    A user's metric is the mean over his targets, then over the seeds of the method. The tests are about other
+    users, given the seeds that were run; how much seeds matter stands beside, as the deviation between them.
+
+    Raises:
+        UserError: two tables rank different targets, or the split has none.
+    """
+    tables = [_aligned(contest, options.split) for contest in contests]
+    cells = [cell for place, sides in enumerate(tables) for cell in _cells(place, sides[0][0], options)]
+    if not cells:
+        raise UserError(f"the ranks hold no {SPLITS[options.split]} targets", do="run `dvc repro`")
+    rows = [_row(cell, tables[cell.contest], options.resamples) for cell in track(cells, "comparing")]
+    adjusted = holm([row.paired.p for row in rows])
+    return [row._replace(p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _aligned(contest: Contest, split: int) -> tuple[list[pa.Table], list[pa.Table]]:
+    a, b = ([held_out(ranks, split) for ranks in side.ranks] for side in contest)
+    names = [*contest.a.sources, *contest.b.sources]
+    for name, table in zip(names[1:], [*a, *b][1:], strict=True):
+        check_same(a[0], table, (names[0], name), split)
+    return a, b
+
+
+def _cells(contest: int, targets: pa.Table, options: Options) -> list[Cell]:
+    """All rows of one contest; a domain or slice without targets is left out."""
+    domain, user = (targets[name].to_numpy() for name in ("domain", "user"))
+    slices = parts(targets, options.slices)
+    cells = []
+    for code, name in enumerate(DOMAINS):
+        for part, inside in slices.items():
+            chosen = (domain == code) & inside
+            if not chosen.any():
+                continue
+            _, dense = np.unique(user[chosen], return_inverse=True)
+            cells += [
+                Cell(contest, name, part, protocol, metric, chosen, dense)
+                for protocol in options.protocols
+                for metric in options.metrics
+            ]
+    return cells
+
+
+def _row(cell: Cell, tables: tuple[list[pa.Table], list[pa.Table]], resamples: int) -> Row:
+    a, b = (_by_seed(cell, side) for side in tables)  # [S_A, U], [S_B, U]
+    # Metrics lie between 0 and 1: what differs in the thirteenth digit is the order of summation.
+    differences: Array = np.round(a.mean(axis=0) - b.mean(axis=0), 12)  # [U]
+    return Row(
+        *cell[:5],
+        users=a.shape[1],
+        targets=len(cell.user),
+        a=_over_seeds(a),
+        b=_over_seeds(b),
+        paired=paired(differences, resamples),
+    )
+
+
+def _by_seed(cell: Cell, tables: list[pa.Table]) -> Array:
+    """The metric of each user under each seed, ``[S, U]``."""
+    column = f"rank_{cell.protocol}"
+    ranks = [table[column].to_numpy()[cell.chosen] for table in tables]
+    return np.stack([user_means(seed, cell.user)[cell.metric] for seed in ranks])
+
+
+def _over_seeds(values: Array) -> Mean:
+    seeds = values.mean(axis=1)
+    return Mean(float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None)

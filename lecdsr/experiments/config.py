@@ -1,0 +1,111 @@
+"""What is to be compared: ``experiments.yaml``, read, typed, and checked against the settings of the models."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from lecdsr.config.load import check_values, load_block, read_yaml
+from lecdsr.config.schema import Block
+from lecdsr.core.errors import UserError
+from lecdsr.models.registry import find_model, model_names
+
+FILE = Path("experiments.yaml")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+#: Values laid over the block of a model.
+Setting = dict[str, Any]
+
+
+class Method(Block):
+    """A method: a model, what is fixed of its settings, and the settings that are tried for it."""
+
+    model: str
+    set: Setting = Field(default_factory=dict)
+    grid: list[Setting] = Field(min_length=1)
+
+
+class Control(Block):
+    """The chosen setting of a method with something changed."""
+
+    method: str
+    set: Setting
+
+
+class Experiments(Block):
+    """The file ``experiments.yaml``; every key is explained there."""
+
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    budget: int = Field(ge=1)
+    methods: dict[Name, Method] = Field(min_length=1)
+    controls: dict[str, Control] = Field(default_factory=dict)
+
+
+def load_experiments(pair: str, file: Path = FILE) -> Experiments:
+    """Read the experiments and check every setting in them, for one pair.
+
+    Raises:
+        UserError: a model, a method, a key or a value is not what is expected, or a grid has not its budget; the
+            message names it.
+    """
+    declared = check_values(Experiments, read_yaml(file), str(file))
+    _once(declared.seeds, f"{file}: seeds")
+    for name, method in declared.methods.items():
+        where = f"{file}: methods.{name}"
+        if method.model not in model_names():
+            raise UserError(
+                f"there is no model {method.model!r}", f"{where}.model", f"use one of {', '.join(model_names())}"
+            )
+        made = [resolve(pair, method, point, where=f"{where}.grid[{place}]") for place, point in enumerate(method.grid)]
+        _once([json.dumps(one, sort_keys=True) for one in made], f"{where}.grid")
+        if len(method.grid) != declared.budget and not (_nothing_to_tune(method.model) and method.grid == [{}]):
+            raise UserError(
+                f"{len(method.grid)} settings are tried, the budget is {declared.budget} for every method",
+                where=f"{where}.grid",
+                do="give every method as many; `[{}]` is for models without settings",
+            )
+    for name, control in declared.controls.items():
+        where = f"{file}: controls.{name}"
+        if control.method not in declared.methods:
+            raise UserError(
+                f"there is no method {control.method!r}", where, f"use one of {', '.join(declared.methods)}"
+            )
+        resolve(pair, declared.methods[control.method], control.set, where=f"{where}.set")
+    return declared
+
+
+def resolve(pair: str, method: Method, setting: Setting, where: str = str(FILE)) -> dict[str, Any]:
+    """All settings of a model on a pair, with what is fixed for the method and then ``setting`` laid over them.
+
+    Raises:
+        UserError: a key is unknown or a value ill-typed.
+    """
+    schema = find_model(method.model).settings
+    common = load_block("train", schema, pair, method.model).model_dump()
+    return check_values(schema, {**common, **method.set, **setting}, where).model_dump(mode="json")
+
+
+def chosen_methods(declared: Experiments, names: list[str]) -> dict[str, Method]:
+    """The methods of these names, in the order of the file; without names all of them.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    for name in names:
+        if name not in declared.methods:
+            raise UserError(f"there is no method {name!r}", str(FILE), f"use one of {', '.join(declared.methods)}")
+    return {name: method for name, method in declared.methods.items() if not names or name in names}
+
+
+def _nothing_to_tune(model: str) -> bool:
+    return not any(field.is_required() for field in find_model(model).settings.model_fields.values())
+
+
+def _once(values: list[Any], where: str) -> None:
+    twice = [value for value, times in Counter(values).items() if times > 1]
+    if twice:
+        raise UserError(f"the same is there twice: {twice[0]}", where=where, do="try something else with it")

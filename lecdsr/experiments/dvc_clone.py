@@ -1,0 +1,186 @@
+"""Experiments of DVC run in clones of their own: the working tree is not touched, and several can run at once.
+
+`dvc exp run --temp` would do neither: it puts the changes of the working tree aside while it begins, and of two
+that begin together both may take the same experiment. A clone has the commit and the changed tracked files, and it
+shares the cache, from which DVC brings the tables. What it finished is fetched as an experiment of this repository.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts
+
+FOLDER = Path(".studies") / "clones"
+#: Results, which runs neither read nor may differ by.
+NO_INPUT = (":!metrics", ":!docs", ":!experiments.yaml")
+SHOWN_LINES = 12
+
+
+class RunFailed(Exception):
+    """An experiment that DVC could not finish; the message is the end of what it said."""
+
+
+@contextmanager
+def alone(pair: str) -> Iterator[int]:
+    """Hold the lock of a pair's experiments; the runs inherit it, so that those of a killed command count too.
+
+    Raises:
+        UserError: someone else has it.
+    """
+    path = FOLDER / f"{pair}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"experiments of {pair} are running already, or a run of a killed command is",
+                where=str(path),
+                do="wait for them, or end their processes (`fuser` on this file names them)",
+            ) from error
+        yield file.fileno()
+
+
+class DvcClone:
+    """One clone, in which one experiment runs at a time.
+
+    Args:
+        artefacts: of the pair.
+        place: number of the clone.
+        threads: of every training.
+        lock: file descriptor that runs inherit.
+    """
+
+    def __init__(self, artefacts: Artefacts, place: int, threads: int, lock: int) -> None:
+        self.pair, self.root = artefacts.pair, Path.cwd()
+        self.folder = (FOLDER / f"{self.pair}-{place}").absolute()
+        self._artefacts, self._lock = artefacts, lock
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
+        bin_folder = Path(sys.executable).parent
+        self._environment = {
+            **kept,
+            "PATH": f"{bin_folder}{os.pathsep}{kept.get('PATH', '')}",
+            "OMP_NUM_THREADS": str(threads),
+            # Beside the clone, so that what a kill left is found whichever clone goes on with it.
+            "LECDSR_CHECKPOINTS": kept.get("LECDSR_CHECKPOINTS") or str(self.root / ".checkpoints"),
+        }
+        self._environment.pop("PYTHONPATH", None)  # the clone has code of its own
+        self._clone()
+
+    def _clone(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        git("clone", "-q", "--no-tags", str(self.root), str(self.folder))
+        for key in ("user.name", "user.email"):
+            value = git("config", "--get", key, check=False) or "lecdsr"
+            git("config", key, value, folder=self.folder)
+        local = self.root / ".dvc" / "config.local"
+        if local.exists():
+            shutil.copy2(local, self.folder / ".dvc" / "config.local")
+        git("config", "--file", ".dvc/config.local", "cache.dir", cache_folder(self.root), folder=self.folder)
+
+    def run(self, name: str, model: str, setting: dict[str, Any], seed: int) -> None:
+        """Train and rank as the experiment ``name``, and fetch it into this repository.
+
+        Raises:
+            RunFailed: DVC or a stage failed.
+        """
+        self._fresh()
+        self._dvc(*command(self.pair, name, model, setting, seed)[1:])
+        refs = experiment_refs(name, self.folder)
+        if not refs:
+            raise RunFailed("DVC made no experiment of it")
+        ref = refs[0]
+        git("fetch", "-q", str(self.folder), f"{ref}:{ref}")
+
+    def _fresh(self) -> None:
+        """The commit, and what of it is changed in the working tree; DVC brings the tables by the lock."""
+        git("reset", "-q", "--hard", folder=self.folder)
+        git("clean", "-q", "-f", "-d", folder=self.folder)
+        for name in git("diff", "--name-only", "--relative", "HEAD", "--", ".", *NO_INPUT).splitlines():
+            if (self.root / name).exists():
+                shutil.copy2(self.root / name, self.folder / name)
+            else:
+                (self.folder / name).unlink(missing_ok=True)
+        for path in sorted((self._artefacts.metrics / "stages").glob("*.json")):
+            copy = self.folder / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+
+    def _dvc(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[self._lock],
+        )
+        if done.returncode:
+            raise RunFailed(_reason(done.stdout))
+        return done.stdout
+
+
+def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int) -> list[str]:
+    """The command of an experiment: one pair, one model, its settings in the file of the pair, one seed.
+
+    ``--single-item``: upstream stages are as `dvc repro` left them, and their raw files need not be here.
+    """
+    values = {f"train.{model}.{key}": value for key, value in setting.items()} | {"train.shared.seed": seed}
+    own = [f"pairs/{pair}.yaml:++{key}={json.dumps(value)}" for key, value in values.items()]
+    changes = [f"active=[{pair}]", f"models=[{model}]", *own]
+    switches = [part for change in changes for part in ("-S", change)]
+    stages = [f"{stage}@{pair}-{model}" for stage in ("train", "evaluate")]
+    return ["dvc", "exp", "run", "--name", name, "--single-item", *switches, *stages]
+
+
+def cache_folder(root: Path) -> str:
+    """Where DVC keeps the content of a repository."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repository:
+        return str(Path(repository.cache.local.path).parents[1])  # less `files/md5`
+
+
+def experiment_refs(name: str, folder: Path | None = None) -> list[str]:
+    """References of the experiments of this name, whatever commit they began from."""
+    return git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", folder=folder).splitlines()
+
+
+def experiment_names() -> set[str]:
+    """Names of all experiments of this repository."""
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    return {ref.rsplit("/", 1)[1] for ref in refs if ref.count("/") == 4}
+
+
+def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
+    """Output of a git command.
+
+    Raises:
+        UserError: it failed.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(["git", *arguments], cwd=folder, env=kept, text=True, capture_output=True, check=False)
+    if check and done.returncode:
+        raise UserError(f"git {arguments[0]} failed: {done.stderr.strip()}", where=str(folder or Path.cwd()))
+    return done.stdout.strip()
+
+
+def _reason(output: str) -> str:
+    """The end of what a failed command said; the message of a stage stands before DVC's own."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    start = next((place for place, line in enumerate(lines) if line.startswith("error:")), len(lines) - SHOWN_LINES)
+    return "\n".join(lines[max(0, start) :][:SHOWN_LINES])

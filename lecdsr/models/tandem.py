@@ -1,0 +1,164 @@
+"""Our own model: causal self-attention over both shops, text and id on both sides of a cosine.
+
+The formulas are in docs/model.md; what each part brings, the controls of experiments.yaml measure. In short, against
+``sasrec``: an item is its whitened text plus an id that counts as far as the item has been seen, so that one never
+seen is ranked by its text; scores are cosines at a temperature; the state knows the calendar, since goods have their
+years; and what is learned is added to what texts say untrained, which nothing that is new can spoil.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lecdsr.data.batch import Histories, SequenceBatch
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.negatives import Draws
+from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.layers.attention import Layer, Packing, encode
+from lecdsr.models.layers.losses import softmax_by_domain
+from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
+
+
+class Settings(AttentionSettings):
+    """Block ``train.tandem``; every key is explained in params.yaml."""
+
+    layers: int = Field(ge=1)
+    item_text: TextMode
+    id_shrinkage: float = Field(ge=0)
+    id_dropout: float = Field(ge=0, lt=1)
+    calendar_days: int = Field(ge=0)
+    temperature: float = Field(gt=0)
+    content_weight: float = Field(ge=0)
+    content_decay: float = Field(gt=0, le=1)
+
+
+class Tandem(Recommender):
+    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine.
+
+    To it comes the cosine of the item's frozen text and the texts of the history, as in ``content``: D more columns of
+    queries and keys. It has no part in the loss, so that training learns no less for it.
+    """
+
+    objective = "sequence"
+
+    def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
+        super().__init__()
+        self.settings, self.info = settings, info
+        d = settings.width
+        text = control(info.item_vectors, settings.item_text, seed)
+        self.register_buffer("item_text", None if text is None else _unit_variance(text), persistent=False)
+        self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
+        self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
+        self.position_embeddings = nn.Embedding(settings.history_length, d)
+        self.calendar = Calendar(info.train_days, settings.calendar_days, d) if settings.calendar_days else None
+        self.layers = nn.ModuleList(Layer(d, settings.heads, settings.dropout) for _ in range(settings.layers))
+        self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
+        nn.init.normal_(self.position_embeddings.weight, std=0.02)
+        self.text_projection = None
+        # Without text, ids are all there is, and begin at the size that text would have had.
+        ids = d**-0.5
+        if text is not None:
+            self.text_projection = nn.Linear(cast(Tensor, self.item_text).shape[1], d, bias=False)
+            nn.init.normal_(self.text_projection.weight, std=d**-0.5)
+            ids *= 0.1
+        nn.init.normal_(self.item_embeddings.weight, std=ids)
+        with torch.no_grad():
+            self.item_embeddings.weight[info.padding] = 0
+
+    def addends(self) -> tuple[Tensor, Tensor | None]:
+        """``[N+1, d]`` what ids and what texts bring to the items, before the sum is made a unit vector."""
+        ids = cast(Tensor, self.trust) * self.item_embeddings.weight
+        if self.training and self.settings.id_dropout:
+            # The whole id of an item at once: its text has to do for that step.
+            ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
+        return ids, None if self.text_projection is None else self.text_projection(self.item_text)
+
+    def table(self) -> Tensor:
+        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
+        ids, texts = self.addends()
+        return F.normalize(ids if texts is None else ids + texts, dim=1)
+
+    def queries(self, histories: Histories) -> Tensor:
+        """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
+        learned = self._directions(self._states(histories, self.table())[:, -1])
+        if not self.has_content:
+            return learned
+        texts, settings = self._unit_texts(), self.settings
+        content = content_queries(texts, histories.sequence, settings.content_decay)
+        return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
+
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """``[N, d]`` of length 1, no bias; content adds D columns of length 1."""
+        n = self.info.n_items
+        keys = self.table()[:n]
+        if self.has_content:
+            keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
+        return keys, keys.new_zeros(n)
+
+    @property
+    def has_content(self) -> bool:
+        """Whether untrained texts are part of the score."""
+        return self.text_projection is not None and self.settings.content_weight > 0
+
+    def _unit_texts(self) -> Tensor:
+        return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
+
+    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
+        """Softmax over all items of the target's domain, at every position with a target."""
+        samples = cast(SequenceBatch, batch)
+        table = self.table()
+        wanted = samples.targets != self.info.padding  # [B, L]
+        queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
+        keys = table[: self.info.n_items]
+        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.info.n_x)}
+
+    def _directions(self, states: Tensor) -> Tensor:
+        return F.normalize(states.float(), dim=-1) / self.settings.temperature
+
+    def _states(self, histories: Histories, table: Tensor) -> Tensor:
+        """``[B, L, d]``, each of its own and earlier items; zero for padding."""
+        packing = Packing(histories.sequence != self.info.padding)
+        x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
+        x = x + packing.positions(self.position_embeddings.weight)
+        if self.calendar is not None:
+            x = x + self.calendar(packing.pack(histories.day))
+        return encode(self.dropout(x * self.settings.width**0.5), packing, self.layers, self.norm)
+
+
+class Calendar(nn.Module):
+    """A vector for every day: learned ones ``step`` days apart, and between them a line. ``[T]`` -> ``[T, d]``.
+
+    Days outside those of training have the vector of the nearest of these: of a later day nothing can be known.
+    """
+
+    def __init__(self, days: tuple[int, int], step: int, width: int) -> None:
+        super().__init__()
+        self.first, self.last, self.step = *days, step
+        self.knots = nn.Embedding((self.last - self.first) // step + 2, width)
+        nn.init.normal_(self.knots.weight, std=0.02)
+
+    def forward(self, day: Tensor) -> Tensor:
+        """Interpolate between the knots around each day."""
+        place = (day.clamp(self.first, self.last) - self.first) / self.step
+        before = place.floor().long()
+        after = (place - before).unsqueeze(-1)
+        return torch.lerp(self.knots(before), self.knots(before + 1), after)
+
+
+def _trust(counts: Tensor, shrinkage: float) -> Tensor:
+    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions, and 0 for padding; 1 where shrinkage is 0."""
+    n = torch.cat([counts, counts.new_zeros(1)]).float().unsqueeze(1)
+    trust: Tensor = n / (n + shrinkage) if shrinkage else torch.ones_like(n)
+    return trust
+
+
+def _unit_variance(vectors: Tensor) -> Tensor:
+    """All principal components of the texts, each of the same variance, rows of mean square length 1."""
+    whitened = whiten(vectors, vectors.shape[1])
+    scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
+    return scaled

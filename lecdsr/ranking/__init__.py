@@ -1,1 +1,0 @@
-"""What training and evaluation share: histories as tensors, negatives, ranks, metrics."""

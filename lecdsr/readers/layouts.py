@@ -1,0 +1,122 @@
+"""File names and columns of the three releases of the Amazon reviews (2014, 2018, 2023), and of a custom catalogue."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from lecdsr.config.pair import Custom, Pair
+from lecdsr.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one release stores a domain.
+
+    Args:
+        ratings: relative paths to try for the interactions, best first; ``{domain}`` is its name.
+        metadata: relative paths to try for the metadata.
+        columns: order of the columns of a ratings CSV.
+        header: whether that CSV has a header line.
+        time_unit: units of its times in a second.
+        python_dicts: metadata lines are Python dictionaries, not JSON.
+        last_time: interactions come before this moment, in seconds since 1970; a later one is malformed.
+        custom: files and columns of a catalogue that is no release of Amazon's.
+    """
+
+    ratings: tuple[str, ...]
+    metadata: tuple[str, ...]
+    columns: tuple[str, str, str, str]
+    header: bool
+    time_unit: int
+    python_dicts: bool
+    last_time: int
+    custom: Custom | None = None
+
+
+def _end_of(year: int) -> int:
+    return int(datetime.datetime(year + 1, 1, 1, tzinfo=datetime.UTC).timestamp())
+
+
+LAYOUTS = {
+    2014: Layout(
+        ratings=(
+            "ratings_{domain}.csv", "ratings_{domain}.csv.gz",
+            "reviews_{domain}.json.gz", "reviews_{domain}_5.json.gz",
+        ),
+        metadata=("meta_{domain}.json.gz", "meta_{domain}.json"),
+        columns=("reviewer", "asin", "rating", "time"),
+        header=False,
+        time_unit=1,
+        python_dicts=True,
+        last_time=_end_of(2014),
+    ),
+    2018: Layout(
+        ratings=(
+            "categoryFilesSmall/{domain}.csv", "{domain}.csv", "{domain}.csv.gz",
+            "categoryFiles/{domain}.json.gz", "{domain}.json.gz", "{domain}_5.json.gz",
+        ),
+        metadata=("metaFiles2/meta_{domain}.json.gz", "meta_{domain}.json.gz", "meta_{domain}.json"),
+        columns=("asin", "reviewer", "rating", "time"),
+        header=False,
+        time_unit=1,
+        python_dicts=False,
+        last_time=_end_of(2018),
+    ),
+    2023: Layout(
+        ratings=(
+            "benchmark/0core/rating_only/{domain}.csv.gz",
+            "{domain}.csv.gz", "{domain}.csv", "{domain}.jsonl.gz", "{domain}.jsonl",
+        ),
+        metadata=("raw/meta_categories/meta_{domain}.jsonl.gz", "meta_{domain}.jsonl.gz", "meta_{domain}.jsonl"),
+        columns=("reviewer", "asin", "rating", "time"),
+        header=True,
+        time_unit=1000,
+        python_dicts=False,
+        last_time=_end_of(2023),
+    ),
+}  # fmt: skip
+
+
+def layout_of(pair: Pair) -> Layout:
+    """Layout of a pair's raw files; a custom catalogue has one file name for each kind, its columns are in the pair."""
+    if pair.release != "custom":
+        return LAYOUTS[pair.release]
+    assert pair.custom is not None
+    items = pair.custom.items
+    return Layout(
+        ratings=(pair.custom.interactions.file,),
+        metadata=() if items is None else (items.file,),
+        columns=("reviewer", "asin", "rating", "time"),
+        header=True,
+        time_unit=1,
+        python_dicts=False,
+        # What a table of interactions can hold in 32 bits.
+        last_time=_end_of(2099),
+        custom=pair.custom,
+    )
+
+
+def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
+    """The first of ``names`` that exists for ``domain``, in its subfolder or directly in ``folder``.
+
+    Raises:
+        UserError: none exists; the message lists the names and the domains that are there.
+    """
+    for name in names:
+        for path in (folder / name.format(domain=domain), folder / Path(name.format(domain=domain)).name):
+            if path.is_file():
+                return path
+    there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    listing = f"; the folder holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}" if there else ""
+    raise UserError(
+        f"no file of the domain {domain!r} here: looked for {', '.join(dict.fromkeys(flat(names, domain)))}{listing}",
+        where=str(folder),
+        do="check the names under `domains` and the `release` in the pair's file, or put the file there",
+    )
+
+
+def flat(names: tuple[str, ...], domain: str) -> list[str]:
+    """File names without subfolders."""
+    return [Path(name.format(domain=domain)).name for name in names]

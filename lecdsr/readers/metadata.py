@@ -1,0 +1,177 @@
+"""Titles, brands, categories and descriptions of the items that were kept."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from lecdsr.readers.layouts import Layout
+from lecdsr.readers.lines import iterate_lines
+from lecdsr.readers.rejected import RejectedLines
+from lecdsr.readers.text import clean
+
+MAX_CATEGORIES = 8
+MAX_BRAND = 80
+
+
+class Item(NamedTuple):
+    """Cleaned texts of one item; empty where the file has none."""
+
+    title: str
+    brand: str
+    categories: list[str]
+    description: str
+
+
+UNKNOWN = Item("", "", [], "")
+
+#: Number of a line, ASIN, and how to read the rest (``None`` if it cannot be read).
+Record: TypeAlias = tuple[int, str, Callable[[], dict[str, Any] | None]]
+
+
+class Reading:
+    """Texts of the wanted items of one metadata file, one entry each, in a single pass.
+
+    Where an ASIN has several lines, the first with a title counts.
+
+    Args:
+        wanted: number of an item by its ASIN.
+        text_length: characters kept of a title, and of a description.
+        aside: takes the malformed lines.
+
+    Attributes:
+        repeated: lines that repeat an ASIN among those wanted.
+    """
+
+    def __init__(self, wanted: Mapping[str, int], text_length: int, rejected: RejectedLines) -> None:
+        self.wanted, self.text_length, self.rejected = wanted, text_length, rejected
+        self.repeated = 0
+
+    def items(self, records: Iterable[Record]) -> Iterator[tuple[int, Item]]:
+        """Yield number and texts of every wanted item that has a readable line."""
+        done: set[int] = set()
+        untitled: dict[int, Item] = {}
+        for number, asin, read in records:
+            item = self.wanted.get(asin)
+            if item is None:
+                continue
+            if item in done or item in untitled:
+                self.repeated += 1
+            if item in done:
+                continue
+            fields = read()
+            if fields is None:
+                self.rejected.add(number, "not readable", asin)
+                continue
+            texts = to_item(fields, self.text_length)
+            if texts.title:
+                done.add(item)
+                untitled.pop(item, None)
+                yield item, texts
+            else:
+                untitled.setdefault(item, texts)
+        yield from untitled.items()
+
+
+def records_of_lines(path: Path, layout: Layout, rejected: RejectedLines) -> Iterator[Record]:
+    """The lines of a metadata file that have an ASIN; the others go aside.
+
+    Raises:
+        UserError: the file cannot be read to its end.
+    """
+    find = _python_asin if layout.python_dicts else _json_asin
+    parse = parse_python if layout.python_dicts else parse_json
+    for number, line in iterate_lines(path):
+        rejected.total += 1
+        asin = None if line is None else find(line)
+        if line is None or asin is None:
+            reason = "longer than any line may be" if line is None else "no asin, or not readable"
+            rejected.add(number, reason, (line or b"").decode(errors="replace"))
+            continue
+        yield number, asin, lambda line=line: parse(line)  # type: ignore[misc]
+
+
+class _Ids(msgspec.Struct):
+    asin: str | None = None
+    parent_asin: str | None = None
+
+
+class _Fields(msgspec.Struct):
+    title: Any = None
+    brand: Any = None
+    store: Any = None
+    category: Any = None
+    categories: Any = None
+    description: Any = None
+
+
+# Both read only the keys they name; the rest of a line, most of it, is checked and skipped.
+_IDS, _FIELDS = msgspec.json.Decoder(_Ids), msgspec.json.Decoder(_Fields)
+_PYTHON_ASIN = re.compile(rb"""['"]asin['"]: ['"]([^'"]+)['"]""")
+
+
+def _json_asin(line: bytes) -> str | None:
+    try:
+        ids = _IDS.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return ids.parent_asin or ids.asin or None
+
+
+def _python_asin(line: bytes) -> str | None:
+    # Only the few lines that are kept are parsed whole; the ASIN of all is found by pattern.
+    found = _PYTHON_ASIN.search(line)
+    return found[1].decode(errors="replace") if found else None
+
+
+def parse_json(line: bytes) -> dict[str, Any] | None:
+    """The texts of a JSON line; ``None`` if it is no object."""
+    try:
+        return msgspec.structs.asdict(_FIELDS.decode(line))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def parse_python(line: bytes) -> dict[str, Any] | None:
+    """A line that is a Python dictionary, read as a literal and never evaluated; ``None`` if it is none."""
+    try:
+        value = ast.literal_eval(line.decode())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def to_item(fields: Mapping[str, Any], text_length: int) -> Item:
+    """Texts of one metadata line of any release, cleaned and cut to ``text_length`` characters."""
+    title = clean(_text(fields.get("title")))
+    categories = [clean(text) for text in _strings(fields.get("category") or fields.get("categories"))]
+    distinct = list(dict.fromkeys(text[:text_length] for text in categories if text))
+    return Item(
+        title="" if is_script(title) else title[:text_length],
+        brand=clean(_text(fields.get("brand") or fields.get("store")))[:MAX_BRAND],
+        categories=distinct[:MAX_CATEGORIES],
+        description=clean(_text(fields.get("description")))[:text_length],
+    )
+
+
+def is_script(title: str) -> bool:
+    """Some titles of the 2018 release are page scripts that were scraped in their place."""
+    return "getTime" in title or "function(" in title
+
+
+def _strings(value: Any) -> list[str]:
+    """All strings of a value that is a string, a list, or a list of lists."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for part in value for text in _strings(part)]
+    return []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else " ".join(_strings(value))

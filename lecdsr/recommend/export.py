@@ -1,0 +1,148 @@
+"""A two-tower model as vectors in files: keys of items and queries of users, for an index of nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.console import track
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import table_writer, write_json, write_table
+from lecdsr.core.schemas import DOMAINS, WINDOWS
+from lecdsr.data.batch import Gatherer
+from lecdsr.data.sequences import from_tables
+from lecdsr.recommend.parts import has_towers
+from lecdsr.recommend.recommender import PairRecommender
+
+BATCH = 512
+
+
+def items_schema(width: int) -> pa.Schema:
+    """One row per item, sorted by ``item``; ``domain`` is x or y."""
+    return pa.schema(
+        [
+            ("item", pa.int32()),
+            ("domain", pa.string()),
+            ("asin", pa.string()),
+            ("bias", pa.float32()),
+            ("vector", pa.list_(pa.float32(), width)),
+        ]
+    )
+
+
+def users_schema(width: int) -> pa.Schema:
+    """One row per user, sorted by ``user``; two for a model that reads each domain's history alone.
+
+    ``domain``: items that the query is for, x, y or both. ``owned``: items of the user, sorted.
+    """
+    return pa.schema(
+        [
+            ("user", pa.int32()),
+            ("reviewer", pa.string()),
+            ("domain", pa.string()),
+            ("owned", pa.list_(pa.int32())),
+            ("vector", pa.list_(pa.float32(), width)),
+        ]
+    )
+
+
+@torch.no_grad()
+def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write ``items.parquet``, ``users.parquet`` and, when both are whole, ``facts.json``.
+
+    Args:
+        shop: the pair and its model.
+        facts: what is said of them, beside what is found here.
+        folder: made if it is not there.
+
+    Returns:
+        The facts as written.
+
+    Raises:
+        UserError: the model has no two towers, a vector is not finite, or ``folder`` is a file.
+    """
+    if not has_towers(recommender.network):
+        raise UserError(
+            "this model has no two towers: its scores are no products of a query and a key, and no index can hold them",
+            do="choose another by --model, for example lecdsr or sasrec",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UserError("the folder to write is a file", where=str(folder), do="name another by --out")
+    (folder / "facts.json").unlink(missing_ok=True)
+    keys, bias = recommender.network.keys()
+    width = keys.shape[1]
+    table = {
+        "item": recommender.items["item"],
+        "domain": pa.array(np.array(DOMAINS)[recommender.items["domain"].to_numpy()]),
+        "asin": recommender.items["asin"],
+        "bias": _finite(bias),
+        "vector": _vectors(keys),
+    }
+    write_table(folder / "items.parquet", pa.table(table), items_schema(width))
+    with table_writer(folder / "users.parquet", users_schema(width)) as write:
+        for rows in _queries(recommender):
+            write(rows)
+    info = recommender.info
+    found = {
+        "score": "query · key + bias",
+        "width": width,
+        "items": {"x": info.n_x, "y": info.n_y},
+        "users": info.n_users,
+        "history_length": recommender.trained.history_length,
+        "queries": "one a user" if recommender.trained.domains == "both" else "one a user and domain",
+        "biased": bool(bias.any()),
+    }
+    write_json(folder / "facts.json", {**facts, **found})
+    return {**facts, **found}
+
+
+def _queries(recommender: PairRecommender) -> Iterator[pa.Table]:
+    """Rows of ``users.parquet``, a batch of users at a time."""
+    owner = recommender.interactions["user"].to_numpy()
+    domain = recommender.interactions["domain"].to_numpy()
+    own = recommender.trained.domains == "own"
+    readings = [(key, domain == code) for code, key in enumerate(DOMAINS)] if own else [("both", domain >= 0)]
+    gathered = [(key, _gatherer(recommender, rows), owner[rows]) for key, rows in readings]
+    item = recommender.interactions["item"].to_numpy()
+    users = np.arange(recommender.info.n_users)
+    for batch in track(np.array_split(users, max(1, -(-len(users) // BATCH))), "queries"):
+        owned = [np.unique(item[slice(*np.searchsorted(owner, [user, user + 1]))]) for user in batch]
+        parts = [_rows(recommender, batch, owned, *reading) for reading in gathered]
+        yield pa.concat_tables(parts).take(np.arange(len(parts) * len(batch)).reshape(len(parts), -1).T.ravel())
+
+
+def _gatherer(recommender: PairRecommender, rows: Any) -> Gatherer:
+    sequences = from_tables(recommender.interactions.filter(pa.array(rows)), WINDOWS.empty_table())
+    length, info = recommender.trained.history_length, recommender.info
+    return Gatherer(sequences, length, info.n_x, info.padding, torch.device("cpu"))
+
+
+def _rows(
+    recommender: PairRecommender, users: IntArray, owned: list[IntArray], key: str, gatherer: Gatherer, owner: IntArray
+) -> pa.Table:
+    start, end = np.searchsorted(owner, users, "left"), np.searchsorted(owner, users, "right")
+    queries = recommender.network.queries(gatherer.histories(users, start, end))  # [B, d]
+    columns = {
+        "user": users,
+        "reviewer": recommender.users["reviewer"].take(users),
+        "domain": [key] * len(users),
+        "owned": pa.array(owned, pa.list_(pa.int32())),
+        "vector": _vectors(queries),
+    }
+    return pa.table(columns).cast(users_schema(queries.shape[1]))
+
+
+def _vectors(rows: torch.Tensor) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(_finite(rows.reshape(-1)), rows.shape[1])
+
+
+def _finite(values: torch.Tensor) -> pa.Array:
+    if not bool(torch.isfinite(values).all()):
+        raise UserError("the model gives NaN or infinity in a vector", do="lower its learning rate and train it again")
+    return pa.array(values.float().numpy())

@@ -1,0 +1,95 @@
+"""The card that lies beside a trained model, in Markdown (Mitchell et al., FAT* 2019, for what a card should say)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lecdsr.core.markdown import text_table
+from lecdsr.core.schemas import DOMAINS
+
+COLUMNS = (("full", "ndcg@10"), ("full", "hr@10"), ("full", "mrr"), ("sampled", "ndcg@10"), ("sampled", "hr@10"))
+USE = """\
+Ranks items of two shops for users and histories of the pair it was trained on. It knows the items of that pair alone:
+another item, or a later catalogue, needs a new training. It learned what people took, not what was good for them, and
+repeats the habits of the data; how it serves rare items and short histories, the slices of `lecdsr compare` tell.
+Nothing was tested about groups of people. Not for decisions about persons."""
+SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about shops."
+SAW_TARGETS = "**Profiles were written from interactions that training predicts.**"
+
+
+def model_card(
+    pair: str,
+    config: Mapping[str, Any],
+    synthetic: bool = False,
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> str:
+    """Markdown of a card. The same arguments give the same text, so that a model's folder keeps its hash.
+
+    Args:
+        pair: name of the domain pair.
+        config: ``config.json`` of the model.
+        synthetic: whether the pair is generated.
+        metrics: those of ``metrics/PAIR/MODEL.json``; None before the model is evaluated.
+        provenance: what the metrics rest on, their block ``run``; None before that.
+
+    Raises:
+        KeyError: the config lacks what every trained model has.
+    """
+    name = str(config["model"])
+    parts = [f"# Model card: `{name}` on `{pair}`"]
+    if synthetic:
+        parts.append(SYNTHETIC)
+    parts += ["## What it is", _facts(config), "## What it is for, and what not", USE]
+    parts += ["## Training", _training(config), "### Settings", _settings(config["settings"])]
+    parts += ["## Evaluation", _evaluation(pair, name, metrics)]
+    if provenance is not None:
+        parts += [
+            "## What the figures rest on",
+            text_table(("", ""), [(key, _value(provenance[key])) for key in provenance]),
+        ]
+        if provenance.get("profiles_saw_targets"):
+            parts.append(SAW_TARGETS)
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(config: Mapping[str, Any]) -> str:
+    rows = [
+        ("parameters", f"{config['parameters']:,}"),
+        ("items of X and of Y", f"{config['n_x']:,} and {config['n_y']:,}"),
+        ("users", f"{config['n_users']:,}"),
+        ("files", "`model.safetensors` (weights; cannot execute anything), `config.json` (what built it)"),
+        ("formulas", "docs/model.md"),
+    ]
+    return text_table(("", ""), rows)
+
+
+def _training(config: Mapping[str, Any]) -> str:
+    score = config["valid_ndcg@10"]
+    return (
+        f"Seed {config['seed']}. Kept at epoch {config['best_epoch']}, the best by NDCG@10 on validation, all items "
+        f"ranked, mean of both domains: {score:.4f}."
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    if not settings:
+        return "None."
+    return text_table(("setting", "value"), [(f"`{key}`", _value(value)) for key, value in settings.items()])
+
+
+def _evaluation(pair: str, name: str, metrics: Mapping[str, Any] | None) -> str:
+    if metrics is None:
+        return f"By stage `evaluate`: `metrics/{pair}/{name}.json`."
+    head = ("domain", "users", *(f"{metric}, {protocol}" for protocol, metric in COLUMNS))
+    blocks = [(domain, metrics["test"][domain]) for domain in DOMAINS if domain in metrics.get("test", {})]
+    rows = [
+        (domain, f"{block['users']:,}", *(f"{block[protocol][metric]:.4f}" for protocol, metric in COLUMNS))
+        for domain, block in blocks
+    ]
+    return "Test split, one seed. Rules: docs/evaluation.md.\n\n" + text_table(head, rows)
+
+
+def _value(value: Any) -> str:
+    return f"`{value}`" if isinstance(value, str) else str(value)

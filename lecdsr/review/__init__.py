@@ -1,1 +1,0 @@
-"""Review: what a change did to settings, metrics and training, on one page of Markdown."""

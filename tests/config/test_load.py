@@ -1,0 +1,376 @@
+"""Settings: what is read, what is merged, and what a wrong key, value or file is told."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+from ruamel.yaml import YAML
+
+from lecdsr.cli.settings import check_all
+from lecdsr.config.load import BLOCKS, PAIR_KEYS, SELECTION, load_block, load_pair, load_selection, pair_names
+from lecdsr.config.schema import Block
+from lecdsr.core.errors import UserError
+from lecdsr.models.registry import model_names
+from lecdsr.models.sasrec import Settings as SASRecSettings
+from lecdsr.sequences.settings import Settings as SequencesSettings
+
+ROOT = Path(__file__).parents[2]
+PAIR = "domains: [Food, Kitchen]\nrelease: 2018\nsource: ../raw\n"
+
+
+class Inner(Block):
+    width: int = Field(ge=1)
+    mode: Literal["mlp", "moe"]
+
+
+class Candidates(Block):
+    negatives: int = Field(ge=1)
+    share: float
+    cuts: tuple[float, float]
+    names: list[str]
+    inner: Inner
+
+
+PARAMS = """\
+active: [toy]
+models: [popularity]
+candidates:
+  negatives: 9
+  share: 0.5
+  cuts: [0.1, 0.2]
+  names: [a, b]
+  inner:
+    width: 4
+    mode: mlp
+train:
+  sasrec: {negatives: 3, share: 1.0, cuts: [0, 1], names: [], inner: {width: 1, mode: moe}}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with params.yaml and one pair ``toy``; call it to write other texts."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs").mkdir()
+
+    def write(params: str = PARAMS, **pairs: str) -> None:
+        (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+        for name, text in ({"toy": PAIR} | pairs).items():
+            (tmp_path / "pairs" / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    write()
+    return write
+
+
+def complaint(function: Any, *arguments: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+def block_complaint(*keys: str) -> str:
+    return complaint(load_block, keys[0] if keys else "candidates", Candidates, "toy", *keys[1:])
+
+
+def test_a_block_is_read(repository):
+    assert load_block("candidates", Candidates, "toy") == Candidates(
+        negatives=9, share=0.5, cuts=(0.1, 0.2), names=["a", "b"], inner=Inner(width=4, mode="mlp")
+    )
+    assert load_block("train", Candidates, "toy", "sasrec").inner.mode == "moe"
+
+
+def test_settings_cannot_be_changed_after_reading(repository):
+    settings = load_block("candidates", Candidates, "toy")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.negatives = 3
+
+
+def test_a_pair_lays_its_values_over_the_common_ones(repository):
+    repository(toy=PAIR + "candidates:\n  share: 0.75\n  names: [c]\n  inner:\n    mode: moe\n")
+    settings = load_block("candidates", Candidates, "toy")
+    assert settings.negatives == 9  # not set by the pair
+    assert settings.share == 0.75
+    assert settings.names == ["c"]  # lists are replaced whole
+    assert settings.inner == Inner(width=4, mode="moe")  # mappings are merged
+
+
+def test_pairs_do_not_touch_one_another(repository):
+    repository(other=PAIR + "candidates: {share: 0.25}\n")
+    assert load_block("candidates", Candidates, "other").share == 0.25
+    assert load_block("candidates", Candidates, "toy").share == 0.5
+
+
+@pytest.mark.parametrize("empty", ["candidates: {}\n", "candidates:\n", ""])
+def test_an_empty_block_of_a_pair_sets_nothing(repository, empty):
+    repository(toy=PAIR + empty)
+    assert load_block("candidates", Candidates, "toy").share == 0.5
+
+
+def test_unknown_key_of_params(repository):
+    repository(PARAMS.replace("negatives: 9", "negatives: 9\n  negativs: 9"))
+    text = block_complaint()
+    assert "params.yaml: candidates.negativs" in text
+    assert "did you mean 'negatives'?" in text
+    assert "expected one of: negatives, share, cuts, names, inner" in text
+
+
+def test_a_misspelt_key_is_unknown_before_it_is_missing(repository):
+    repository(PARAMS.replace("share: 0.5", "shaer: 0.5"))
+    text = block_complaint()
+    assert "params.yaml: candidates.shaer" in text
+    assert "unknown key 'shaer' (did you mean 'share'?)" in text
+
+
+def test_unknown_key_of_a_pair(repository):
+    repository(toy=PAIR + "candidates:\n  inner:\n    widht: 3\n")
+    text = block_complaint()
+    assert f"{Path('pairs/toy.yaml')}: candidates.inner.widht" in text
+    assert "unknown key 'widht'" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "expected"),
+    [
+        ("negatives: 9", "negatives: many", "candidates.negatives", "integer"),
+        ("negatives: 9", "negatives: 0", "candidates.negatives", "greater than or equal to 1"),
+        ("negatives: 9", "negatives: 9.5", "candidates.negatives", "integer"),
+        ("negatives: 9", "negatives: null", "candidates.negatives", "integer"),
+        ("share: 0.5", "share: [0.5]", "candidates.share", "number"),
+        ("mode: mlp", "mode: mpl", "candidates.inner.mode", "'mlp' or 'moe'"),
+        ("cuts: [0.1, 0.2]", "cuts: [0.1, x]", "candidates.cuts.1", "number"),
+        ("names: [a, b]", "names: a", "candidates.names", "list"),
+    ],
+)
+def test_ill_typed_value(repository, old, new, key, expected):
+    repository(PARAMS.replace(old, new))
+    text = block_complaint()
+    assert f"params.yaml: {key}" in text
+    assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("share: x", "share"),
+        ("share: {}", "share"),
+        ("cuts: [0.1, x]", "cuts.1"),
+        ("names: [a, {}]", "names.1"),
+        ("inner: {width: 0}", "inner.width"),
+    ],
+)
+def test_ill_typed_value_of_a_pair_names_the_pairs_file(repository, override, key):
+    repository(toy=PAIR + f"candidates: {{{override}}}\n")
+    assert f"{Path('pairs/toy.yaml')}: candidates.{key}" in block_complaint()
+
+
+def test_missing_key(repository):
+    repository(PARAMS.replace("  share: 0.5\n", ""))
+    text = block_complaint()
+    assert "the key 'share' is missing" in text
+    assert "params.yaml: candidates.share" in text
+
+
+def test_missing_block(repository):
+    repository("active: [toy]\nmodels: [popularity]\n")
+    assert "params.yaml: candidates.negatives" in block_complaint()
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "none", "0", "false", "[]", "''"])
+def test_a_block_is_a_mapping(repository, value):
+    repository(toy=PAIR + f"candidates: {value}\n")
+    text = block_complaint()
+    assert f"{Path('pairs/toy.yaml')}: candidates" in text
+    assert "mapping" in text
+
+
+def test_values_that_do_not_fit_together_name_block_and_rule(repository):
+    sasrec = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]["sasrec"]
+    block = "\n".join(f"    {key}: {value}" for key, value in sasrec.items())
+    repository(f"train:\n  sasrec:\n{block}\n", toy=PAIR + "train:\n  sasrec:\n    heads: 7\n")
+    text = complaint(load_block, "train", SASRecSettings, "toy", "sasrec")
+    assert f"where: {Path('pairs/toy.yaml')}: train.sasrec\n" in text + "\n"
+    assert "a number of heads that divides the width 64, got 7" in text
+    assert "''" not in text
+    assert "batch_size" not in text  # the rule, not the whole block
+
+
+def test_unknown_block_of_params(repository):
+    repository(PARAMS + "trian: {}\n")
+    text = block_complaint()
+    assert "unknown key 'trian'" in text
+    assert "did you mean 'train'?" in text
+    assert "where: params.yaml" in text
+    assert all(name in text for name in SELECTION + BLOCKS)
+
+
+def test_unknown_block_of_a_pair(repository):
+    repository(toy=PAIR + "candidate: {}\n")
+    for text in (block_complaint(), complaint(load_pair, "toy")):
+        assert "unknown key 'candidate'" in text
+        assert str(Path("pairs/toy.yaml")) in text
+        assert "did you mean 'candidates'?" in text
+
+
+def test_unknown_model_block_of_a_pair(repository):
+    # Otherwise what the pair sets for a model would be dropped in silence.
+    repository(toy=PAIR + "train:\n  sasrek:\n    negatives: 5\n")
+    text = block_complaint("train", "sasrec")
+    assert "unknown key 'sasrek'" in text
+    assert "did you mean 'sasrec'?" in text
+    assert str(Path("pairs/toy.yaml")) in text
+
+
+def test_unknown_pair(repository):
+    text = complaint(load_pair, "toyy")
+    assert "no pair 'toyy'" in text
+    assert "did you mean 'toy'?" in text
+    assert "use one of toy" in text
+    assert "where: pairs" in text
+    assert "no pair" in complaint(load_block, "candidates", Candidates, "nowhere")
+
+
+@pytest.mark.parametrize("name", ["../x", "../pairs/toy", "./toy", "", "/etc/passwd", "toy.yaml", "*"])
+def test_a_path_is_no_pair(repository, name):
+    repository(toy=PAIR)
+    Path("x.yaml").write_text(PAIR, encoding="utf-8")
+    assert "no pair" in complaint(load_pair, name)
+
+
+def test_a_file_name_that_is_no_pair_name(repository):
+    repository(**{"Bad-Name": PAIR})
+    text = complaint(load_pair, "Bad-Name")
+    assert str(Path("pairs/Bad-Name.yaml")) in text
+    assert "name" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("[Food, Kitchen]", "[Food, Food]", "domains"),
+        ("[Food, Kitchen]", "[Food]", "domains"),
+        ("[Food, Kitchen]", "[Food, Kitchen, Garden]", "domains"),
+        ("[Food, Kitchen]", "[Food, ../Kitchen]", "domains"),
+        ("[Food, Kitchen]", "Food", "domains"),
+        ("release: 2018", "release: 2019", "release"),
+        ("release: 2018\n", "", "release"),
+        ("source: ../raw", "source: 3", "source"),
+    ],
+)
+def test_wrong_values_of_a_pair(repository, old, new, key):
+    repository(toy=PAIR.replace(old, new))
+    assert f"{Path('pairs/toy.yaml')}: {key}" in complaint(load_pair, "toy")
+
+
+def test_a_pair_is_read(repository):
+    pair = load_pair("toy")
+    assert (pair.name, pair.domains, pair.release, pair.source) == ("toy", ("Food", "Kitchen"), 2018, ("../raw",))
+    assert pair_names() == ["toy"]
+
+
+BROKEN = {
+    "bracket": b"active: [toy\n",
+    "tab": b"active:\n\t- toy\n",
+    "repeated key": b"active: [toy]\nactive: [toy]\n",
+    "tag": b"active: !!python/object:os.system {}\n",
+    "bytes": b"active: \xff\xfe\n",
+    "no such day": b"sequences:\n  start_date: 2014-02-30\n",
+    "two documents": b"active: [toy]\n---\nactive: [toy]\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
+def test_broken_yaml(repository, text):
+    Path("params.yaml").write_bytes(text)
+    assert "params.yaml" in complaint(load_selection)
+    Path("params.yaml").write_text(PARAMS, encoding="utf-8")
+    Path("pairs/toy.yaml").write_bytes(text)
+    assert str(Path("pairs/toy.yaml")) in complaint(load_pair, "toy")
+
+
+@pytest.mark.parametrize("text", ["", "just words", "- a\n- b\n"])
+def test_no_mapping_at_all(repository, text):
+    repository(text)
+    message = complaint(load_selection)
+    assert "params.yaml" in message
+    assert "mapping" in message
+
+
+def test_missing_params_file(repository):
+    Path("params.yaml").unlink()
+    text = complaint(load_selection)
+    assert "params.yaml" in text
+    assert "repository's root" in text
+
+
+@pytest.mark.parametrize("value", ["", "[]", "toy", "[1]", "{toy: 1}"])
+@pytest.mark.parametrize("key", SELECTION)
+def test_selection_is_a_list_of_names(repository, key, value):
+    repository("\n".join(f"{k}: {value if k == key else '[toy]'}" for k in SELECTION))
+    text = complaint(load_selection)
+    assert f"params.yaml: {key}" in text
+    assert "list" in text
+
+
+def test_selection_is_read(repository):
+    assert load_selection() == (["toy"], ["popularity"])
+
+
+@pytest.mark.parametrize("value", ["2014-01-01", "'2014-01-01'"])
+def test_a_day_may_be_quoted(repository, value):
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["sequences"]
+    values = {key: "null" if value is None else value for key, value in values.items()} | {"start_date": value}
+    values["until_stable"] = "true"
+    repository("sequences:\n" + "\n".join(f"  {key}: {value}" for key, value in values.items()))
+    assert str(load_block("sequences", SequencesSettings, "toy").start_date) == "2014-01-01"
+
+
+# The files of this repository.
+
+
+def keys_with_lines(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    """Dotted name and line (from 0) of every key below ``node``."""
+    found = []
+    for key, value in node.items():
+        found.append((".".join((*path, key)), node.lc.key(key)[0]))
+        if isinstance(value, dict):
+            found += keys_with_lines(value, (*path, key))
+    return found
+
+
+def test_every_key_of_params_has_a_comment():
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    keys = keys_with_lines(YAML().load(text))
+    assert len(keys) > 80
+    bare = [
+        key
+        for key, line in keys
+        if not lines[line - 1].strip().startswith("#") and " # " not in lines[line].partition(":")[2]
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pairs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_pair_has_every_block(path, monkeypatch):
+    # dvc stops at a parameter that a stage names and the file lacks.
+    monkeypatch.chdir(ROOT)
+    assert load_pair(path.stem).name == path.stem
+    values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    assert set(values) == {*PAIR_KEYS, *BLOCKS}
+    assert all(isinstance(values[block], dict) for block in BLOCKS)
+    assert set(values["train"]) == {"shared", *model_names()}
+    assert all(isinstance(block, dict) for block in values["train"].values())
+
+
+def test_params_have_every_block():
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    assert set(values) == {*SELECTION, *BLOCKS}
+    assert set(values["train"]) == {"shared", *model_names()}
+    assert set(values["models"]) <= set(model_names())
+
+
+def test_the_settings_of_this_repository_are_right(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    check_all()
+    assert f"{len(list((ROOT / 'pairs').glob('*.yaml')))} pairs" in capsys.readouterr().out

@@ -1,0 +1,136 @@
+"""The declared experiments: what is refused, and with which words; which setting is chosen; which runs follow."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from lecdsr.core.errors import UserError
+from lecdsr.experiments.config import FILE, chosen_methods, load_experiments, resolve
+from lecdsr.experiments.plan import CONTROL, GRID, SEED, choose, grid_runs, later_runs
+
+ROOT = Path(__file__).parents[2]
+PAIRS = sorted(path.stem for path in (ROOT / "pairs").glob("*.yaml"))
+GOOD = """
+seeds: [3, 1]
+budget: 2
+methods:
+  popularity: {model: popularity, grid: [{}]}
+  sasrec-own: {model: sasrec, set: {domains: own, width: 8}, grid: [{dropout: 0.1}, {dropout: 0.5}]}
+controls:
+  random: {method: sasrec-own, set: {item_text: random, dropout: 0.0}}
+"""
+
+
+@pytest.fixture
+def declare(tmp_path):
+    def load(text: str = GOOD, pair: str = "demo"):
+        path = tmp_path / "experiments.yaml"
+        path.write_text(text)
+        return load_experiments(pair, path)
+
+    return load
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_file_of_the_project(pair):
+    declared = load_experiments(pair, ROOT / FILE)
+    for name, method in declared.methods.items():
+        assert len(method.grid) == declared.budget or (name, method.grid) == ("popularity", [{}])
+
+
+def test_every_key_of_the_file_has_a_comment():
+    lines = (ROOT / FILE).read_text(encoding="utf-8").splitlines()
+    for key in YAML(typ="safe").load(ROOT / FILE):
+        assert lines[lines.index(next(line for line in lines if line.startswith(f"{key}:"))) - 1].startswith("#")
+
+
+MISTAKES = {
+    "model": ("model: sasrec", "model: sasrek", ["'sasrek'", "methods.sasrec-own.model", "sasrec, "]),
+    "key of a model": ("{dropout: 0.5}", "{dropuot: 0.5}", ["'dropuot'", "did you mean 'dropout'", "grid[1]"]),
+    "key of set": ("width: 8", "widht: 8", ["'widht'", "did you mean 'width'"]),
+    "value": ("{dropout: 0.5}", "{dropout: much}", ["'dropout' is 'much'", "number", "grid[1]"]),
+    "truth for a number": ("{dropout: 0.5}", "{dropout: true}", ["'dropout' is True", "a number"]),
+    "range": ("{dropout: 0.5}", "{dropout: 1.5}", ["'dropout' is 1.5", "less than 1"]),
+    "too few": (", {dropout: 0.5}]", "]", ["1 settings are tried, the budget is 2", "sasrec-own"]),
+    "too many": ("{dropout: 0.5}]", "{dropout: 0.5}, {dropout: 0.2}]", ["3 settings are tried"]),
+    "nothing tried": ("[{dropout: 0.1}, {dropout: 0.5}]", "[{}]", ["1 settings are tried", "models without settings"]),
+    "twice": ("{dropout: 0.5}", "{dropout: 0.1}", ["there twice", "sasrec-own.grid"]),
+    "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", ["there twice"]),
+    "seeds": ("[3, 1]", "[3, 3]", ["there twice: 3", "seeds"]),
+    "no seed": ("[3, 1]", "[]", ["seeds", "at least 1"]),
+    "key of a method": ("model: popularity,", "model: popularity, extra: 1,", ["unknown key 'extra'", "popularity"]),
+    "key of the file": ("budget: 2", "budget: 2\nbugdet: 2", ["'bugdet'", "did you mean 'budget'"]),
+    "name": ("sasrec-own: {", "sasrec/own: {", ["sasrec/own"]),
+    "method of a control": ("method: sasrec-own,", "method: sasrec,", ["no method 'sasrec'", "controls.random"]),
+    "setting of a control": ("item_text: random", "item_text: randon", ["'randon'", "random", "controls.random"]),
+    "set of popularity": ("popularity, grid", "popularity, set: {domains: own}, grid", ["'domains' is 'own'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_mistakes(declare, kind):
+    right, wrong, words = MISTAKES[kind]
+    assert right in GOOD
+    with pytest.raises(UserError) as caught:
+        declare(GOOD.replace(right, wrong))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_what_is_laid_over_what(declare):
+    declared = declare()
+    method = declared.methods["sasrec-own"]
+    whole = resolve("demo", method, {"dropout": 0.5, "width": 16})
+    assert (whole["domains"], whole["width"], whole["dropout"]) == ("own", 16, 0.5)
+    assert whole["history_length"] == 30  # of the pair demo
+    assert resolve("toy_game", method, {})["history_length"] == 50
+
+
+def test_arms_by_name(declare):
+    declared = declare()
+    assert list(chosen_methods(declared, [])) == ["popularity", "sasrec-own"]
+    assert list(chosen_methods(declared, ["sasrec-own"])) == ["sasrec-own"]
+    with pytest.raises(UserError, match="'sasrec'") as caught:
+        chosen_methods(declared, ["sasrec"])
+    assert "popularity, sasrec-own" in str(caught.value)
+
+
+def naming(method, setting, seed):
+    return f"{method} {setting.get('dropout')} {seed}"
+
+
+def test_runs_of_an_arm(declare):
+    declared = declare()
+    grid = grid_runs(declared, "sasrec-own", naming)
+    fixed = {"domains": "own", "width": 8}
+    assert [(run.role, run.seed, run.setting) for run in grid] == [
+        (GRID, 3, {**fixed, "dropout": 0.1}),
+        (GRID, 3, {**fixed, "dropout": 0.5}),
+    ]
+    later = later_runs(declared, "sasrec-own", grid[1].setting, naming)
+    assert [(run.role, run.control, run.seed) for run in later] == [
+        (SEED, "", 3), (SEED, "", 1), (CONTROL, "random", 3), (CONTROL, "random", 1),
+    ]  # fmt: skip
+    assert later[0].name == grid[1].name  # the same run, which is not run twice
+    assert later[0].setting == {**fixed, "dropout": 0.5}
+    assert later[2].setting == {**fixed, "dropout": 0.0, "item_text": "random"}
+    assert [run.role for run in later_runs(declared, "popularity", {}, naming)] == [SEED, SEED]
+
+
+def test_controls_of_one_seed_come_before_the_next_seed(declare):
+    controls = "controls:\n  none: {method: sasrec-own, set: {item_text: none}}\n"
+    later = later_runs(declare(GOOD.replace("controls:\n", controls)), "sasrec-own", {}, naming)
+    assert [(run.control, run.seed) for run in later if run.role == CONTROL] == [
+        ("none", 3), ("random", 3), ("none", 1), ("random", 1),
+    ]  # fmt: skip
+
+
+def test_validation_chooses(declare):
+    grid = grid_runs(declare(), "sasrec-own", naming)
+    first, second = (run.name for run in grid)
+    assert choose(grid, {first: 0.1, second: 0.2}) == grid[1]
+    assert choose(grid, {first: 0.2, second: 0.1}) == grid[0]
+    assert choose(grid, {first: 0.2, second: 0.2}) == grid[0]
+    assert choose(grid, {second: 0.1}) == grid[1]  # the first one failed
+    assert choose(grid, {"another run": 0.9}) is None

@@ -1,0 +1,144 @@
+"""Names of runs change with what decides their numbers, and with nothing else."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import write_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.experiments.fingerprint import (
+    DOORS,
+    closure,
+    exact_tables,
+    fingerprint,
+    hash_of_code,
+    hash_of_data,
+    tables,
+    vector_tables,
+)
+from lecdsr.models.registry import model_names
+from stages.embed import to_table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code")
+    for name in ("lecdsr", "stages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def changed(copy):
+    """Hashes of two models after some text was added to a file."""
+
+    def hashes(name: str, text: str):
+        path = copy / name
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + text, encoding="utf-8")
+        try:
+            return [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    return hashes
+
+
+CODE = "\nSOMETHING = 1\n"
+NAMES = {
+    "lecdsr/models/sasrec.py": (True, False),
+    "lecdsr/models/layers/attention.py": (True, False),
+    "lecdsr/models/popularity.py": (False, True),
+    "lecdsr/models/hgn.py": (False, False),
+    "lecdsr/train/trainer.py": (True, True),
+    "lecdsr/evaluate/ranks.py": (True, True),
+    "stages/evaluate.py": (True, True),
+    "lecdsr/experiments/runner.py": (False, False),
+    "lecdsr/experiments/plan.py": (False, False),
+    "lecdsr/report/html.py": (False, False),
+    "lecdsr/report/model_card.py": (False, False),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_that_decides(copy, changed, name):
+    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+    after = changed(name, CODE)
+    assert tuple(a != b for a, b in zip(before, after, strict=True)) == NAMES[name]
+
+
+def test_comments_and_docstrings_decide_nothing(copy, changed):
+    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+    assert changed("lecdsr/train/trainer.py", "\n# A comment.\n") == before
+    path = copy / "lecdsr/train/trainer.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"""The training loop', '"""Another training loop'), encoding="utf-8")
+    assert [hash_of_code(model, copy) for model in ("sasrec", "popularity")] == before
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_every_model_has_its_own_file_in_the_closure(model):
+    files = {str(path) for path in closure(list(DOORS), Path(), model)}
+    assert f"lecdsr/models/{model}.py" in files
+    assert {"lecdsr/train/trainer.py", "lecdsr/evaluate/evaluate.py", "lecdsr/evaluate/metrics.py"} <= files
+
+
+def write_vectors(path, value=0.5, made_of="texts", width=2):
+    table = to_table(np.full((4, width), value, np.float32), made_of)
+    write_table(path, table, table.schema)
+
+
+def test_the_last_bits_of_vectors_decide_nothing_unless_nobody_knows_what_they_are_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("toy")
+    for path in tables(artefacts):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a table")
+    for path in vector_tables(artefacts):
+        write_vectors(path)
+    here = hash_of_data(artefacts)
+    for path in vector_tables(artefacts):
+        write_vectors(path, value=0.5000001)
+    assert hash_of_data(artefacts) == here
+    hashes = {here}
+    for value in (0.5, 0.5000001):
+        rows = to_table(np.full((4, 2), value, np.float32), "").replace_schema_metadata(None)
+        write_table(artefacts.item_vectors, rows, rows.schema)
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 3
+
+
+def test_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("toy")
+    exact = exact_tables(artefacts)
+    for path in exact:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    for path in vector_tables(artefacts):
+        write_vectors(path)
+    hashes = {hash_of_data(artefacts)}
+    assert hash_of_data(artefacts) in hashes
+    for path in exact:
+        path.write_text("other")
+        hashes.add(hash_of_data(artefacts))
+    for path in vector_tables(artefacts):
+        write_vectors(path, made_of="other texts")
+        hashes.add(hash_of_data(artefacts))
+        write_vectors(path, made_of="other texts", width=3)
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 1 + len(exact) + 2 * 2
+    artefacts.candidates.unlink()
+    with pytest.raises(UserError, match="missing"):
+        hash_of_data(artefacts)
+
+
+def test_fingerprint():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert len({fingerprint(value) for value in ({"a": 1}, {"a": 1.5}, {"a": "1"}, [1], None)}) == 5

@@ -1,0 +1,120 @@
+"""What is exported gives the model's own recommendations, exactly and through an index."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts
+from lecdsr.recommend.export import export
+from lecdsr.recommend.recommender import open_recommender
+from tests.models import zoo
+from tests.recommend.built import ROOT, USER_IDS, write_pair
+
+MODELS = {
+    "popularity": "counts",
+    "content": "whitened",
+    "hgn": "ids",
+    "sasrec": "text",
+    "abxi": "ids",
+    "tandem": "default",
+    "lecdsr": "masked",
+}
+
+
+def exported(folder, monkeypatch, model, domains="both"):
+    monkeypatch.chdir(folder)
+    write_pair(folder, {model: MODELS[model]}, domains)
+    recommender = open_recommender(Artefacts("demo"), model)
+    with torch.no_grad():
+        if model == "lecdsr":  # as training would leave it, so that a lost bias is seen
+            recommender.network.b2.weight.uniform_(-2, 2)
+    return recommender, export(recommender, {"pair": "demo", "model": model}, folder / "out")
+
+
+@pytest.mark.parametrize("domains", ["both", "own"])
+@pytest.mark.parametrize("model", MODELS)
+def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, domains):
+    recommender, facts = exported(tmp_path, monkeypatch, model, domains)
+    assert json.loads((tmp_path / "out" / "facts.json").read_text()) == facts
+    items, users = (pq.read_table(tmp_path / "out" / f"{name}.parquet").to_pandas() for name in ("items", "users"))
+    assert items["asin"].tolist() == recommender.items["asin"].to_pylist()
+    keys = np.stack(items["vector"])
+    assert facts["width"] == keys.shape[1]
+    assert facts["biased"] == (model == "lecdsr") == bool(items["bias"].any())
+    two = domains == "own" and model != "popularity"
+    assert users["reviewer"].tolist() == [name for name in USER_IDS for _ in range(1 + two)]
+    assert users["domain"].tolist() == (["x", "y"] * 4 if two else ["both"] * 4)
+    for row in users.itertuples():
+        history, times = recommender.history(row.user)
+        assert row.owned.tolist() == sorted(set(zoo.HISTORIES[row.user]))
+        for code, key in enumerate("xy"):
+            if row.domain not in (key, "both"):
+                continue
+            inside = items["domain"] == key
+            scores = np.where(inside & ~items["item"].isin(row.owned), keys @ row.vector + items["bias"], -np.inf)
+            lines = recommender.recommend(row.user, history, times, code, 10)
+            np.testing.assert_allclose([scores[line.item] for line in lines], [line.score for line in lines], rtol=1e-4)
+            assert np.isfinite(scores).sum() == len(lines)
+
+
+def enlarge(out):
+    """A larger catalogue of the same kind, in which an index that lost bias or lengths would miss."""
+    random = np.random.default_rng(0)
+    table = pq.read_table(out / "items.parquet").to_pandas()
+    large = table.loc[np.repeat(np.arange(len(table)), 100)].reset_index(drop=True)
+    large["item"] = np.arange(len(large))
+    large["bias"] = random.normal(size=len(large))
+    large["vector"] = [vector * random.uniform(0.2, 3) + random.normal(size=len(vector)) for vector in large["vector"]]
+    schema = pq.read_schema(out / "items.parquet")
+    pq.write_table(pa.Table.from_pandas(large, schema, preserve_index=False), out / "items.parquet")
+
+
+@pytest.mark.parametrize("model", ["tandem", "lecdsr"])
+def test_index_finds_the_same(tmp_path, monkeypatch, model):
+    exported(tmp_path, monkeypatch, model)
+    enlarge(tmp_path / "out")
+    command = [sys.executable, ROOT / "examples" / "ann.py", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [f"domain {key}: the same top 10 for 4 of 4 users" for key in "xy"]
+
+
+def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
+    exported(tmp_path, monkeypatch, "tandem")
+    enlarge(tmp_path / "out")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import ann
+
+    items, users = (pq.read_table(tmp_path / "out" / f"{name}.parquet") for name in ("items", "users"))
+    assert ann.compare(items, users, "x", 10, 256) == (4, 4)
+    right = ann.build
+    monkeypatch.setattr(ann, "build", lambda keys, effort: right(-keys, effort))
+    assert ann.compare(items, users, "x", 10, 256) == (0, 4)
+
+
+def test_no_towers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pair(tmp_path, {"itemknn": "all neighbours"})
+    with pytest.raises(UserError, match="has no two towers"):
+        export(open_recommender(Artefacts("demo"), "itemknn"), {}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nan_and_a_file_in_the_way(tmp_path, monkeypatch):
+    recommender, _ = exported(tmp_path, monkeypatch, "sasrec")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"):
+        export(recommender, {}, tmp_path / "file")
+    with torch.no_grad():
+        recommender.network.norm.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="NaN"):
+        export(recommender, {}, tmp_path / "out")
+    # No facts: nobody takes what lies there for a whole export.
+    assert not (tmp_path / "out" / "facts.json").exists()
