@@ -5,7 +5,7 @@ from __future__ import annotations
 from lecdsr.ask.providers import answer_questions
 from lecdsr.ask.run import answer_metrics, answer_table, check_failures
 from lecdsr.ask.settings import Settings
-from lecdsr.config.load import load_block
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
@@ -16,7 +16,7 @@ from lecdsr.core.stage import run_stage
 def main(pair: str) -> None:
     """Read the questions of ``pair``, write their answers."""
     artefacts = Artefacts(pair)
-    settings = load_block("ask", Settings, pair)
+    settings = read_resolved(artefacts.stage_settings("ask"), Settings).settings
     questions = read_table(artefacts.questions, QUESTIONS)
     asked = answer_questions(questions, settings)
     answers = answer_table(questions, asked)

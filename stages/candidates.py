@@ -7,7 +7,7 @@ metrics/PAIR/stages/candidates.json, so that two results can be seen to rest on 
 import pyarrow.compute as pc
 
 from lecdsr.candidates.draw import Settings, draw_candidates
-from lecdsr.config.load import load_block
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, sha256_file, write_json, write_table
 from lecdsr.core.paths import Artefacts
@@ -22,7 +22,7 @@ def main(pair: str) -> None:
         read_table(artefacts.interactions, INTERACTIONS),
         read_table(artefacts.windows, WINDOWS),
         read_table(artefacts.items, ITEMS),
-        load_block("candidates", Settings, pair),
+        read_resolved(artefacts.stage_settings("candidates"), Settings).settings,
     )
     write_table(artefacts.candidates, table, CANDIDATES)
     lengths = pc.list_value_length(table["negatives"])

@@ -7,7 +7,7 @@ data/PAIR/card.
 from lecdsr.card.measure import measure
 from lecdsr.card.plots import plots
 from lecdsr.card.settings import Settings
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import say
 from lecdsr.core.files import atomic_path, read_json, write_json, write_text
 from lecdsr.core.paths import Artefacts
@@ -17,11 +17,12 @@ from lecdsr.report.data_card import render
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
-    artefacts, settings = Artefacts(pair), load_block("card", Settings, pair)
+    artefacts = Artefacts(pair)
+    resolved = read_resolved(artefacts.stage_settings("card"), Settings)
     facts = read_json(artefacts.stage_metrics("sequences"))
-    card = measure(load_pair(pair), artefacts, facts)
+    card = measure(resolved.pair, artefacts, facts)
     write_json(artefacts.card / "card.json", card)
-    for name, image in plots(card, settings.plot_dpi).items():
+    for name, image in plots(card, resolved.settings.plot_dpi).items():
         with atomic_path(artefacts.card / name) as temporary:
             temporary.write_bytes(image)
     write_text(artefacts.card / "card.md", render(card))

@@ -6,7 +6,7 @@ on where it stopped). Writes data/PAIR/raw with a manifest of sizes and hashes, 
 metrics/PAIR/stages/download.json; what is there already is verified against it and kept.
 """
 
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import write_json
 from lecdsr.core.paths import Artefacts
@@ -18,7 +18,8 @@ from lecdsr.download.settings import Settings
 def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
-    files = bring(load_pair(pair), load_block("download", Settings, pair), artefacts.raw)
+    resolved = read_resolved(artefacts.stage_settings("download"), Settings)
+    files = bring(resolved.pair, resolved.settings, artefacts.raw)
     facts = {file.name: {"size": file.size, "sha256": file.sha256} for file in files}
     write_json(artefacts.stage_metrics("download"), {"files": facts})
     summary(f"Raw files of {pair}", {file.name: f"{file.size:,} bytes, sha256 {file.sha256[:12]}…" for file in files})

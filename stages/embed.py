@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.config.load import load_block
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
@@ -33,7 +33,7 @@ def to_table(rows: Vectors, made_of: str) -> pa.Table:
 def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
-    settings = load_block("embed", Settings, pair)
+    settings = read_resolved(artefacts.stage_settings("embed"), Settings).settings
     answers = read_table(artefacts.answers, ANSWERS)
     encoder = encoder_of(settings, os.environ)
     with VectorStore(store_path()) as store:

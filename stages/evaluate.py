@@ -4,7 +4,7 @@ Reads the sequences, vectors, candidates and the trained model of a pair; writes
 to data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
 """
 
-from lecdsr.config.load import load_block
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
 from lecdsr.core.files import read_table, write_json, write_table
@@ -21,7 +21,7 @@ from lecdsr.models.saved import load, read_config
 def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
     artefacts = Artefacts(pair)
-    settings = load_block("evaluate", Settings, pair)
+    settings = read_resolved(artefacts.stage_settings("evaluate"), Settings).settings
     config, trained = read_config(artefacts.model(model))
     data = load_pair_data(artefacts, trained.domains, trained.order, config["seed"])
     device = choose_device()
@@ -31,7 +31,9 @@ def main(pair: str, model: str) -> None:
     table = rank_held_out(network, data.sequences, data.info, candidates, length, settings, device)
     metrics = metrics_of(table)
     write_table(artefacts.ranks(model), table, RANKS)
-    write_json(artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config)})
+    write_json(
+        artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config, settings.exclude_history)}
+    )
     console.print(metrics_table(f"Test metrics on {pair}", {model: metrics}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
@@ -15,13 +15,14 @@ from lecdsr.prompts.settings import Settings
 def main(pair: str) -> None:
     """Read the sequences of ``pair``, write its questions."""
     artefacts = Artefacts(pair)
-    settings = load_block("prompts", Settings, pair)
+    resolved = read_resolved(artefacts.stage_settings("prompts"), Settings)
+    settings = resolved.settings
     questions = write_questions(
         read_table(artefacts.items, ITEMS),
         read_table(artefacts.users, USERS),
         read_table(artefacts.interactions, INTERACTIONS),
         read_table(artefacts.windows, WINDOWS),
-        load_pair(pair).domains,
+        resolved.domains,
         settings,
     )
     write_table(artefacts.questions, questions.table, QUESTIONS)

@@ -7,7 +7,7 @@ data/PAIR/report.html, one self-contained file, and its figures for papers to da
 import csv
 from pathlib import Path
 
-from lecdsr.config.load import load_block, load_pair, load_selection
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import console, say
 from lecdsr.core.files import atomic_path, read_json, read_table, require, write_text
 from lecdsr.core.paths import Artefacts
@@ -78,13 +78,14 @@ def write_figures(folder: Path, plots: list[Plot], dpi: int) -> None:
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
-    artefacts, settings, entry = Artefacts(pair), load_block("report", Settings, pair), load_pair(pair)
-    _, models = load_selection()
-    given = measured(artefacts, entry.domains, models)
+    artefacts = Artefacts(pair)
+    resolved = read_resolved(artefacts.stage_settings("report"), Settings)
+    settings = resolved.settings
+    given = measured(artefacts, resolved.domains, resolved.models)
     found = sections(given, settings.resamples)
     write_figures(artefacts.root / "figures", plots_of(found), settings.figure_dpi)
     shown = browser(artefacts, settings)
-    write_text(artefacts.report, render(Content(pair, given.domains, entry.synthetic, found, shown)))
+    write_text(artefacts.report, render(Content(pair, given.domains, resolved.synthetic, found, shown)))
     console.print(metrics_table(f"Test metrics on {pair}", given.metrics))
     say(f"figures: {artefacts.root / 'figures'}")
     say(f"report: {artefacts.report}")

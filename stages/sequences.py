@@ -5,7 +5,7 @@ metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/aside. Memo
 (LECDSR_MEMORY_LIMIT, default 2500MB); what does not fit is spilled to data/PAIR/sequences meanwhile.
 """
 
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import require, write_json
 from lecdsr.core.paths import Artefacts
@@ -17,8 +17,8 @@ from lecdsr.sequences.settings import Settings
 def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
-    settings = load_block("sequences", Settings, pair)
-    facts = build(load_pair(pair), settings, require(artefacts.raw), artefacts.sequences, artefacts.rejected)
+    resolved = read_resolved(artefacts.stage_settings("sequences"), Settings)
+    facts = build(resolved.pair, resolved.settings, require(artefacts.raw), artefacts.sequences, artefacts.rejected)
     write_json(artefacts.stage_metrics("sequences"), facts)
     summary(f"Sequences of {pair}", facts)
 

@@ -10,7 +10,7 @@ seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed ru
 
 import torch
 
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import write_json, write_text
 from lecdsr.core.memory import peak_memory
@@ -27,8 +27,8 @@ from lecdsr.train.settings import Shared
 def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
     artefacts = Artefacts(pair)
-    shared = load_block("train", Shared, pair, "shared")
-    settings = load_block("train", find_model(model).settings, pair, model)
+    resolved = read_resolved(artefacts.model_settings(model), find_model(model).settings)
+    settings, shared = resolved.settings, Shared.model_validate(resolved.shared)
     fitted = fit(artefacts, model, settings, shared)
     if not fitted.context.is_main:
         return
@@ -45,7 +45,7 @@ def main(pair: str, model: str) -> None:
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     save(artefacts.model(model), network, config)
-    write_text(artefacts.model(model) / "card.md", model_card(pair, config, load_pair(pair).synthetic))
+    write_text(artefacts.model(model) / "card.md", model_card(pair, config, resolved.synthetic))
     times = {
         "seconds": round(result.seconds, 1),
         "device": str(fitted.device),

@@ -66,9 +66,9 @@ def pairs() -> None:
 @app.command()
 def check() -> None:
     """Check every key of params.yaml and of all pairs; name the first one that is wrong."""
-    from lecdsr.cli.settings import check_all
+    from lecdsr.cli.settings import check as check_settings
 
-    check_all()
+    check_settings()
 
 
 class Transport(enum.StrEnum):

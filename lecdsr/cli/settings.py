@@ -5,53 +5,19 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from lecdsr.ask.settings import Settings as Ask
-from lecdsr.candidates.draw import Settings as Candidates
-from lecdsr.card.settings import Settings as Card
-from lecdsr.config.load import load_block, load_pair, load_selection, pair_names
-from lecdsr.config.schema import Block
+from lecdsr.config.load import load_pair, load_selection, pair_names
+from lecdsr.config.resolve import check_all
 from lecdsr.core.console import say
-from lecdsr.download.settings import Settings as Download
-from lecdsr.embed.settings import Settings as Embed
-from lecdsr.evaluate.evaluate import Settings as Evaluate
-from lecdsr.models.registry import find_model, model_names
-from lecdsr.prompts.settings import Settings as Prompts
-from lecdsr.report.settings import Settings as Report
-from lecdsr.sequences.settings import Settings as Sequences
-from lecdsr.train.settings import Shared
-
-BLOCKS: dict[str, type[Block]] = {
-    "download": Download,
-    "sequences": Sequences,
-    "card": Card,
-    "candidates": Candidates,
-    "prompts": Prompts,
-    "ask": Ask,
-    "embed": Embed,
-    "evaluate": Evaluate,
-    "report": Report,
-}
 
 
-def check_all() -> None:
+def check() -> None:
     """Check the selection, every pair and every block.
 
     Raises:
         UserError: for the first key that is wrong.
     """
-    active, models = load_selection()
-    for name in models:
-        find_model(name)
-    for name in active:
-        load_pair(name)
-    for name in pair_names():
-        load_pair(name)
-        for block, schema in BLOCKS.items():
-            load_block(block, schema, name)
-        load_block("train", Shared, name, "shared")
-        for model in model_names():
-            load_block("train", find_model(model).settings, name, model)
-    say(f"all settings are right: {len(pair_names())} pairs, {len(model_names())} models")
+    pairs, models = check_all()
+    say(f"all settings are right: {pairs} pairs, {models} models")
 
 
 def pairs_table() -> Table:

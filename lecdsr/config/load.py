@@ -1,7 +1,7 @@
-"""Settings: ``params.yaml`` for all pairs, ``pairs/NAME.yaml`` for what one pair sets itself.
+"""Read settings: defaults in code, ``params.yaml`` for all pairs, ``pairs/NAME.yaml`` for one pair.
 
-A block (``sequences``, ``train`` …) is read from ``params.yaml``, the pair's block of the same name
-is laid over it, and the result is checked against a :class:`Block` with a type for every key.
+A block (``sequences``, ``train`` …) of ``params.yaml`` overrides the defaults of its :class:`Block`, the pair's block
+of the same name overrides both, and the result is checked key by key.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lecdsr.config.names import model_names, stage_names
 from lecdsr.config.pair import PAIR_KEYS, Pair
 from lecdsr.config.schema import Block
 from lecdsr.core.errors import UserError
@@ -21,9 +22,8 @@ from lecdsr.core.errors import UserError
 PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
 SELECTION = ("active", "models")
-BLOCKS = (
-    "download", "sequences", "card", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
-)  # fmt: skip
+#: Block of params.yaml with a sub-block for each model, and the sub-block that holds for all of them.
+TRAIN, SHARED = "train", "shared"
 
 B = TypeVar("B", bound=Block)
 
@@ -52,9 +52,9 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
     """
     path = (block, *keys)
     common, own = _params_file(), _pair_file(pair)
-    for depth in range(1, len(path)):  # a sub-block that nothing reads would be dropped in silence
-        known = tuple(_descend(common, path[:depth], PARAMS))
-        _refuse_unknown(_descend(own, path[:depth], _pair_path(pair)), known, _pair_path(pair))
+    if block == TRAIN:  # a sub-block that nothing reads would be dropped in silence
+        for values, file in ((common, PARAMS), (own, _pair_path(pair))):
+            _refuse_unknown(_descend(values, (TRAIN,), file), (SHARED, *model_names()), file, TRAIN)
     merged = _merge(_descend(common, path, PARAMS), _descend(own, path, _pair_path(pair)))
     return _check(schema, merged, prefix=".".join(path) + ".", pair=pair)
 
@@ -86,7 +86,7 @@ def _pair_path(name: str) -> Path:
 
 def _params_file() -> dict[str, Any]:
     params = read_yaml(PARAMS)
-    _refuse_unknown(params, SELECTION + BLOCKS, PARAMS)
+    _refuse_unknown(params, SELECTION + stage_names(), PARAMS)
     return params
 
 
@@ -99,7 +99,7 @@ def _pair_file(name: str) -> dict[str, Any]:
             do=f"use one of {', '.join(pair_names())}, or write a file for it (copy pairs/demo.yaml)",
         )
     values = read_yaml(_pair_path(name))
-    _refuse_unknown(values, PAIR_KEYS + BLOCKS, _pair_path(name))
+    _refuse_unknown(values, PAIR_KEYS + stage_names(), _pair_path(name))
     return values
 
 
@@ -134,12 +134,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], path: Path) -> None:
+def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], path: Path, block: str = "") -> None:
     for key in values:
         if key not in known:
             raise UserError(
                 f"unknown key {key!r}{_suggest(str(key), known)}",
-                where=str(path),
+                where=f"{path}: {block}.{key}" if block else str(path),
                 do=f"expected one of: {', '.join(known)}",
             )
 
@@ -203,6 +203,6 @@ def _origin(key: str, pair: str, whole: bool) -> Path:
         if not isinstance(node, dict):  # an element of a list
             return _pair_path(pair)
         if part not in node:
-            return PARAMS if key.split(".")[0] in BLOCKS else _pair_path(pair)
+            return PARAMS if key.split(".")[0] in stage_names() else _pair_path(pair)
         node = node[part]
     return PARAMS if whole and not node else _pair_path(pair)

@@ -18,6 +18,8 @@ class Artefacts:
         self.pair = check_pair_name(pair)
         self.root = Path("data") / pair
         self.metrics = Path("metrics") / pair
+        # What each stage and model reads of the settings, defaults included.
+        self.settings = self.root / "settings"
         self.raw = self.root / "raw"
         # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
         # would delete them when the stage fails.
@@ -54,6 +56,14 @@ class Artefacts:
     def experiment_ranks(self) -> Path:
         """Folder of the test ranks of these runs, one file each, in Git: who has them can compare anew."""
         return self.metrics / "experiments-ranks"
+
+    def stage_settings(self, stage: str) -> Path:
+        """Resolved settings of a stage."""
+        return self.settings / f"{stage}.json"
+
+    def model_settings(self, model: str) -> Path:
+        """Resolved settings of a model, with those that hold for every model."""
+        return self.settings / "train" / f"{model}.json"
 
     def model(self, model: str) -> Path:
         """Folder with ``model.safetensors`` and ``config.json``."""

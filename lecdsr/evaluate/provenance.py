@@ -8,8 +8,8 @@ from lecdsr.core.files import read_json
 from lecdsr.core.paths import Artefacts
 
 
-def provenance(artefacts: Artefacts, config: dict[str, Any]) -> dict[str, Any]:
-    """Facts from the stages before, and from the config of the trained model."""
+def provenance(artefacts: Artefacts, config: dict[str, Any], exclude_history: bool) -> dict[str, Any]:
+    """Facts from the stages before, from the config of the trained model, and the rule of the full ranking."""
     ask, embed, candidates, prompts = (
         read_json(artefacts.stage_metrics(stage)) for stage in ("ask", "embed", "candidates", "prompts")
     )
@@ -22,4 +22,5 @@ def provenance(artefacts: Artefacts, config: dict[str, Any]) -> dict[str, Any]:
         "profiles_saw_targets": prompts["profiles_saw_targets"],
         "encoder": embed["encoder"],
         "candidates_sha256": candidates["sha256"],
+        "exclude_history": exclude_history,
     }

@@ -137,13 +137,14 @@ class DvcClone:
 def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int) -> list[str]:
     """The command of an experiment: one pair, one model, its settings in the file of the pair, one seed.
 
-    ``--single-item``: upstream stages are as `dvc repro` left them, and their raw files need not be here.
+    ``--single-item``: upstream stages are as `dvc repro` left them, and their raw files need not be here. DVC then runs
+    the stages in the order given, so the settings come first: without them training would read the former ones.
     """
     values = {f"train.{model}.{key}": value for key, value in setting.items()} | {"train.shared.seed": seed}
     own = [f"pairs/{pair}.yaml:++{key}={json.dumps(value)}" for key, value in values.items()]
     changes = [f"active=[{pair}]", f"models=[{model}]", *own]
     switches = [part for change in changes for part in ("-S", change)]
-    stages = [f"{stage}@{pair}-{model}" for stage in ("train", "evaluate")]
+    stages = [f"settings@{pair}", f"train@{pair}-{model}", f"evaluate@{pair}-{model}"]
     return ["dvc", "exp", "run", "--name", name, "--single-item", *switches, *stages]
 
 

@@ -6,7 +6,6 @@ import ast
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ import pyarrow.parquet as pq
 from lecdsr.core.files import require, sha256_file
 from lecdsr.core.paths import Artefacts
 from lecdsr.embed.cached import MADE_OF
-from lecdsr.models.registry import model_names
 
-DOORS = (Path("stages/train.py"), Path("stages/evaluate.py"))
-#: Imports every model; of its imports only the model in question decides.
-REGISTRY = Path("lecdsr/models/registry.py")
+STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
 #: Written beside a trained model; decides no number.
 CARD = Path("lecdsr/report/model_card.py")
 DIGITS = 12
@@ -63,31 +59,23 @@ def _origin(path: Path) -> str:
 
 
 def hash_of_code(model: str, root: Path = Path()) -> str:
-    """Hash of the code that training and ranking this model run; comments and docstrings do not count.
+    """Hash of the code that trains and ranks with this model; comments and docstrings do not count.
 
-    Other models do not count either, nor do other versions of anything but PyTorch.
+    Other models do not count either, nor do versions of other packages than PyTorch.
     """
-    files = closure([root / door for door in DOORS], root, model)
-    read = [(str(path.relative_to(root)), _said(path)) for path in sorted(files)]
+    read = [(str(path.relative_to(root)), _code(path)) for path in sorted(code_files(model, root))]
     return fingerprint(read, importlib.metadata.version("torch"))
 
 
-def closure(doors: Sequence[Path], root: Path, model: str) -> set[Path]:
-    """The doors, and all files of this project that they import, and so on; of the models only what ``model`` needs."""
-    models = {name: root / "lecdsr" / "models" / f"{name}.py" for name in model_names()}
-    others = set(models.values()) - {models[model]}
+def code_files(model: str, root: Path) -> set[Path]:
+    """Files of this project that training and ranking with a model import, directly or not."""
     done: set[Path] = set()
-    todo = set(doors)
+    todo = {root / stage for stage in STAGES} | {root / "lecdsr" / "models" / f"{model}.py"}
     while todo:
         file = todo.pop()
         done.add(file)
-        found = _imports(file, root) - {root / CARD}
-        todo |= (found - others if file == root / REGISTRY else found) - done
-    return done - {root / REGISTRY}
-
-
-def _file_of(module: str, root: Path) -> Path:
-    return root.joinpath(*module.split(".")).with_suffix(".py")
+        todo |= _imports(file, root) - done - {root / CARD}
+    return done
 
 
 def _imports(file: Path, root: Path) -> set[Path]:
@@ -101,12 +89,27 @@ def _imports(file: Path, root: Path) -> set[Path]:
     return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
 
 
-def _said(file: Path) -> str:
-    """The code of a file without comments and docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+#: Calls that tell somebody something: what they say decides no number.
+MESSAGES = frozenset({"UserError", "SettingsError", "DataError", "ValueError", "say", "warn", "summary"})
+
+
+def _code(file: Path) -> str:
+    """The code of a file without comments, docstrings, messages and descriptions of settings."""
+    return ast.dump(_WithoutWords().visit(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Removes what people read and the machine does not."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:]
-    return ast.dump(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in MESSAGES:
+                node.args, node.keywords = [], []
+            elif node.func.id == "Field":
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        return node

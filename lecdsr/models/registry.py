@@ -6,16 +6,13 @@ import difflib
 import functools
 import importlib
 import inspect
-import re
-from pathlib import Path
 from typing import NamedTuple
 
+from lecdsr.config.names import model_names
 from lecdsr.core.errors import UserError
 from lecdsr.models.base import ModelSettings, Recommender
 
-#: Files of this folder that hold no model.
-_INFRASTRUCTURE = ("__init__", "base", "registry", "saved")
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+__all__ = ["Entry", "find_model", "model_names"]
 
 
 class Entry(NamedTuple):
@@ -23,13 +20,6 @@ class Entry(NamedTuple):
 
     settings: type[ModelSettings]
     recommender: type[Recommender]
-
-
-@functools.cache
-def model_names() -> tuple[str, ...]:
-    """Names of all models, sorted; none of their files is imported."""
-    stems = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return tuple(sorted(stem for stem in stems if stem not in _INFRASTRUCTURE and _NAME.fullmatch(stem)))
 
 
 @functools.cache

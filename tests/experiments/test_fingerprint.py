@@ -10,8 +10,7 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.experiments.fingerprint import (
-    DOORS,
-    closure,
+    code_files,
     exact_tables,
     fingerprint,
     hash_of_code,
@@ -72,19 +71,29 @@ def test_code_that_decides(copy, changed, name):
     assert tuple(a != b for a, b in zip(before, after, strict=True)) == NAMES[name]
 
 
-def test_comments_and_docstrings_decide_nothing(copy, changed):
+WORDS = {
+    "comment": ("lecdsr/train/trainer.py", lambda text: text + "\n# A comment.\n"),
+    "docstring": ("lecdsr/models/sasrec.py", lambda text: text.replace('"""SASRec (', '"""The SASRec (', 1)),
+    "message": ("lecdsr/models/layers/text.py", lambda text: text.replace("needs vectors", "wants vectors", 1)),
+    "description": ("lecdsr/models/base.py", lambda text: text.replace('description="', 'description="Really: ', 1)),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_words_decide_nothing(copy, kind):
+    name, change = WORDS[kind]
     before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
-    assert changed("lecdsr/train/trainer.py", "\n# A comment.\n") == before
-    path = copy / "lecdsr/train/trainer.py"
+    path = copy / name
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('"""The training loop', '"""Another training loop'), encoding="utf-8")
+    assert change(text) != text
+    path.write_text(change(text), encoding="utf-8")
     assert [hash_of_code(model, copy) for model in ("sasrec", "popularity")] == before
     path.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("model", model_names())
 def test_every_model_has_its_own_file_in_the_closure(model):
-    files = {str(path) for path in closure(list(DOORS), Path(), model)}
+    files = {str(path) for path in code_files(model, Path())}
     assert f"lecdsr/models/{model}.py" in files
     assert {"lecdsr/train/trainer.py", "lecdsr/evaluate/evaluate.py", "lecdsr/evaluate/metrics.py"} <= files
 

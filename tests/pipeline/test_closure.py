@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from lecdsr.config.names import model_names, stage_names
+
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+MODEL = "${item.model}"
+#: A stage, and the model that it runs where it runs once for each.
+CASES = [
+    (stage, model)
+    for stage, entry in STAGES.items()
+    for model in (model_names() if "model" in entry["matrix"] else [""])
+]
 
 
 def imported(path: Path) -> set[Path]:
@@ -27,9 +36,19 @@ def imported(path: Path) -> set[Path]:
     return found
 
 
-def closure(path: Path) -> set[Path]:
+def by_name(stage: str, model: str) -> set[Path]:
+    """Files that a stage imports by their name: settings imports those of all stages and models, training its model."""
+    if model:
+        return {ROOT / "lecdsr" / "models" / f"{model}.py"}
+    if stage == "settings":
+        settings = {ROOT / "lecdsr" / name / "settings.py" for name in stage_names()}
+        return settings | {ROOT / "lecdsr" / "models" / f"{name}.py" for name in model_names()}
+    return set()
+
+
+def closure(files: set[Path]) -> set[Path]:
     done: set[Path] = set()
-    todo = {path}
+    todo = set(files)
     while todo:
         file = todo.pop()
         done.add(file)
@@ -37,27 +56,44 @@ def closure(path: Path) -> set[Path]:
     return done
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_imports_are_dependencies(stage):
-    code = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(("stages/", "lecdsr"))]
-    files = closure(ROOT / "stages" / f"{stage}.py") - {ROOT / "lecdsr" / "__init__.py"}
-    missing = sorted(str(file.relative_to(ROOT)) for file in files if not any(file.is_relative_to(dep) for dep in code))
-    assert not missing, f"{stage} imports what it does not list: {missing}"
-    unused = sorted(str(dep.relative_to(ROOT)) for dep in code if not any(file.is_relative_to(dep) for file in files))
-    assert not unused, f"{stage} lists what it does not import: {unused}"
+def relative(files: set[Path]) -> list[str]:
+    return sorted(str(file.relative_to(ROOT)) for file in files)
+
+
+@pytest.mark.parametrize(("stage", "model"), CASES)
+def test_imports_are_dependencies(stage, model):
+    listed = [dep.replace(MODEL, model) for dep in STAGES[stage]["deps"]]
+    code = {ROOT / dep for dep in listed if dep.startswith(("stages/", "lecdsr"))}
+    files = closure({ROOT / "stages" / f"{stage}.py"} | by_name(stage, model))
+    files = {file for file in files if file.name != "__init__.py"}  # docstrings; the packages' own code is elsewhere
+    missing = {file for file in files if not any(file.is_relative_to(dep) for dep in code)}
+    assert not missing, f"{stage} imports what it does not list: {relative(missing)}"
+    unused = {dep for dep in code if not any(file.is_relative_to(dep) for file in files)}
+    assert not unused, f"{stage} lists what it does not import: {relative(unused)}"
+
+
+def test_packages_hold_no_code():
+    """Importing one module of a package must not run another one that no stage lists."""
+    for path in (ROOT / "lecdsr").glob("*/**/__init__.py"):
+        allowed = (ast.Expr, ast.FunctionDef) if path.parent.name == "models" else (ast.Expr,)
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert all(isinstance(node, (*allowed, ast.ImportFrom)) for node in body), path
+        assert not imported(path), path
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_name(stage):
-    """The stage, its script and its block in params.yaml have one name; it reads its own block and its pair's."""
-    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    assert stage in params
+def test_a_stage_reads_its_own_settings(stage):
+    """The stage, its script and its settings have one name; training reads those of its model."""
+    entry = STAGES[stage]
     assert (ROOT / "stages" / f"{stage}.py").is_file()
-    listed = STAGES[stage]["params"]
-    names = [name for name in listed if isinstance(name, str)]
-    assert any(name.split(".")[0] == stage for name in names)
-    (pair,) = [entry for entry in listed if isinstance(entry, dict)]
-    ((file, keys),) = pair.items()
-    assert file == "pairs/${item.pair}.yaml"
-    assert any(key.split(".")[0] == stage for key in keys)
-    assert len(STAGES[stage]["desc"]) > 20
+    assert entry["desc"]
+    read = [dep for dep in entry["deps"] if dep.startswith("data/${item.pair}/settings")]
+    if stage == "settings":
+        assert entry["outs"] == ["data/${item.pair}/settings"]
+        assert [*entry["params"][0]] == ["params.yaml"]
+        assert "pairs" in entry["deps"]
+        return
+    name = f"train/{MODEL}" if stage == "train" else stage
+    assert read == [f"data/${{item.pair}}/settings/{name}.json"]
+    assert "params" not in entry
+    assert stage in stage_names()

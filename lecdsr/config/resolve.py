@@ -1,0 +1,155 @@
+"""Resolve settings: check every key of every file, and write to one file what one stage reads.
+
+Stages depend on their resolved file, so that its content alone decides what runs again: a default that changes in
+code counts, a comment in ``params.yaml`` does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from lecdsr.config.load import SHARED, TRAIN, check_values, load_block, load_pair, load_selection, pair_names
+from lecdsr.config.names import model_names, stage_names
+from lecdsr.config.pair import PAIR_KEYS, Pair
+from lecdsr.config.schema import Block
+from lecdsr.core.files import read_json, write_json
+from lecdsr.core.paths import Artefacts
+
+B = TypeVar("B", bound=Block)
+
+#: What a stage may know of its pair, and of the selection (``models``): what it does not know cannot make it run again.
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "download": PAIR_KEYS,
+    "sequences": PAIR_KEYS,
+    "card": PAIR_KEYS,
+    "prompts": ("domains",),
+    TRAIN: ("synthetic",),
+    "report": ("domains", "synthetic", "models"),
+}
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[B]):
+    """What one stage reads of the settings.
+
+    Args:
+        settings: the stage's or the model's own.
+        facts: what the stage may know of its pair (:data:`FACTS`), and the pair's name.
+        shared: settings that hold for every model; empty but for training.
+    """
+
+    settings: B
+    facts: dict[str, Any]
+    shared: dict[str, Any]
+
+    @property
+    def pair(self) -> Pair:
+        """The whole pair, for a stage that may know all of it."""
+        return Pair.model_validate({key: self.facts[key] for key in ("name", *PAIR_KEYS)})
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """Names of the two domains."""
+        x, y = self.facts["domains"]
+        return x, y
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the pair's raw files are generated."""
+        return bool(self.facts["synthetic"])
+
+    @property
+    def models(self) -> list[str]:
+        """Models that the selection names."""
+        return list(self.facts["models"])
+
+
+def check_all() -> tuple[int, int]:
+    """Check the selection, every pair and every block; return how many pairs and models there are.
+
+    Stages are checked before models, whose files take a second to import.
+
+    Raises:
+        UserError: for the first key that is wrong.
+    """
+    active, models = load_selection()
+    for name in (*active, *pair_names()):
+        load_pair(name)
+        for stage in stage_names():
+            load_stage(stage, name)
+    from lecdsr.models.registry import find_model
+
+    for model in models:
+        find_model(model)
+    for name in pair_names():
+        for model in model_names():
+            load_block(TRAIN, find_model(model).settings, name, model)
+    return len(pair_names()), len(model_names())
+
+
+def load_stage(stage: str, pair: str) -> Block:
+    """Read the settings of a stage for one pair; of ``train`` those that hold for every model.
+
+    Raises:
+        UserError: a key is unknown or ill-typed; the message names it.
+    """
+    keys = (SHARED,) if stage == TRAIN else ()
+    return load_block(stage, settings_class(stage), pair, *keys)
+
+
+def settings_class(stage: str) -> type[Block]:
+    """The class of a stage's settings, by convention ``lecdsr.STAGE.settings.Settings``."""
+    module = importlib.import_module(f"lecdsr.{stage}.settings")
+    found: type[Block] = module.Shared if stage == TRAIN else module.Settings
+    return found
+
+
+def write_resolved(pair: str) -> list[Path]:
+    """Write the resolved settings of every stage, and of every selected model, of one pair.
+
+    Files of models that are no longer selected are removed.
+
+    Raises:
+        UserError: a key is unknown or ill-typed; nothing is written then.
+    """
+    artefacts = Artefacts(pair)
+    files = dict(_resolved(artefacts))
+    shutil.rmtree(artefacts.settings, ignore_errors=True)
+    for path, values in files.items():
+        write_json(path, values)
+    return list(files)
+
+
+def _resolved(artefacts: Artefacts) -> Iterator[tuple[Path, dict[str, Any]]]:
+    from lecdsr.models.registry import find_model
+
+    pair, (_, models) = load_pair(artefacts.pair), load_selection()
+    for stage in stage_names():
+        facts, settings = _facts(stage, pair, models), load_stage(stage, pair.name).model_dump(mode="json")
+        if stage != TRAIN:
+            yield artefacts.stage_settings(stage), {"facts": facts, "settings": settings}
+            continue
+        for model in models:
+            own = load_block(TRAIN, find_model(model).settings, pair.name, model).model_dump(mode="json")
+            yield artefacts.model_settings(model), {"facts": facts, "settings": own, "shared": settings}
+
+
+def _facts(stage: str, pair: Pair, models: Sequence[str]) -> dict[str, Any]:
+    known = {**pair.model_dump(mode="json"), "synthetic": pair.synthetic, "models": list(models)}
+    return {name: known[name] for name in ("name", *FACTS.get(stage, ()))}
+
+
+def read_resolved(path: Path, schema: type[B]) -> Resolved[B]:
+    """Read what the stage ``settings`` wrote for one stage or model.
+
+    Raises:
+        UserError: the file is missing or broken, or was written for other code.
+    """
+    values = read_json(path)
+    settings = check_values(schema, values.get("settings", {}), str(path))
+    return Resolved(settings, dict(values.get("facts", {})), dict(values.get("shared", {})))

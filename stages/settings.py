@@ -1,0 +1,23 @@
+"""Check every setting and write the resolved settings of each stage and model.
+
+Reads params.yaml and every file under pairs/, and refuses the first key that is wrong before any other stage runs.
+Writes data/PAIR/settings/STAGE.json and data/PAIR/settings/train/MODEL.json: defaults, params.yaml and pairs/PAIR.yaml
+merged. Every other stage depends on its own file, so a changed setting reruns the stages that read it, and no others.
+"""
+
+from lecdsr.config.resolve import check_all, write_resolved
+from lecdsr.core.console import summary
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.stage import run_stage
+
+
+def main(pair: str) -> None:
+    """Run the stage for one pair."""
+    pairs, models = check_all()
+    files = write_resolved(pair)
+    facts = {"pairs checked": pairs, "models checked": models, "files": len(files)}
+    summary(f"Settings of {pair}", {**facts, "folder": str(Artefacts(pair).settings)})
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, "pair")
