@@ -1,0 +1,68 @@
+"""What DVC runs again after a change of code or of a setting, and what `-S` accepts."""
+
+import pytest
+
+SASREC = {"train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
+
+
+def append(repository, file: str, text: str) -> None:
+    with open(repository.folder / file, "a", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+def test_a_line_of_one_model_reruns_that_model_alone(repository):
+    append(repository, "lecdsr/models/sasrec.py", "\n\nUNUSED = 1\n")
+    # The defaults of a model stand in its file, so the settings are resolved again; the same ones stop there.
+    assert repository.stages_run("dvc", "repro") == {"settings@demo", *SASREC}
+    repository.run("git", "checkout", "-q", "lecdsr")
+    assert repository.stages_run("dvc", "repro") == set()
+
+
+def test_a_setting_of_one_model_reruns_that_model_alone(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "++train.sasrec.dropout=0.4")
+    assert ran == {"settings@demo", *SASREC}
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
+
+
+def test_a_default_that_changes_in_code_is_a_changed_setting(repository):
+    path = repository.folder / "lecdsr/models/sasrec.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("layers: int = Field(2", "layers: int = Field(1"), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    assert repository.stages_run("dvc", "repro") == {"settings@demo", *SASREC}
+
+
+def test_a_setting_of_the_prompts_reruns_from_there_on_and_back_nothing(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "++prompts.history_length=5")
+    names = {name.split("@")[0] for name in ran}
+    assert {"settings", "prompts", "ask", "embed", "train", "evaluate", "report"} >= names
+    assert {"settings", "prompts", "ask", "embed"} <= names
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
+
+
+def test_adding_a_model_trains_it_alone(repository):
+    params = repository.folder / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("models: [", "models: [content, "), encoding="utf-8")
+    ran = repository.stages_run("dvc", "repro")
+    assert ran == {"settings@demo", "train@demo-content", "evaluate@demo-content", "report@demo"}
+
+
+def test_an_unwritten_key_needs_two_plus_signs(repository):
+    shown = repository.run("dvc", "exp", "run", "-S", "train.sasrec.dropout=0.5", check=False)
+    assert "train.sasrec.dropout" in shown
+    assert "+train.sasrec.dropout=0.5" in shown  # DVC's advice
+    assert "Running stage" not in shown
+
+
+@pytest.mark.parametrize("change", ["++train.sasrec.droput=0.5", "pairs/demo.yaml:++train.sasrec.droput=0.5"])
+def test_an_unknown_key_is_refused_before_anything_else_runs(repository, change):
+    shown = repository.run("dvc", "exp", "run", "-S", change, check=False)
+    assert [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")] == ["settings@demo"]
+    assert "train.sasrec.droput" in shown
+    assert "'dropout'" in shown
+    assert "Traceback" not in shown
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
