@@ -6,14 +6,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from lecdsr.ask.settings import Settings as Ask
-from lecdsr.candidates.draw import Settings as Candidates
+from lecdsr.candidates.settings import Settings as Candidates
 from lecdsr.card.settings import Settings as Card
 from lecdsr.config.load import load_block, load_pair, load_selection, pair_names
 from lecdsr.config.schema import Block
 from lecdsr.core.console import say
 from lecdsr.download.settings import Settings as Download
 from lecdsr.embed.settings import Settings as Embed
-from lecdsr.evaluate.evaluate import Settings as Evaluate
+from lecdsr.evaluate.settings import Settings as Evaluate
 from lecdsr.models.registry import find_model, model_names
 from lecdsr.prompts.settings import Settings as Prompts
 from lecdsr.report.settings import Settings as Report
