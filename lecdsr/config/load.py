@@ -20,6 +20,8 @@ from lecdsr.core.errors import UserError
 
 PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
+MODELS = Path(__file__).parents[1] / "models"
+NO_MODELS = ("__init__", "base", "registry", "saved")
 SELECTION = ("active", "models")
 BLOCKS = (
     "download", "sequences", "card", "candidates", "prompts", "ask", "embed", "train", "evaluate", "report",
@@ -52,11 +54,22 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
     """
     path = (block, *keys)
     common, own = _params_file(), _pair_file(pair)
-    for depth in range(1, len(path)):  # a sub-block that nothing reads would be dropped in silence
-        known = tuple(_descend(common, path[:depth], PARAMS))
-        _refuse_unknown(_descend(own, path[:depth], _pair_path(pair)), known, _pair_path(pair))
+    if keys:  # a sub-block that nothing reads would be ignored silently
+        for values, file in ((common, PARAMS), (own, _pair_path(pair))):
+            _refuse_unknown(_descend(values, (block,), file), _sub_blocks(block), file)
     merged = _merge(_descend(common, path, PARAMS), _descend(own, path, _pair_path(pair)))
     return _check(schema, merged, prefix=".".join(path) + ".", pair=pair)
+
+
+def _sub_blocks(block: str) -> tuple[str, ...]:
+    """Names of the blocks inside a block that are read one by one.
+
+    Models are found by their files: importing the registry would make every stage depend on all models.
+    """
+    if block != "train":
+        return ()
+    files = (path.stem for path in MODELS.glob("*.py"))
+    return ("shared", *sorted(name for name in files if name not in NO_MODELS))
 
 
 def load_selection() -> tuple[list[str], list[str]]:
