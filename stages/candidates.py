@@ -6,7 +6,8 @@ metrics/PAIR/stages/candidates.json, so that two results can be seen to rest on 
 
 import pyarrow.compute as pc
 
-from lecdsr.candidates.draw import Settings, draw_candidates
+from lecdsr.candidates.draw import draw_candidates
+from lecdsr.candidates.settings import Settings
 from lecdsr.config.resolve import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, sha256_file, write_json, write_table

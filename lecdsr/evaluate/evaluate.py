@@ -7,23 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
 
-from lecdsr.config.schema import Block
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences, before_in_domain
 from lecdsr.evaluate.metrics import mean_over_users
 from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
-
-
-class Settings(Block):
-    """Block ``evaluate``; every key is explained in params.yaml."""
-
-    exclude_history: bool
-    batch_size: int = Field(ge=1)
 
 
 def rank_held_out(

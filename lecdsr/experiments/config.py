@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Field, StringConstraints
 
@@ -102,7 +102,9 @@ def chosen_methods(declared: Experiments, names: list[str]) -> dict[str, Method]
 
 
 def _nothing_to_tune(model: str) -> bool:
-    return not any(field.is_required() for field in find_model(model).settings.model_fields.values())
+    """Whether every setting of a model admits a single value only."""
+    fields = find_model(model).settings.model_fields.values()
+    return all(get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1 for field in fields)
 
 
 def _once(values: list[Any], where: str) -> None:

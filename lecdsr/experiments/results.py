@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lecdsr.candidates.draw import Settings as Candidates
+from lecdsr.candidates.settings import Settings as Candidates
 from lecdsr.config.load import load_block, load_pair
 from lecdsr.core.console import say, warn
 from lecdsr.core.files import read_json, read_table, write_json, write_text

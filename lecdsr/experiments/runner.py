@@ -16,7 +16,7 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.files import require, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
-from lecdsr.evaluate.evaluate import Settings as Evaluate
+from lecdsr.evaluate.settings import Settings as Evaluate
 from lecdsr.experiments.config import Experiments, Setting, chosen_methods, load_experiments, resolve
 from lecdsr.experiments.dvc_clone import DvcClone, RunFailed, alone, experiment_names
 from lecdsr.experiments.fingerprint import fingerprint, hash_of_code, hash_of_data, tables

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch, recency
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_unseen
-from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Dropout, LossTerm, Recommender
 from lecdsr.models.layers.attention import attend, causal, or_itself
 from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.softmax import cross_entropy
@@ -25,14 +25,40 @@ MIXED = 2  # which adapter and norm of the encoder; 0 and 1 are those of X and Y
 
 
 class Settings(AttentionSettings):
-    """Block ``train.abxi``; every key is explained in params.yaml."""
+    """ABXI (Bian et al., WWW 2025): one encoder for the sequences of X, of Y and of both, on item ids alone.
 
-    hidden: int | None = Field(ge=1)
-    domain_rank: int = Field(ge=1)
-    invariant_rank: int = Field(ge=1)
-    loss: Literal["softmax", "sampled_softmax"]
-    temperature: float = Field(gt=0)
-    negatives: int = Field(ge=1)
+    Low-rank adapters specialise the shared encoder for each domain. The authors run Food–Kitchen with
+    ``batch_size: 256``, ``learning_rate: 0.0001``, ``weight_decay: 5``, ``width: 256``, ``dropout: 0.5``,
+    ``domain_rank: 16``, ``invariant_rank: 64`` and ``negatives: 128``.
+    """
+
+    dropout: Dropout = 0.5
+    hidden: int | None = Field(
+        default=None,
+        ge=1,
+        description="Hidden width of the feed-forward network and of the projectors; null is 8/3 of `width`, rounded "
+        "down to a multiple of eight.",
+    )
+    domain_rank: int = Field(
+        default=8,
+        ge=1,
+        description="Rank of the three adapters of the encoder: for X, for Y and for both domains mixed.",
+    )
+    invariant_rank: int = Field(
+        default=8, ge=1, description="Rank of the adapters of the invariant projector, one for each domain."
+    )
+    loss: Literal["softmax", "sampled_softmax"] = Field(
+        default="softmax",
+        description="Training loss: `softmax` over all items of the target's domain, or `sampled_softmax` over the "
+        "negatives, as in the paper.",
+    )
+    temperature: float = Field(default=0.75, gt=0, description="Temperature of the softmax in the loss.")
+    negatives: int = Field(
+        default=128,
+        ge=1,
+        description="`sampled_softmax`: negatives per domain, drawn for every position, excluding the items of the "
+        "sequence.",
+    )
 
 
 class ABXI(Recommender):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -89,28 +89,52 @@ class Recommender(nn.Module):
         return torch.stack(list(values.values())).sum(), {name: value.item() for name, value in values.items()}
 
 
-class ModelSettings(Block):
-    """What of a history a model reads: how many items, of which domains, and in which order."""
+# Settings that many models have, with their bounds and descriptions; each model gives them its own default.
+HistoryLength = Annotated[int, Field(ge=1, description="Number of latest items of the history that the model reads.")]
+BatchSize = Annotated[
+    int,
+    Field(ge=1, description="Samples per batch: training targets or whole sequences, depending on the model."),
+]
+LearningRate = Annotated[float, Field(gt=0, description="Learning rate of AdamW.")]
+WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
+Width = Annotated[int, Field(ge=1, description="Width of embeddings and hidden layers.")]
+Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout rate of activations during training.")]
+HistoryDecay = Annotated[
+    float,
+    Field(gt=0, le=1, description="Weight of a history item relative to the next later one; 1 weights all equally."),
+]
 
-    history_length: int = Field(ge=1)
-    domains: Literal["both", "own"]
-    order: Literal["time", "shuffled"]
+
+class ModelSettings(Block):
+    """What a model reads of a history: how many items, of which domains, and in which order."""
+
+    history_length: HistoryLength = 50
+    domains: Literal["both", "own"] = Field(
+        default="both",
+        description="Interactions that the model is trained on and reads: `both` domains in one sequence, or only "
+        "those of the target's `own` domain.",
+    )
+    order: Literal["time", "shuffled"] = Field(
+        default="time",
+        description="Order of a history: by `time`, or `shuffled` by the seed as a control. The targets of validation "
+        "and test stay last.",
+    )
 
 
 class TrainedSettings(ModelSettings):
-    """A model with weights: samples in a batch, and the optimiser."""
+    """Settings of a model with trained weights: the batch size and the optimiser."""
 
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    batch_size: BatchSize = 128
+    learning_rate: LearningRate = 0.001
+    weight_decay: WeightDecay = 0.0
 
 
 class AttentionSettings(TrainedSettings):
-    """A model with self-attention."""
+    """Settings of a model with self-attention."""
 
-    width: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    dropout: float = Field(ge=0, lt=1)
+    width: Width = 64
+    heads: int = Field(default=2, ge=1, description="Number of attention heads; must divide `width`.")
+    dropout: Dropout = 0.2
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

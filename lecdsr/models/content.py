@@ -14,16 +14,22 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.base import ModelSettings, Recommender
+from lecdsr.models.base import HistoryDecay, ModelSettings, Recommender
 from lecdsr.models.layers.text import content_queries, control, whiten
 
 
 class Settings(ModelSettings):
-    """Block ``train.content``; every key is explained in params.yaml."""
+    """Content-based ranking without training: text similarity to the history (Lops, de Gemmis and Semeraro, 2011)."""
 
-    item_text: Literal["vectors", "random", "shuffled"]
-    whitening: bool
-    decay: float = Field(gt=0, le=1)
+    item_text: Literal["vectors", "random", "shuffled"] = Field(
+        default="vectors",
+        description="Text vectors of items: the real `vectors`, or a control: `random` noise of the same size, or "
+        "`shuffled` among the items.",
+    )
+    whitening: bool = Field(
+        default=True, description="Whiten the vectors first: all principal components, scaled to the same variance."
+    )
+    decay: HistoryDecay = 0.9
 
 
 class Content(Recommender):

@@ -10,20 +10,22 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from lecdsr.data.batch import Histories, PrefixBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.base import BatchSize, HistoryLength, LossTerm, Recommender, TrainedSettings, WeightDecay, Width
 from lecdsr.models.layers.losses import softmax_by_domain
 
 
 class Settings(TrainedSettings):
-    """Block ``train.hgn``; every key is explained in params.yaml."""
+    """HGN (Ma, Kang and Liu, KDD 2019): gates over features and over items, trained with a softmax loss."""
 
-    width: int = Field(ge=1)
+    batch_size: BatchSize = 512
+    weight_decay: WeightDecay = 0.0001
+    history_length: HistoryLength = 15  # the paper has 5
+    width: Width = 64
 
 
 class HGN(Recommender):

@@ -22,18 +22,25 @@ from lecdsr.core.arrays import IntArray, expand
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
-from lecdsr.models.base import ModelSettings, Recommender
+from lecdsr.models.base import HistoryDecay, ModelSettings, Recommender
 
 #: Items whose similarities to all others are held at once.
 BLOCK = 4096
 
 
 class Settings(ModelSettings):
-    """Block ``train.itemknn``; every key is explained in params.yaml."""
+    """Item-kNN without training: cosine of items over the users who had both (Sarwar et al., WWW 2001)."""
 
-    neighbours: int = Field(ge=1)
-    shrinkage: float = Field(ge=0)
-    decay: float = Field(gt=0, le=1)
+    neighbours: int = Field(
+        default=100, ge=1, description="Number of top-k most similar items kept per item and domain."
+    )
+    shrinkage: float = Field(
+        default=10.0,
+        ge=0,
+        description="Shrinkage added to the denominator of the cosine; damps similarities that few users support. 0 "
+        "gives the plain cosine.",
+    )
+    decay: HistoryDecay = 0.9
 
 
 class ItemKNN(Recommender):

@@ -17,7 +17,16 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, PrefixBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_negatives
-from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.base import (
+    BatchSize,
+    HistoryLength,
+    LearningRate,
+    LossTerm,
+    Recommender,
+    TrainedSettings,
+    WeightDecay,
+    Width,
+)
 from lecdsr.models.layers.losses import (
     Align,
     Surrogate,
@@ -37,28 +46,65 @@ BLOCK = 1 << 16
 
 
 class Settings(TrainedSettings):
-    """Block ``train.lecdsr``; every key is explained in params.yaml."""
+    """LeCDSR as published (Wang et al., Information Fusion 2025), without the errors in its training."""
 
-    width: int = Field(ge=1)
-    hidden: int = Field(ge=1)
-    item_text: TextMode
-    user_text: TextMode
-    convolution: bool
-    projection: Literal["mlp", "moe"]
-    experts: int = Field(ge=1)
-    expert_dropout: float = Field(ge=0, lt=1)
-    mask_padding: bool
-    negatives: int = Field(ge=1)
-    exclude_history: bool
-    tau: float = Field(gt=0)
-    tau2: float = Field(gt=0)
-    alignment: float = Field(ge=0)
-    reduction: Literal["sum", "mean"]
-    loss: Literal["hinge", "psl", "sampled_softmax", "softmax", "bce"]
-    score: Literal["dot", "cosine"]
-    surrogate: Surrogate
-    tau_outer: float = Field(gt=0)
-    align: Align
+    batch_size: BatchSize = 1024
+    learning_rate: LearningRate = 0.0001
+    weight_decay: WeightDecay = 0.000001
+    history_length: HistoryLength = 15  # fixes the shape of the convolution
+    width: Width = 512
+    hidden: int = Field(default=768, ge=1, description="Hidden width of the text projections.")
+    item_text: TextMode = Field(
+        default="vectors",
+        description="Text vectors of the items in the history: the real `vectors`, `none`, or a control: `random` "
+        "noise of the same size, or `shuffled` among the items.",
+    )
+    user_text: TextMode = Field(
+        default="vectors",
+        description="Text vectors of the user profiles: the real `vectors`, `none` (a learned vector per user), or a "
+        "control: `random` or `shuffled`.",
+    )
+    convolution: bool = Field(default=True, description="Use the contextual convolution over the sequence.")
+    projection: Literal["mlp", "moe"] = Field(
+        default="mlp", description="Projection of text vectors: `mlp`, or `moe`, a mixture of experts."
+    )
+    experts: int = Field(default=8, ge=1, description="`moe`: number of experts.")
+    expert_dropout: float = Field(default=0.2, ge=0, lt=1, description="`moe`: dropout rate of the text vector.")
+    mask_padding: bool = Field(
+        default=True,
+        description="Exclude padding from convolution, gates, means and alignment; the published code does not.",
+    )
+    negatives: int = Field(
+        default=99,
+        ge=1,
+        description="Negatives of the ranking loss, drawn from the target's domain in every training step.",
+    )
+    exclude_history: bool = Field(
+        default=False, description="Never draw an item of the sample's own history as a negative."
+    )
+    tau: float = Field(default=9.0, gt=0, description="Temperature of the ranking loss; `bce` does not use it.")
+    tau2: float = Field(default=7.0, gt=0, description="Temperature of the alignment loss.")
+    alignment: float = Field(default=0.6, ge=0, description="Weight of the alignment loss; 0 disables it.")
+    reduction: Literal["sum", "mean"] = Field(
+        default="sum", description="`hinge`: `sum` over samples and negatives as published, or their `mean`."
+    )
+    loss: Literal["hinge", "psl", "sampled_softmax", "softmax", "bce"] = Field(
+        default="hinge",
+        description="Ranking loss: `hinge` as published; `psl`, the pairwise softmax loss as defined in its own paper "
+        "(with `tau: 2`, `score: cosine` and 1,000 negatives there); `sampled_softmax` or `bce` over the negatives; "
+        "`softmax` over all items of the domain.",
+    )
+    score: Literal["dot", "cosine"] = Field(
+        default="dot",
+        description="Score: the `dot` product plus a bias as published, or the `cosine`, which `psl` needs.",
+    )
+    surrogate: Surrogate = Field(default="relu", description="`psl`: function applied to the score differences.")
+    tau_outer: float = Field(default=1.0, gt=0, description="`psl`: temperature of the sum over negatives.")
+    align: Align = Field(
+        default="sequence",
+        description="What ids and texts are aligned over: the positions of one `sequence` as published, or the samples "
+        "of the `batch`.",
+    )
 
     @model_validator(mode="after")
     def _psl_on_cosines(self) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from lecdsr.data.batch import Histories
@@ -13,11 +14,11 @@ from lecdsr.models.base import ModelSettings, Recommender
 
 
 class Settings(ModelSettings):
-    """Block ``train.popularity``: nothing to set, since the history is not read."""
+    """Items ranked by their number of training interactions; there is nothing to set."""
 
-    history_length: Literal[1] = 1
-    domains: Literal["both"] = "both"
-    order: Literal["time"] = "time"
+    history_length: Literal[1] = Field(default=1, description="Fixed, because the model does not read the history.")
+    domains: Literal["both"] = Field(default="both", description="Fixed, because the model does not read the history.")
+    order: Literal["time"] = Field(default="time", description="Fixed, because the model does not read the history.")
 
 
 class Popularity(Recommender):

@@ -25,11 +25,19 @@ from lecdsr.models.layers.text import TextMode, control, whiten
 
 
 class Settings(AttentionSettings):
-    """Block ``train.sasrec``; every key is explained in params.yaml."""
+    """SASRec (Kang and McAuley, ICDM 2018): self-attention over the sequence, trained with a softmax loss."""
 
-    layers: int = Field(ge=1)
-    start: Literal["random", "text"]
-    item_text: TextMode
+    layers: int = Field(default=2, ge=1, description="Number of attention layers.")
+    start: Literal["random", "text"] = Field(
+        default="random",
+        description="Initial item embeddings: `random`, or `text`, the first principal components of the text vectors, "
+        "scaled to the same variance. Both are trained from there.",
+    )
+    item_text: TextMode = Field(
+        default="none",
+        description="Text vectors of items, added to the item embeddings on both sides of the score: the real "
+        "`vectors`, `none`, or a control: `random` noise of the same size, or `shuffled` among the items.",
+    )
 
 
 class SASRec(Recommender):

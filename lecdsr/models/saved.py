@@ -40,8 +40,13 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
     path = folder / "config.json"
     config = read_json(path)
     try:
-        name, settings, _ = (config[key] for key in ("model", "settings", "seed"))
-        return config, find_model(name).settings.model_validate(settings)
+        name, values, _ = (config[key] for key in ("model", "settings", "seed"))
+        settings = find_model(name).settings.model_validate(values)
+        # A default of today must not stand in for a setting that the weights were trained without.
+        missing = type(settings).model_fields.keys() - settings.model_fields_set
+        if missing:
+            raise KeyError(f"settings without {', '.join(sorted(missing))}")
+        return config, settings
     except (KeyError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise UserError(f"not the config of a model as it is built now ({problem})", str(path), REBUILD) from error

@@ -18,23 +18,58 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, BatchSize, Dropout, LearningRate, LossTerm, Recommender, Width
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import softmax_by_domain
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
 
 
 class Settings(AttentionSettings):
-    """Block ``train.tandem``; every key is explained in params.yaml."""
+    """Tandem, this project's model: self-attention over both domains, on text and item ids.
 
-    layers: int = Field(ge=1)
-    item_text: TextMode
-    id_shrinkage: float = Field(ge=0)
-    id_dropout: float = Field(ge=0, lt=1)
-    calendar_days: int = Field(ge=0)
-    temperature: float = Field(gt=0)
-    content_weight: float = Field(ge=0)
-    content_decay: float = Field(gt=0, le=1)
+    Scores are cosines, and the model knows the calendar (docs/model.md).
+    """
+
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 0.002
+    width: Width = 256
+    dropout: Dropout = 0.3
+    layers: int = Field(default=1, ge=1, description="Number of attention layers.")
+    item_text: TextMode = Field(
+        default="vectors",
+        description="Text vectors of items: the real `vectors`, `none`, or a control: `random` noise of the same size, "
+        "or `shuffled` among the items.",
+    )
+    id_shrinkage: float = Field(
+        default=5.0,
+        ge=0,
+        description="Shrinkage s of item embeddings: an item with n training interactions has the weight n / (n + s) "
+        "on its embedding and 1 on its text; 0 sets both to 1.",
+    )
+    id_dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Dropout rate of whole item embeddings in a training step, so that the model learns to rank by "
+        "text alone.",
+    )
+    calendar_days: int = Field(
+        default=90, ge=0, description="Days between two vectors of the calendar; 0 disables the calendar."
+    )
+    temperature: float = Field(default=0.1, gt=0, description="Temperature of the softmax over cosines.")
+    content_weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="Weight of the untrained text similarity (as in the model `content`) relative to the learned "
+        "score; 0 disables it.",
+    )
+    content_decay: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Weight of a history item relative to the next later one in the untrained text similarity; 1 "
+        "weights all equally.",
+    )
 
 
 class Tandem(Recommender):

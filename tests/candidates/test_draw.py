@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecdsr.candidates import draw
-from lecdsr.candidates.draw import Settings, draw_candidates, sample_without
+from lecdsr.candidates.draw import draw_candidates, sample_without
+from lecdsr.candidates.settings import Settings
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import CANDIDATES, TRAIN
 from lecdsr.sequences.split import leave_one_out

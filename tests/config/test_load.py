@@ -7,15 +7,19 @@ import pytest
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from lecdsr.cli.settings import check_all
-from lecdsr.config.load import BLOCKS, PAIR_KEYS, SELECTION, load_block, load_pair, load_selection, pair_names
+from lecdsr.cli.pairs import check_all
+from lecdsr.config.load import BLOCKS, SELECTION, load_block, load_pair, load_selection, pair_names
 from lecdsr.config.schema import Block
 from lecdsr.core.errors import UserError
 from lecdsr.models.registry import model_names
 from lecdsr.models.sasrec import Settings as SASRecSettings
 from lecdsr.sequences.settings import Settings as SequencesSettings
+from lecdsr.train.settings import Shared
+from tests.config.test_defaults import SCHEMAS as WITH_DEFAULTS
 
 ROOT = Path(__file__).parents[2]
+SCHEMAS: dict[str, type[Block]] = {**WITH_DEFAULTS, "train.shared": Shared}
+PAIRS = sorted((ROOT / "pairs").glob("*.yaml"))
 PAIR = "domains: [Food, Kitchen]\nrelease: 2018\nsource: ../raw\n"
 
 
@@ -185,9 +189,7 @@ def test_a_block_is_a_mapping(repository, value):
 
 
 def test_values_that_do_not_fit_together_name_block_and_rule(repository):
-    sasrec = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]["sasrec"]
-    block = "\n".join(f"    {key}: {value}" for key, value in sasrec.items())
-    repository(f"train:\n  sasrec:\n{block}\n", toy=PAIR + "train:\n  sasrec:\n    heads: 7\n")
+    repository("train:\n  sasrec:\n    width: 64\n", toy=PAIR + "train:\n  sasrec:\n    heads: 7\n")
     text = complaint(load_block, "train", SASRecSettings, "toy", "sasrec")
     assert f"where: {Path('pairs/toy.yaml')}: train.sasrec\n" in text + "\n"
     assert "a number of heads that divides the width 64, got 7" in text
@@ -213,12 +215,31 @@ def test_unknown_block_of_a_pair(repository):
 
 
 def test_unknown_model_block_of_a_pair(repository):
-    # Otherwise what the pair sets for a model would be dropped in silence.
+    # Otherwise what the pair sets for a model would be ignored silently.
     repository(toy=PAIR + "train:\n  sasrek:\n    negatives: 5\n")
     text = block_complaint("train", "sasrec")
     assert "unknown key 'sasrek'" in text
     assert "did you mean 'sasrec'?" in text
     assert str(Path("pairs/toy.yaml")) in text
+
+
+def test_unknown_model_block_of_params(repository):
+    repository(PARAMS + "  sasrek: {negatives: 5}\n")
+    text = block_complaint("train", "sasrec")
+    assert "unknown key 'sasrek'" in text
+    assert "where: params.yaml" in text
+
+
+def test_a_pair_may_set_a_model_that_params_do_not_name(repository):
+    repository("active: [toy]\nmodels: [popularity]\n", toy=PAIR + "train:\n  sasrec:\n    width: 8\n")
+    assert load_block("train", SASRecSettings, "toy", "sasrec") == SASRecSettings(width=8)
+
+
+@pytest.mark.parametrize("params", ["active: [toy]\nmodels: [popularity]\n", "sequences: {}\ntrain:\n"])
+def test_what_no_file_sets_has_its_default(repository, params):
+    repository(params)
+    assert load_block("sequences", SequencesSettings, "toy") == SequencesSettings()
+    assert load_block("train", SASRecSettings, "toy", "sasrec") == SASRecSettings()
 
 
 def test_unknown_pair(repository):
@@ -318,59 +339,57 @@ def test_selection_is_read(repository):
 
 @pytest.mark.parametrize("value", ["2014-01-01", "'2014-01-01'"])
 def test_a_day_may_be_quoted(repository, value):
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["sequences"]
-    values = {key: "null" if value is None else value for key, value in values.items()} | {"start_date": value}
-    values["until_stable"] = "true"
-    repository("sequences:\n" + "\n".join(f"  {key}: {value}" for key, value in values.items()))
+    repository(f"sequences:\n  start_date: {value}\n")
     assert str(load_block("sequences", SequencesSettings, "toy").start_date) == "2014-01-01"
 
 
 # The files of this repository.
 
 
-def keys_with_lines(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, int]]:
-    """Dotted name and line (from 0) of every key below ``node``."""
-    found = []
-    for key, value in node.items():
-        found.append((".".join((*path, key)), node.lc.key(key)[0]))
-        if isinstance(value, dict):
-            found += keys_with_lines(value, (*path, key))
-    return found
+def blocks_of(file: str) -> dict[str, dict[str, Any]]:
+    """What a settings file sets, by block; those of ``train`` by model: ``train.sasrec``."""
+    values = YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))
+    train = {f"train.{name}": block for name, block in values.pop("train", {}).items()}
+    return {name: block for name, block in values.items() if name in BLOCKS} | train
 
 
-def test_every_key_of_params_has_a_comment():
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    lines = text.splitlines()
-    keys = keys_with_lines(YAML().load(text))
-    assert len(keys) > 80
-    bare = [
-        key
-        for key, line in keys
-        if not lines[line - 1].strip().startswith("#") and " # " not in lines[line].partition(":")[2]
-    ]
-    assert bare == []
+def defaults_of(block: str) -> dict[str, Any]:
+    """Defaults by key; settings without one are left out."""
+    fields = SCHEMAS[block].model_fields
+    return {name: field.get_default() for name, field in fields.items() if not field.is_required()}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pairs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_pair_has_every_block(path, monkeypatch):
-    # dvc stops at a parameter that a stage names and the file lacks.
-    monkeypatch.chdir(ROOT)
-    assert load_pair(path.stem).name == path.stem
-    values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    assert set(values) == {*PAIR_KEYS, *BLOCKS}
-    assert all(isinstance(values[block], dict) for block in BLOCKS)
-    assert set(values["train"]) == {"shared", *model_names()}
-    assert all(isinstance(block, dict) for block in values["train"].values())
+def checked(block: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The values as the block types them, laid over those of params.yaml."""
+    settings = SCHEMAS[block].model_validate({**blocks_of("params.yaml").get(block, {}), **values})
+    return {key: getattr(settings, key) for key in values}
 
 
-def test_params_have_every_block():
+def test_every_value_of_params_is_the_default():
+    blocks = blocks_of("params.yaml")
+    assert len(blocks) > 5
+    for block, values in blocks.items():
+        defaults = defaults_of(block)
+        wrong = {key: value for key, value in checked(block, values).items() if defaults.get(key, value) != value}
+        assert wrong == {}, f"{block} differs from the defaults in the code"
+
+
+def test_what_params_hold_besides_blocks_is_the_selection():
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    assert set(values) == {*SELECTION, *BLOCKS}
-    assert set(values["train"]) == {"shared", *model_names()}
+    assert set(SELECTION) <= set(values) <= {*SELECTION, *BLOCKS}
     assert set(values["models"]) <= set(model_names())
+
+
+@pytest.mark.parametrize("file", [*(f"pairs/{path.name}" for path in PAIRS), "examples/catalogue/shop.yaml"])
+def test_a_pair_holds_only_what_differs_from_the_defaults(file):
+    for block, values in blocks_of(file).items():
+        assert values, f"{block} is empty"
+        defaults = defaults_of(block)
+        same = [key for key, value in checked(block, values).items() if key in defaults and defaults[key] == value]
+        assert same == [], f"{block} repeats defaults"
 
 
 def test_the_settings_of_this_repository_are_right(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     check_all()
-    assert f"{len(list((ROOT / 'pairs').glob('*.yaml')))} pairs" in capsys.readouterr().out
+    assert f"{len(PAIRS)} pairs" in capsys.readouterr().out

@@ -8,17 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from lecdsr.candidates.draw import Settings as CandidateSettings
 from lecdsr.candidates.draw import draw_candidates
+from lecdsr.candidates.settings import Settings as CandidateSettings
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_json, write_table
 from lecdsr.core.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables, own_domain
-from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
 from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
+from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
 from lecdsr.sequences.split import leave_one_out
 from tests.tiny import interactions, items_table

@@ -1,4 +1,4 @@
-"""Settings of small models for tests: those of params.yaml, with some changed."""
+"""Settings of small models for tests: the defaults, with some changed."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,8 @@ from lecdsr.train.settings import Shared
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-def block_of(name: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"][name])
-
-
 def settings_for(model: str, **changed: Any) -> Any:
-    return find_model(model).settings.model_validate({**block_of(model), **changed})
+    return find_model(model).settings(**changed)
 
 
 def lecdsr_settings(**changed: Any) -> lecdsr.Settings:
@@ -29,4 +25,5 @@ def sasrec_settings(**changed: Any) -> sasrec.Settings:
 
 
 def shared_settings(**changed: Any) -> Shared:
-    return Shared.model_validate({**block_of("shared"), **changed})
+    shared = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"]["shared"]
+    return Shared.model_validate({**shared, **changed})

@@ -71,6 +71,15 @@ def test_another_catalogue(saved):
     assert "n_x" in str(refused(saved, info(N_X + 1, N_Y - 1, USERS)))
 
 
+def test_no_default_stands_in_for_a_setting_that_was_not_saved(saved):
+    config = read_json(saved / "config.json")
+    del config["settings"]["dropout"]
+    write_json(saved / "config.json", config)
+    error = refused(saved)
+    assert error.where == str(saved / "config.json")
+    assert "dropout" in str(error)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

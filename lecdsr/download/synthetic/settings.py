@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import numpy as np
-import pydantic
+from pydantic import Field
 
 from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """Block ``download.synthetic`` of ``params.yaml``.
+    """Size and seed of the synthetic pair."""
 
-    Args:
-        seed: seed of everything the generator draws.
-        users: users, each with interactions in both domains.
-        items_x, items_y: items of the first and of the second domain.
-        interactions_per_user: mean number of a user's interactions over both domains.
-        bad_lines: malformed lines mixed into each of the four files.
-    """
-
-    seed: int = pydantic.Field(ge=0)
-    users: int = pydantic.Field(ge=1, le=100_000_000)
-    items_x: int = pydantic.Field(ge=24, le=100_000_000)
-    items_y: int = pydantic.Field(ge=24, le=100_000_000)
-    interactions_per_user: float = pydantic.Field(ge=6, le=1000)
-    bad_lines: int = pydantic.Field(ge=0, le=1_000_000)
+    seed: int = Field(default=7, ge=0, description="Random seed of the generator.")
+    users: int = Field(
+        default=1200,
+        ge=1,
+        le=100_000_000,
+        description="Number of users. Each has at least 3 interactions in each domain, and at least 10 in total "
+        "where `interactions_per_user` allows it.",
+    )
+    items_x: int = Field(
+        default=900,
+        ge=24,
+        le=100_000_000,
+        description="Number of items in domain X. Fewer than 288 items in either domain reduce the number of themes.",
+    )
+    items_y: int = Field(default=900, ge=24, le=100_000_000, description="Number of items in domain Y; see `items_x`.")
+    interactions_per_user: float = Field(
+        default=24.0,
+        ge=6,
+        le=1000,
+        description="Mean number of interactions per user over both domains. A few users have many more.",
+    )
+    bad_lines: int = Field(
+        default=3,
+        ge=0,
+        le=1_000_000,
+        description="Malformed lines added to each of the four files, as found in real files.",
+    )
 
     @property
     def items(self) -> tuple[int, int]:
