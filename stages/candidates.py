@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from lecdsr.candidates.draw import draw_candidates
 from lecdsr.candidates.settings import Settings
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, sha256_file, write_json, write_table
 from lecdsr.core.paths import Artefacts

@@ -7,7 +7,7 @@ data/PAIR/card.
 from lecdsr.card.measure import measure
 from lecdsr.card.plots import plots
 from lecdsr.card.settings import Settings
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import say
 from lecdsr.core.files import atomic_path, read_json, write_json, write_text
 from lecdsr.core.paths import Artefacts

@@ -6,7 +6,7 @@ on where it stopped). Writes data/PAIR/raw with a manifest of sizes and hashes, 
 metrics/PAIR/stages/download.json; what is there already is verified against it and kept.
 """
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import write_json
 from lecdsr.core.paths import Artefacts

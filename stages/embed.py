@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pyarrow as pa
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts

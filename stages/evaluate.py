@@ -4,7 +4,7 @@ Reads the sequences, vectors, candidates and the trained model of a pair; writes
 to data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
 """
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
 from lecdsr.core.files import read_table, write_json, write_table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts

@@ -7,7 +7,7 @@ data/PAIR/report.html, one self-contained file, and its figures for papers to da
 import csv
 from pathlib import Path
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import console, say
 from lecdsr.core.files import atomic_path, read_json, read_table, require, write_text
 from lecdsr.core.paths import Artefacts

@@ -5,7 +5,7 @@ metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/aside. Memo
 (LECDSR_MEMORY_LIMIT, default 2500MB); what does not fit is spilled to data/PAIR/sequences meanwhile.
 """
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import require, write_json
 from lecdsr.core.paths import Artefacts

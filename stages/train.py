@@ -10,7 +10,7 @@ seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed ru
 
 import torch
 
-from lecdsr.config.resolve import read_resolved
+from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import write_json, write_text
 from lecdsr.core.memory import peak_memory

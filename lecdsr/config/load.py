@@ -7,6 +7,7 @@ of the same name overrides both, and the result is checked key by key.
 from __future__ import annotations
 
 import difflib
+import functools
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,12 +127,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError("a settings file is missing", where=str(path), do="run from the repository's root")
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        values = _parse(path.read_text(encoding="utf-8"))
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no text, days that do not exist
         raise UserError(f"not valid YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):
         raise UserError("expected a mapping of names to values", where=str(path))
     return values
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(text: str) -> Any:
+    """Parse a text once: checking all settings reads the same files for every block."""
+    return YAML(typ="safe").load(text)
 
 
 def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], path: Path, block: str = "") -> None:

@@ -7,12 +7,15 @@ import pytest
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from lecdsr.cli.pairs import BLOCKS
+from lecdsr.config.names import model_names, stage_names
+from lecdsr.config.resolve import settings_class
 from lecdsr.config.schema import Block
 from lecdsr.models.base import AttentionSettings, TrainedSettings
-from lecdsr.models.registry import find_model, model_names
+from lecdsr.models.registry import find_model
 
-SCHEMAS = BLOCKS | {f"train.{name}": find_model(name).settings for name in model_names()}
+SCHEMAS = {name: settings_class(name) for name in stage_names() if name != "train"} | {
+    f"train.{name}": find_model(name).settings for name in model_names()
+}
 
 
 def fields_of(schema: type[Block], path: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -7,7 +7,8 @@ import pytest
 
 from lecdsr.config.load import SHARED, TRAIN, load_block, load_pair
 from lecdsr.config.names import model_names, stage_names
-from lecdsr.config.resolve import FACTS, check_all, load_stage, read_resolved, settings_class, write_resolved
+from lecdsr.config.resolve import check_all, load_stage, settings_class, write_resolved
+from lecdsr.config.resolved import FACTS, read_resolved
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.models.registry import find_model
