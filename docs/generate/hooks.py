@@ -19,7 +19,7 @@ from docs.generate.parameters import parameters
 from docs.generate.tables import tables
 from lecdsr.cli.main import app
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 PARAMETERS = """# Parameters
 
