@@ -21,13 +21,13 @@ from lecdsr.models.saved import save
 from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import fit
 from lecdsr.train.log import to_csv
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 
 def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
     artefacts = Artefacts(pair)
-    shared = load_block("train", Shared, pair, "shared")
+    shared = load_block("train", SharedSettings, pair, "shared")
     settings = load_block("train", find_model(model).settings, pair, model)
     fitted = fit(artefacts, model, settings, shared)
     if not fitted.context.is_main:

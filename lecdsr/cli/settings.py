@@ -18,7 +18,7 @@ from lecdsr.models.registry import find_model, model_names
 from lecdsr.prompts.settings import Settings as Prompts
 from lecdsr.report.settings import Settings as Report
 from lecdsr.sequences.settings import Settings as Sequences
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 BLOCKS: dict[str, type[Block]] = {
     "download": Download,
@@ -48,7 +48,7 @@ def check_all() -> None:
         load_pair(name)
         for block, schema in BLOCKS.items():
             load_block(block, schema, name)
-        load_block("train", Shared, name, "shared")
+        load_block("train", SharedSettings, name, "shared")
         for model in model_names():
             load_block("train", find_model(model).settings, name, model)
     say(f"all settings are right: {len(pair_names())} pairs, {len(model_names())} models")

@@ -19,7 +19,7 @@ from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import activations, check_room, tables_footprint
 from lecdsr.train.precision import at_hand
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import Result, train
 
@@ -44,7 +44,7 @@ def prepare_process() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitted:
+def fit(artefacts: Artefacts, model: str, settings: Any, shared: SharedSettings) -> Fitted:
     """Train one model on one pair, going on from a checkpoint where there is one.
 
     The checkpoint is left in place: the caller removes it once the result is kept.
@@ -75,7 +75,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: Shared) -> Fitt
 
 
 def _rests_on(
-    artefacts: Artefacts, model: str, settings: Any, shared: Shared, context: DistributedContext
+    artefacts: Artefacts, model: str, settings: Any, shared: SharedSettings, context: DistributedContext
 ) -> dict[str, Any]:
     """All that decides the numbers of a training."""
     tables = (

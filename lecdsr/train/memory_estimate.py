@@ -16,7 +16,7 @@ from lecdsr.core.memory import free_memory, peak_memory
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import VALIDATION_BATCH
 
@@ -50,7 +50,9 @@ class Footprint:
         return ", ".join(f"{name} {size / 1e9:.2g}" for name, size in parts.items()) + " GB"
 
 
-def tables_footprint(model: str, settings: Any, info: DatasetInfo, shared: Shared, device: torch.device) -> Footprint:
+def tables_footprint(
+    model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
+) -> Footprint:
     """What is held whatever the batch: counted on a model without memory of its own."""
     # The number of rows of the vectors decides nothing but their own size.
     items, users = (None if v is None else v[:2] for v in (info.item_vectors, info.user_vectors))

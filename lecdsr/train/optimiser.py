@@ -9,13 +9,13 @@ from torch import Tensor
 
 from lecdsr.core.errors import UserError
 from lecdsr.models.base import Recommender
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 
 class Optimisers:
     """One or two optimisers that step together, with a linear warm-up of their learning rate."""
 
-    def __init__(self, model: Recommender, settings: Any, shared: Shared) -> None:
+    def __init__(self, model: Recommender, settings: Any, shared: SharedSettings) -> None:
         self.rate: float = settings.learning_rate
         self.warmup = shared.warmup_steps
         #: Factor of the rate, lowered as training goes.

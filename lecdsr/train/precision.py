@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -15,7 +15,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def at_hand(shared: Shared, device: torch.device) -> Shared:
+def at_hand(shared: SharedSettings, device: torch.device) -> SharedSettings:
     """The settings, with float32 for a bfloat16 that the device lacks: it is asked for to save time."""
     if shared.precision == "float32" or has_bfloat16(device):
         return shared

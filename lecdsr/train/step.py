@@ -20,7 +20,7 @@ from lecdsr.data.sequences import Sequences
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 Batch = PrefixBatch | SequenceBatch
 
@@ -41,7 +41,7 @@ class Steps:
         sequences: Sequences,
         info: DatasetInfo,
         settings: Any,
-        shared: Shared,
+        shared: SharedSettings,
         device: torch.device,
         context: DistributedContext | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.models.base import Recommender
 from lecdsr.train.checkpoint import Checkpoints, Saved, random_state, restore_random_state
 from lecdsr.train.distributed import DistributedContext
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 
 VALIDATION_BATCH = 512
@@ -45,7 +45,7 @@ def train(
     sequences: Sequences,
     info: DatasetInfo,
     settings: Any,
-    shared: Shared,
+    shared: SharedSettings,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
     context: DistributedContext | None = None,
@@ -55,8 +55,8 @@ def train(
 
     The score of an epoch is the mean over the domains of NDCG@10 on validation, ranked against all
     items of the target's domain but the history. After ``shared.patience`` epochs without a better one
-    training goes on from the best at ``shared.anneal`` times the rate; from then on the rate falls so after
-    every worse epoch, and training ends in place of fall ``shared.anneals`` + 1. Epoch 0 in the log is the
+    training goes on from the best at ``shared.lr_decay_factor`` times the rate; from then on the rate falls so after
+    every worse epoch, and training ends in place of fall ``shared.lr_decays`` + 1. Epoch 0 in the log is the
     model before training, and all there is of a model that only counts; it is never kept, since a model that
     reads texts can begin above what its first epochs reach, and would be sent back there.
 
@@ -133,7 +133,9 @@ class Validator:
 class Training:
     """One training from its beginning, or from where its checkpoint says."""
 
-    def __init__(self, steps: Steps, validator: Validator, shared: Shared, checkpoints: Checkpoints | None) -> None:
+    def __init__(
+        self, steps: Steps, validator: Validator, shared: SharedSettings, checkpoints: Checkpoints | None
+    ) -> None:
         self._steps, self._judge, self._shared, self._checkpoints = steps, validator, shared, checkpoints
         self._model, self._context = steps.model, steps.context
         self._result = Result(copy_of(self._model), 0, -1.0)
@@ -195,11 +197,11 @@ class Training:
 
     def _anneal(self) -> None:
         """Go on from the best epoch at a lower rate instead of ending, as often as the settings say."""
-        if not self._ended or self._falls >= self._shared.anneals:
+        if not self._ended or self._falls >= self._shared.lr_decays:
             return
         self._model.load_state_dict(self._result.weights)
         self._falls, self._waited = self._falls + 1, 0
-        self._steps.optimisers.scale = self._shared.anneal**self._falls
+        self._steps.optimisers.scale = self._shared.lr_decay_factor**self._falls
 
     def _look(self) -> None:
         """Refuse a loss that is no number, before it could reach a checkpoint; write one if it is time."""
@@ -272,7 +274,7 @@ class Training:
         result.best_epoch, result.best_score, result.log = facts["best_epoch"], facts["best_score"], facts["log"]
         self._epoch, self._step, steps.names = facts["epoch"], facts["step"], facts["names"]
         self._waited, self._falls = facts["waited"], facts["falls"]
-        steps.optimisers.scale = self._shared.anneal**self._falls
+        steps.optimisers.scale = self._shared.lr_decay_factor**self._falls
         result.seconds = facts["seconds"]
         sums = saved.tensors.get("sums")
         self._sums = None if sums is None else sums.to(steps.device)

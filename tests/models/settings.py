@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from lecdsr.models import lecdsr, sasrec
 from lecdsr.models.registry import find_model
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -28,5 +28,5 @@ def sasrec_settings(**changed: Any) -> sasrec.Settings:
     return settings_for("sasrec", **changed)
 
 
-def shared_settings(**changed: Any) -> Shared:
-    return Shared.model_validate({**block_of("shared"), **changed})
+def shared_settings(**changed: Any) -> SharedSettings:
+    return SharedSettings.model_validate({**block_of("shared"), **changed})

@@ -20,7 +20,7 @@ from lecdsr.models.saved import build
 from lecdsr.train import trainer as loop
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.log import to_csv
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import Result, train
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
@@ -59,8 +59,8 @@ SETTINGS = {
 }
 
 
-def shared(**changed) -> Shared:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "anneals": 0, **changed})
+def shared(**changed) -> SharedSettings:
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_decays": 0, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
@@ -196,7 +196,7 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
 
 
 @pytest.mark.parametrize(
-    ("anneals", "at"),
+    ("lr_decays", "at"),
     [
         (0, [0, 1, 2, 3]),  # ends two epochs after the best
         # Falls after two worse epochs and goes on from epoch 1; epoch 4 is better, 5 is not: from 4; 6 is not: the end.
@@ -206,17 +206,17 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
         (3, [0, 1, 2, 3, 1.5, 2, 1.75, 1.625]),
     ],
 )
-def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, anneals, at):
+def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, lr_decays, at):
     seen = scripted([9, 5, 6, 7, 4, 6, 6, 6, 6])
-    result = train_counter(epochs=8, patience=2, anneals=anneals, anneal=0.5)
+    result = train_counter(epochs=8, patience=2, lr_decays=lr_decays, lr_decay_factor=0.5)
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
-    assert result.weights["weight"].item() == seen[4 if anneals else 1]
+    assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
 
 
 def test_a_rate_does_not_fall_back_to_before_training(scripted):
     seen = scripted([1, 9, 8, 7, 6, 6, 5, 5])
-    train_counter(epochs=7, patience=2, anneals=1, anneal=0.5)
+    train_counter(epochs=7, patience=2, lr_decays=1, lr_decay_factor=0.5)
     # No epoch is as good as the model before training; of the trained ones, none waits two for a better one.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(range(8), rel=1e-3)
 
