@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import torch
 
 from lecdsr.core.console import say, warn
-from lecdsr.core.device import choose_device
+from lecdsr.core.device import choose_device, has_bfloat16
 from lecdsr.core.files import sha256_file
 from lecdsr.core.memory import keep_freed_memory
 from lecdsr.core.paths import Artefacts
 from lecdsr.data.load import PairData, load_pair_data
 from lecdsr.models.base import Recommender
+from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import activations, check_room, tables_footprint
-from lecdsr.train.precision import at_hand
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import Result, train
@@ -54,9 +54,7 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: SharedSettings)
     """
     prepare_process()
     with join_processes(choose_device(shared.device)) as (context, device):
-        asked, shared = shared, at_hand(shared, device)
-        if context.is_main and shared != asked:
-            warn(f"{device} has no bfloat16: training in float32, which is faster here and changes figures a little")
+        shared = _with_supported_precision(model, shared, device, context)
         data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
         tables = tables_footprint(model, settings, data.info, shared, device)
         check_room(tables, model, device, context.size)
@@ -72,6 +70,18 @@ def fit(artefacts: Artefacts, model: str, settings: Any, shared: SharedSettings)
         result = train(network, data.sequences, data.info, settings, shared, device, checkpoints, context, check_step)
         network.load_state_dict(result.weights)
     return Fitted(network, data, result, device, shared.precision, context, checkpoints)
+
+
+def _with_supported_precision(
+    model: str, shared: SharedSettings, device: torch.device, context: DistributedContext
+) -> SharedSettings:
+    """Replace bfloat16 by float32 where the device does not support it, or the model has nothing to train."""
+    trains = find_model(model).recommender.objective != "counts"
+    if shared.precision == "float32" or (trains and has_bfloat16(device)):
+        return shared
+    if trains and context.is_main:
+        warn(f"{device} does not support bfloat16: training in float32, which is faster here; metrics differ slightly")
+    return shared.model_copy(update={"precision": "float32"})
 
 
 def _rests_on(
