@@ -2,7 +2,7 @@
 
 Reads data/PAIR/sequences and data/PAIR/vectors; writes data/PAIR/models/MODEL/model.safetensors with
 config.json and card.md, the model card, beside it, one row per epoch to metrics/PAIR/training/MODEL.csv, and the
-seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed run goes on from its checkpoint in
+seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed run resumes from its checkpoint in
 .checkpoints. On several GPUs:
 
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
@@ -20,15 +20,15 @@ from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
 from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import fit
-from lecdsr.train.log import to_csv
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
+from lecdsr.train.state import log_to_csv
 
 
 def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
     artefacts = Artefacts(pair)
     resolved = read_resolved(artefacts.model_settings(model), find_model(model).settings)
-    settings, shared = resolved.settings, Shared.model_validate(resolved.shared)
+    settings, shared = resolved.settings, SharedSettings.model_validate(resolved.shared)
     fitted = fit(artefacts, model, settings, shared)
     if not fitted.context.is_main:
         return
@@ -52,9 +52,9 @@ def main(pair: str, model: str) -> None:
         "threads": torch.get_num_threads(),
         "precision": fitted.precision,
     }
-    write_text(artefacts.training_log(model), to_csv(result.log))
+    write_text(artefacts.training_log(model), log_to_csv(result.log))
     write_json(artefacts.times(model), times)
-    fitted.checkpoints.remove()
+    fitted.remove_checkpoint()
     facts = {key: config[key] for key in ("best_epoch", "valid_ndcg@10", "parameters")}
     memory = f"{peak_memory() / 1e9:.2f} GB at most"
     summary(f"{model} on {pair}", {**facts, "epochs": len(result.log) - 1, **times, "memory": memory})

@@ -57,7 +57,7 @@ def load_stage(stage: str, pair: str) -> Block:
 def settings_class(stage: str) -> type[Block]:
     """The class of a stage's settings, by convention ``lecdsr.STAGE.settings.Settings``."""
     module = importlib.import_module(f"lecdsr.{stage}.settings")
-    found: type[Block] = module.Shared if stage == TRAIN else module.Settings
+    found: type[Block] = module.SharedSettings if stage == TRAIN else module.Settings
     return found
 
 

@@ -18,3 +18,11 @@ def choose_device(wanted: str = "auto") -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware; emulation is many times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # The check that PyTorch itself makes before it hands a matrix product to oneDNN.
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

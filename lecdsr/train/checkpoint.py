@@ -1,8 +1,8 @@
-"""Checkpoints: a killed training goes on where it was, and ends with the numbers of an unbroken one.
+"""Checkpoints: a killed training resumes where it was, with the same result as one that was not interrupted.
 
-A checkpoint is one safetensors file outside the outputs of DVC, replaced as a whole. Its header holds a
-description of all that the training rests on, by which its name is made: a training of other settings or other
-data has another file and leaves this one alone.
+A checkpoint is one safetensors file outside the outputs of DVC, always replaced as a whole. Its name contains a
+fingerprint of the training's inputs (settings, data, versions), and its header holds them in full. A training with
+other inputs therefore has another file and leaves this one alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,112 +25,158 @@ from lecdsr.core.files import atomic_path
 from lecdsr.core.paths import store_root
 
 FOLDER, INTERVAL = "LECDSR_CHECKPOINTS", "LECDSR_CHECKPOINT_S"
+#: Part of the fingerprint; a new number leaves the files of an earlier layout unused instead of misread.
+FORMAT = 2
 _DEFAULT_INTERVAL_S = 60.0
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a checkpoint holds: tensors by name, and facts that JSON can hold."""
-
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
-
-    def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors under ``name.``, without it."""
-        start = name + "."
-        return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+_UNREADABLE = (SafetensorError, OSError, KeyError, TypeError, ValueError)
 
 
 class Checkpoints:
     """The checkpoint of one training.
 
     Args:
-        pair: name of the pair.
+        pair: name of the pair; the name of the folder.
         model: name of the model.
-        rests_on: settings, hashes of the data, versions: everything that decides the result.
+        inputs: whatever decides the result, as JSON values; see :meth:`with_inputs`.
 
     Raises:
-        UserError: the interval in the environment is no number of seconds.
+        UserError: ``LECDSR_CHECKPOINT_S`` is not a number of seconds.
     """
 
-    def __init__(self, pair: str, model: str, rests_on: Mapping[str, Any]) -> None:
-        self.rests_on = json.loads(json.dumps(rests_on, sort_keys=True))
+    def __init__(self, pair: str, model: str, inputs: Mapping[str, Any]) -> None:
+        self._pair, self._model = pair, model
+        self.inputs: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **inputs}))
         self.folder = Path(os.environ.get(FOLDER) or store_root() / ".checkpoints") / pair
-        digest = hashlib.sha256(json.dumps(self.rests_on, sort_keys=True).encode()).hexdigest()[:16]
-        self._prefix = f"{model}-"
-        self.path = self.folder / f"{self._prefix}{digest}.safetensors"
+        self.path = self.folder / f"{model}-{_fingerprint(self.inputs)}.safetensors"
         self.interval = _interval()
-        self._last = time.monotonic()
+        self._written = time.monotonic()
+
+    def with_inputs(self, **more: Any) -> Checkpoints:
+        """Return the checkpoint of a training that depends on ``more`` too."""
+        return Checkpoints(self._pair, self._model, {**self.inputs, **more})
 
     def due(self) -> bool:
-        """Whether it is time for the next one."""
-        return time.monotonic() - self._last >= self.interval
+        """Whether the interval since the last checkpoint is over."""
+        return time.monotonic() - self._written >= self.interval
 
-    def write(self, saved: Saved) -> None:
-        """Replace the checkpoint; a kill at any moment leaves the old one or the new one."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in saved.tensors.items()}
-        header = {"rests_on": json.dumps(self.rests_on, sort_keys=True), "facts": json.dumps(saved.facts)}
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint; a kill at any moment leaves the old file or the new one.
+
+        Args:
+            state: nested mappings of tensors and JSON values.
+        """
+        tensors, facts = _split(state)
+        header = {"inputs": json.dumps(self.inputs), "facts": json.dumps(facts)}
         with atomic_path(self.path) as temporary:
             save_file(tensors, temporary, metadata=header)
-        self._last = time.monotonic()
+        self._written = time.monotonic()
 
-    def read(self) -> Saved | None:
-        """The checkpoint of this training; None where there is none. Others of the same model are named.
+    def read(self) -> dict[str, Any] | None:
+        """Return the state last written, on the CPU; ``None`` if there is no checkpoint.
 
         Raises:
-            UserError: the file cannot be read, or is that of another training.
+            UserError: the file cannot be read, or is the checkpoint of another training or an earlier version.
         """
         if not self.path.exists():
-            self._tell_of_others()
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata() or {}
-                rests_on, facts = json.loads(header["rests_on"]), json.loads(header["facts"])
+                self._check_inputs(header)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            return _join(tensors, json.loads(header["facts"]))
+        except _UNREADABLE as error:
             raise UserError(
                 f"the checkpoint cannot be read: {error}",
                 where=str(self.path),
                 do="delete it to train from the beginning",
             ) from error
-        if rests_on != self.rests_on:
+
+    def _check_inputs(self, header: Mapping[str, str]) -> None:
+        inputs = _inputs_of(header)
+        if inputs is None:
             raise UserError(
-                f"the checkpoint is that of another training: {difference(rests_on, self.rests_on)}",
+                "the checkpoint was written by an earlier version of lecdsr",
                 where=str(self.path),
-                do="it is kept; move it away to train from the beginning",
+                do="delete it to train from the beginning",
             )
-        return Saved(tensors, facts)
+        if inputs != self.inputs:
+            raise UserError(
+                f"the checkpoint belongs to another training: {difference(inputs, self.inputs)}",
+                where=str(self.path),
+                do="move it away to train from the beginning",
+            )
 
     def remove(self) -> None:
-        """Forget the checkpoint of a training whose result is kept."""
+        """Delete the checkpoint, once the result of the training is saved."""
         self.path.unlink(missing_ok=True)
 
-    def _tell_of_others(self) -> None:
-        for path in sorted(self.folder.glob(f"{self._prefix}*.safetensors")):
+    def report_others(self) -> None:
+        """Print which other checkpoints of this model exist, and what differs in their inputs."""
+        for path in sorted(self.folder.glob(f"{self._model}-*.safetensors")):
+            if path == self.path:
+                continue
             try:
                 with safe_open(path, framework="pt") as file:
-                    other = json.loads((file.metadata() or {})["rests_on"])
-            except (SafetensorError, OSError, KeyError, ValueError):
+                    inputs = _inputs_of(file.metadata() or {})
+            except _UNREADABLE:
                 continue
-            say(f"{path} is the checkpoint of another training ({difference(other, self.rests_on)}); it is kept")
+            if inputs is None:
+                say(f"ignoring {path}: an earlier version of lecdsr wrote it; delete it if you do not need it")
+            else:
+                say(f"ignoring {path}: it belongs to another training ({difference(inputs, self.inputs)})")
 
 
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """The first few values in which two descriptions differ, in words."""
-    flat_theirs, flat_ours = _flat(theirs), _flat(ours)
+    """Describe the first three values in which two sets of inputs differ."""
+    flat_theirs, flat_ours = _flatten(theirs), _flatten(ours)
     names = [
         name for name in sorted(flat_theirs.keys() | flat_ours.keys()) if flat_theirs.get(name) != flat_ours.get(name)
     ]
-    told = [f"{name} {flat_theirs.get(name)} there, {flat_ours.get(name)} here" for name in names[:3]]
-    return "; ".join(told) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+    found = [f"{name} {flat_theirs.get(name)} there, {flat_ours.get(name)} here" for name in names[:3]]
+    return "; ".join(found) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _fingerprint(inputs: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _inputs_of(header: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the inputs in the header of a checkpoint; ``None`` in a file of the first format."""
+    return json.loads(header["inputs"]) if "inputs" in header else None
+
+
+def _split(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Separate tensors, named by their path with slashes, from JSON values, which keep their nesting."""
+    tensors: dict[str, Tensor] = {}
+    facts: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            tensors[prefix + name] = value.detach().cpu().contiguous()
+        elif isinstance(value, Mapping):
+            inner, facts[name] = _split(value, f"{prefix}{name}/")
+            tensors.update(inner)
+        else:
+            facts[name] = value
+    return tensors, facts
+
+
+def _join(tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> dict[str, Any]:
+    """Undo :func:`_split`: put every tensor back into its place among the JSON values."""
+    for name, tensor in tensors.items():
+        *path, last = name.split("/")
+        node = facts
+        for part in path:
+            node = node[part]
+        node[last] = tensor
+    return facts
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found.update(_flat(value, f"{prefix}{name}."))
+            found.update(_flatten(value, f"{prefix}{name}."))
         else:
             found[prefix + name] = value
     return found
@@ -145,21 +189,9 @@ def _interval() -> float:
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise UserError(f"expected seconds between checkpoints, got {text!r}", where=INTERVAL)
+        raise UserError(
+            f"{INTERVAL} is {text!r}, expected the number of seconds between two checkpoints",
+            where="environment",
+            do=f"set it to a number, for example {_DEFAULT_INTERVAL_S:.0f}, or unset it",
+        )
     return seconds
-
-
-def random_state(device: torch.device) -> Tensor:
-    """The state of the sources that dropout draws from, as bytes."""
-    states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return torch.cat(states)
-
-
-def restore_random_state(state: Tensor, device: torch.device) -> None:
-    """Put the sources back into a state that :func:`random_state` gave."""
-    size = len(torch.get_rng_state())
-    torch.set_rng_state(state[:size])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state[size:], device)

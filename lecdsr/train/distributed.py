@@ -1,4 +1,4 @@
-"""The processes that train together, as ``torchrun`` starts them; usually one."""
+"""The processes that train together, as started by ``torchrun``; usually one."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from lecdsr.core.errors import UserError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among ``size``; the one of rank 0 speaks and writes."""
+    """This process among those that train together.
+
+    Args:
+        rank: number of this process, from 0.
+        size: number of processes.
+    """
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that speaks and writes."""
+        """Whether this is the main process, the only one that prints and writes files."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process's part of ``count`` things in order; parts differ by one at most and may be empty."""
+        """Return this process's share of ``count`` elements; shares differ by at most one and can be empty."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in every one of them."""
+        """Return the sum over all processes; all of them must call this."""
         if self.size == 1:
             return values
         total = values.clone()
@@ -39,7 +44,7 @@ class DistributedContext:
         return total
 
     def gather(self, row: Tensor) -> Tensor:
-        """``[size, …]``: the row of every process, in every one of them."""
+        """Return the rows of all processes, ``[size, …]``; all of them must call this."""
         if self.size == 1:
             return row.unsqueeze(0)
         rows = [torch.empty_like(row) for _ in range(self.size)]
@@ -49,13 +54,16 @@ class DistributedContext:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, torch.device]]:
-    """The world that the environment describes, and this process's device in it.
+    """Connect this process to those that ``torchrun`` started with it, and yield their context and its device.
 
-    ``torchrun`` sets ``WORLD_SIZE``, ``RANK`` and ``LOCAL_RANK``. On a CPU processes talk through gloo, on GPUs
-    through NCCL.
+    ``torchrun`` sets ``WORLD_SIZE``, ``RANK`` and ``LOCAL_RANK``; without them this process trains alone. Processes
+    communicate through gloo on CPUs and through NCCL on GPUs.
+
+    Args:
+        device: the kind of device; on GPUs each process gets the one of its local rank.
 
     Raises:
-        UserError: the environment describes a world that cannot be joined.
+        UserError: there are more processes than GPUs, or the processes cannot connect.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -65,16 +73,16 @@ def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, t
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise UserError(
-                f"process {local} of this machine has no GPU; there are {torch.cuda.device_count()}",
+                f"there is no GPU for local process {local}: this machine has {torch.cuda.device_count()}",
                 where="torchrun --nproc-per-node",
-                do="start as many processes as there are GPUs",
+                do="start at most one process per GPU",
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"the processes cannot find each other: {error}", where="torchrun") from error
+        raise UserError(f"the processes cannot connect: {error}", where="torchrun") from error
     try:
         yield DistributedContext(dist.get_rank(), dist.get_world_size()), device
     finally:

@@ -1,4 +1,4 @@
-"""The optimisers of a model: AdamW over everything, or over all but tables of which a step touches few rows."""
+"""The optimisers of a model: AdamW for all weights, or for all but tables of which a step reads few rows."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from torch import Tensor
 
 from lecdsr.core.errors import UserError
 from lecdsr.models.base import Recommender
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 
 class Optimisers:
-    """One or two optimisers that step together, with a linear warm-up of their learning rate."""
+    """One or two optimisers that step together, with a linear warm-up of their learning rate.
 
-    def __init__(self, model: Recommender, settings: Any, shared: Shared) -> None:
+    Args:
+        model: the model to train.
+        settings: its settings, with ``learning_rate`` and ``weight_decay``.
+        shared: settings of all models.
+
+    Raises:
+        UserError: ``shared.tables`` is ``rows`` and the model's loss reads every row.
+    """
+
+    def __init__(self, model: Recommender, settings: Any, shared: SharedSettings) -> None:
         self.rate: float = settings.learning_rate
-        self.warmup = shared.warmup_steps
-        #: Factor of the rate, lowered as training goes.
-        self.scale = 1.0
+        self.warmup_steps = shared.warmup_steps
         tables = _row_tables(model) if shared.tables == "rows" else []
         ids = {id(table) for table in tables}
         rest = [parameter for parameter in model.parameters() if id(parameter) not in ids]
@@ -30,22 +37,27 @@ class Optimisers:
             self._all.append(torch.optim.SparseAdam(tables, lr=self.rate))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the last step."""
+        """Drop the gradients of the last step."""
         for optimiser in self._all:
             optimiser.zero_grad(set_to_none=True)
 
-    def step(self, number: int) -> None:
-        """Change the weights by their gradients; ``number`` counts the steps of the whole training from 0."""
-        rate = self.rate * self.scale
-        if self.warmup:
-            rate *= min(1.0, (number + 1) / self.warmup)
+    def step(self, steps_taken: int, rate_factor: float = 1.0) -> None:
+        """Update the weights from their gradients.
+
+        Args:
+            steps_taken: steps since training began, without this one; they decide the warm-up.
+            rate_factor: factor of the learning rate, below 1 after a learning-rate decay.
+        """
+        rate = self.rate * rate_factor
+        if self.warmup_steps:
+            rate *= min(1.0, (steps_taken + 1) / self.warmup_steps)
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.step()
 
-    def state(self) -> dict[str, Tensor]:
-        """What has to be kept to go on later, as flat tensors."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the moments and step counts as flat tensors, named ``OPTIMISER.WEIGHT.NAME``."""
         found: dict[str, Tensor] = {}
         for which, optimiser in enumerate(self._all):
             for place, values in optimiser.state_dict()["state"].items():
@@ -53,30 +65,30 @@ class Optimisers:
                     found[f"{which}.{place}.{name}"] = torch.as_tensor(value)
         return found
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a state that :meth:`state` gave."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` returned."""
         for which, optimiser in enumerate(self._all):
             whole = optimiser.state_dict()
             whole["state"] = {}
             for key, value in state.items():
                 owner, place, name = key.split(".", 2)
                 if int(owner) == which:
-                    # SparseAdam counts its steps in a plain number.
+                    # SparseAdam keeps its step count as a plain number.
                     plain = isinstance(optimiser, torch.optim.SparseAdam) and name == "step"
                     whole["state"].setdefault(int(place), {})[name] = int(value) if plain else value
             optimiser.load_state_dict(whole)
 
 
 def _row_tables(model: Recommender) -> list[Tensor]:
-    """The tables of a model whose losses touch few rows; their gradients are made sparse here.
+    """Return the tables of which a step reads few rows, after making their gradients sparse.
 
     Raises:
-        UserError: the model's losses touch every row.
+        UserError: the model's loss reads every row.
     """
     tables = model.row_tables()
     if not tables:
         raise UserError(
-            f"{type(model).__name__} with these settings scores all items at every step, so no row is left untouched",
+            f"{type(model).__name__} scores all items in every step with these settings, so every row is updated",
             where="train.shared.tables",
             do="set it to dense",
         )

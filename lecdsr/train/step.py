@@ -1,4 +1,4 @@
-"""The steps of an epoch: samples in a new seeded order, batches on the device, one step of the optimiser each."""
+"""Training steps: the batches of an epoch in a seeded random order, and one optimiser step for each."""
 
 from __future__ import annotations
 
@@ -20,19 +20,28 @@ from lecdsr.data.sequences import Sequences
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 
 Batch = PrefixBatch | SequenceBatch
 
 
 class Steps:
-    """The optimiser's side of training.
+    """The batches of a training and the optimiser step that each of them is used for.
 
-    Every process of the world goes through the same order of the same samples and takes its share of each
-    batch, whose size grows with the world.
+    Every process shuffles the same samples in the same order and takes its share of each batch; the batch size is
+    ``settings.batch_size`` times the number of processes.
+
+    Args:
+        model: the model to train, on ``device``.
+        sequences: windows of all splits; those of training are used.
+        info: the data set that the model was built for.
+        settings: settings of the model.
+        shared: settings of all models.
+        device: where to compute.
+        context: the processes that train together; ``None`` is this one alone.
 
     Raises:
-        UserError: there are no samples, or the tables cannot be updated by rows.
+        UserError: there are no training samples, or ``shared.tables`` does not suit the model.
     """
 
     def __init__(
@@ -41,7 +50,7 @@ class Steps:
         sequences: Sequences,
         info: DatasetInfo,
         settings: Any,
-        shared: Shared,
+        shared: SharedSettings,
         device: torch.device,
         context: DistributedContext | None = None,
     ) -> None:
@@ -58,15 +67,16 @@ class Steps:
         self.optimisers = Optimisers(model, settings, shared)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"
         self.objective = _objective(model, self.context, device)
-        self.names: list[str] = []
+        #: Names in the log of what :meth:`step` returns; known after the first step.
+        self.loss_names: list[str] = []
 
     @property
     def per_epoch(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps in an epoch."""
         return -(-len(self.samples) // self.batch_size)
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from ``first_step`` on, this process's share of each."""
+        """Yield this process's share of each batch of an epoch, starting with step ``first_step``."""
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(len(self.samples)))
         order = to_device(order, self.device)
         for first in range(first_step * self.batch_size, len(order), self.batch_size):
@@ -76,36 +86,42 @@ class Steps:
             samples = self.samples.take(chosen[rows])
             yield self.gatherer.sequences(samples) if self.by_window else self.gatherer.prefixes(samples)
 
-    def step(self, batch: Batch, number: int) -> Tensor:
-        """One step of the optimiser; ``number`` counts from the beginning of the training.
+    def step(self, batch: Batch, steps_taken: int, rate_factor: float = 1.0) -> Tensor:
+        """Take one optimiser step.
+
+        Args:
+            batch: this process's share of a batch.
+            steps_taken: steps since training began, without this one; they decide the warm-up.
+            rate_factor: factor of the learning rate, below 1 after a learning-rate decay.
 
         Returns:
-            The loss and its parts, in the order of ``names``, over the whole batch of all processes.
+            ``[1 + T]`` the loss and its T terms over the whole batch of all processes, as named by ``loss_names``.
         """
         self.optimisers.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            totals, counts, self.names = self.objective(batch, self.draws)
-        # Gradients are averaged over processes; what is a mean over the whole batch has to be their sum.
-        # A batch may hold nothing that a part is a mean over, as histories of no item have nothing to align.
-        parts = totals / self.context.sum(counts).clamp(min=1)
-        (parts.sum() * self.context.size).backward()
-        self.optimisers.step(number)
-        values = self.context.sum(parts.detach())
+            totals, counts, names = self.objective(batch, self.draws)
+        self.loss_names = ["loss", *(f"loss_{name}" for name in names)]
+        # DistributedDataParallel averages gradients over processes, but a mean over the whole batch needs their sum.
+        # A count can be zero: a batch whose histories are all empty has no positions to align.
+        terms = totals / self.context.sum(counts).clamp(min=1)
+        (terms.sum() * self.context.size).backward()
+        self.optimisers.step(steps_taken, rate_factor)
+        values = self.context.sum(terms.detach())
         return torch.cat([values.sum().unsqueeze(0), values])
 
 
 class Objective(nn.Module):
-    """A model's loss as the ``forward`` that wrappers of PyTorch ask for."""
+    """A model's loss as a ``forward``, which DistributedDataParallel needs to wrap."""
 
     def __init__(self, model: Recommender, context: DistributedContext) -> None:
         super().__init__()
         self.model, self.context = model, context
 
     def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, list[str]]:
-        """Weighted sums ``[T]`` of the parts of the loss, what each is divided by ``[T]``, and their names."""
+        """Return the weighted sums of the T loss terms ``[T]``, what to divide each by ``[T]``, and their names."""
         terms = self.model.compute_loss(batch, draws)
         totals = torch.stack([term.weight * term.total for term in terms.values()])
-        # A sum is divided by one: every process brings its share of that one.
+        # A term without a count is a sum, divided by 1; each process contributes its share of that 1.
         counts = [1 / self.context.size if term.count is None else term.count for term in terms.values()]
         return totals.float(), torch.tensor(counts, device=totals.device, dtype=torch.float32), list(terms)
 

@@ -15,11 +15,11 @@ from lecdsr.core.errors import UserError
 from lecdsr.models.registry import model_names
 from lecdsr.models.sasrec import Settings as SASRecSettings
 from lecdsr.sequences.settings import Settings as SequencesSettings
-from lecdsr.train.settings import Shared
+from lecdsr.train.settings import SharedSettings
 from tests.config.test_defaults import SCHEMAS as WITH_DEFAULTS
 
 ROOT = Path(__file__).parents[2]
-SCHEMAS: dict[str, type[Block]] = {**WITH_DEFAULTS, "train.shared": Shared}
+SCHEMAS: dict[str, type[Block]] = {**WITH_DEFAULTS, "train.shared": SharedSettings}
 PAIRS = sorted((ROOT / "pairs").glob("*.yaml"))
 PAIR = "domains: [Food, Kitchen]\nrelease: 2018\nsource: ../raw\n"
 

@@ -75,7 +75,8 @@ def test_a_key_without_a_comment_is_named():
 
 def test_every_key_of_the_settings_is_on_the_page():
     page = parameters((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for key in ("models", "synthetic.users", "min_user_total", "profile_instruction", "anneals", "tau_outer", "top_k"):
+    keys = ("models", "synthetic.users", "min_user_total", "profile_instruction", "lr_decays", "tau_outer", "top_k")
+    for key in keys:
         assert page.count(f"| `{key}` |") >= 1
     assert "## `sequences`" in page
     assert "### `train.lecdsr`" in page

@@ -1,15 +1,10 @@
 """Settings of small models for tests: the defaults, with some changed."""
 
-from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from lecdsr.models import lecdsr, sasrec
 from lecdsr.models.registry import find_model
-from lecdsr.train.settings import Shared
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+from lecdsr.train.settings import SharedSettings
 
 
 def settings_for(model: str, **changed: Any) -> Any:
@@ -24,6 +19,5 @@ def sasrec_settings(**changed: Any) -> sasrec.Settings:
     return settings_for("sasrec", **changed)
 
 
-def shared_settings(**changed: Any) -> Shared:
-    shared = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"]["shared"]
-    return Shared.model_validate({**shared, **changed})
+def shared_settings(**changed: Any) -> SharedSettings:
+    return SharedSettings(**changed)

@@ -12,7 +12,8 @@ from lecdsr.data.batch import Gatherer, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import build, save
-from lecdsr.train.trainer import Result, train
+from lecdsr.train.state import TrainingResult
+from lecdsr.train.trainer import train
 from tests.models.settings import settings_for, shared_settings
 from tests.models.zoo import (
     ALL,
@@ -173,7 +174,7 @@ TOYS = {
 }
 
 
-def learn(toy: str, walks: list[list[int]], data: DatasetInfo) -> Result:
+def learn(toy: str, walks: list[list[int]], data: DatasetInfo) -> TrainingResult:
     model = toy.split()[0]
     settings = settings_for(model, **TOYS.get(toy, {}))
     shared = shared_settings(seed=1, device="cpu", epochs=40, patience=40)

@@ -1,4 +1,4 @@
-"""Memory told before it is taken, and a training that does not fit refused."""
+"""Memory is estimated before it is allocated, and a training that does not fit is refused."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import torch
 
 from lecdsr.core.errors import UserError
 from lecdsr.models.saved import build
-from lecdsr.train import memory_estimate as footprint
-from lecdsr.train.memory_estimate import Footprint, activations, check_room, tables_footprint
+from lecdsr.train import memory_estimate
+from lecdsr.train.memory_estimate import MemoryEstimate, check_memory, estimate_activations, estimate_memory
 from lecdsr.train.step import Steps
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
 from tests.tiny import info, sequences
@@ -24,7 +24,7 @@ SETTINGS = {
 @pytest.mark.parametrize("model", SETTINGS)
 def test_weights_are_counted_without_taking_their_memory(model):
     data = info()
-    found = tables_footprint(model, SETTINGS[model], data, shared_settings(), CPU)
+    found = estimate_memory(model, SETTINGS[model], data, shared_settings(), CPU)
     network = build(model, SETTINGS[model], data, 1)
     assert found.weights == sum(weight.numel() * weight.element_size() for weight in network.parameters())
     assert (found.best_copy, found.gradients_and_optimiser) == (found.weights, 3 * found.weights)
@@ -38,7 +38,7 @@ def test_activations_grow_with_the_batch_and_leave_no_trace(model):
         network = build(model, settings, data, 1)
         steps = Steps(network, sequences(HISTORIES, 6), data, settings, shared_settings(), CPU)
         state, drawn = torch.get_rng_state(), steps.draws.generator.get_state()
-        sizes.append(activations(steps))
+        sizes.append(estimate_activations(steps))
         assert torch.equal(torch.get_rng_state(), state)
         assert torch.equal(steps.draws.generator.get_state(), drawn)
         assert all(weight.grad is None for weight in network.parameters())
@@ -48,27 +48,27 @@ def test_activations_grow_with_the_batch_and_leave_no_trace(model):
 def test_a_table_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     settings = lecdsr_settings(width=512)
     data = dataclasses.replace(info(), n_x=40_000_000, n_y=40_000_000)  # 164 GB in each of two tables
-    found = tables_footprint("lecdsr", settings, data, shared_settings(), CPU)
+    found = estimate_memory("lecdsr", settings, data, shared_settings(), CPU)
     assert found.weights > 300e9
     with pytest.raises(UserError, match="training needs about") as caught:
-        check_room(found, "lecdsr", CPU, 1)
+        check_memory(found, "lecdsr", CPU, 1)
     assert "lower train.lecdsr.width" in str(caught.value)
 
 
 @pytest.mark.parametrize(("free", "processes", "fits"), [(1500, 1, True), (1400, 1, False), (1500, 2, False)])
 def test_what_fits(monkeypatch, free, processes, fits):
-    monkeypatch.setattr(footprint, "free_memory", lambda: free)
-    asked = Footprint(5_000, 100, 300, 100, 0, 350, 10, 200)  # 850 beside the process
+    monkeypatch.setattr(memory_estimate, "free_memory", lambda: free)
+    asked = MemoryEstimate(5_000, 100, 300, 100, 0, 350, 10, 200)  # 850 beside the process
     assert asked.total == 5_850
     if fits:
-        check_room(asked, "sasrec", CPU, processes)
+        check_memory(asked, "sasrec", CPU, processes)
     else:
         with pytest.raises(UserError, match="are free") as caught:
-            check_room(asked, "sasrec", CPU, processes)
+            check_memory(asked, "sasrec", CPU, processes)
         assert "width" in str(caught.value)
 
 
 def test_activations_too_large_get_other_advice(monkeypatch):
-    monkeypatch.setattr(footprint, "free_memory", lambda: 100)
+    monkeypatch.setattr(memory_estimate, "free_memory", lambda: 100)
     with pytest.raises(UserError, match="batch_size"):
-        check_room(Footprint(0, 1, 3, 1, 0, 500, 1, 1), "sasrec", CPU, 1)
+        check_memory(MemoryEstimate(0, 1, 3, 1, 0, 500, 1, 1), "sasrec", CPU, 1)

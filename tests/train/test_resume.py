@@ -74,7 +74,7 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(folders, chosen):
         kill(launch(broken, chosen), "GB of memory", draw.uniform(0.1, 0.9))
         kills += 1
     printed = finish(launch(broken, chosen))
-    assert "going on in epoch" in printed
+    assert "resuming in epoch" in printed
     assert outcome(broken) == outcome(unbroken)
 
 
@@ -105,7 +105,7 @@ def test_a_checkpoint_of_other_settings_is_named_and_kept(folders):
     printed = finish(launch(folder, json.dumps(other)))
     assert "settings.width 16 there, 8 here" in printed
     assert kept.exists()
-    assert "going on in epoch" in finish(launch(folder, json.dumps(SASREC)))
+    assert "resuming in epoch" in finish(launch(folder, json.dumps(SASREC)))
 
 
 def test_a_checkpoint_that_is_not_one_is_a_clear_error(folders):

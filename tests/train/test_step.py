@@ -73,7 +73,7 @@ def test_a_batch_of_which_nothing_counts_has_a_finite_loss():
     assert (batch.histories.sequence == 11).all()
     values = steps.step(batch, 0)
     assert torch.isfinite(values).all()
-    assert values[1 + steps.names.index("alignment")] == 0
+    assert values[steps.loss_names.index("loss_alignment")] == 0
     assert all(torch.isfinite(weight).all() for weight in steps.model.parameters())
 
 
@@ -108,7 +108,7 @@ def test_a_first_step_by_rows_is_that_of_all_rows(model):
 
 
 def test_models_that_score_everything_refuse_rows():
-    with pytest.raises(UserError, match="no row is left untouched") as caught:
+    with pytest.raises(UserError, match="every row is updated") as caught:
         steps_of("sasrec", tables="rows")
     assert "train.shared.tables" in str(caught.value)
 

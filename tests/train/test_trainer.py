@@ -17,12 +17,11 @@ from lecdsr.evaluate.ranks import Ranks, rank_targets
 from lecdsr.models.base import LossTerm, Recommender
 from lecdsr.models.popularity import Settings as PopularitySettings
 from lecdsr.models.saved import build
-from lecdsr.train import trainer as loop
-from lecdsr.train.distributed import DistributedContext
-from lecdsr.train.log import to_csv
-from lecdsr.train.settings import Shared
+from lecdsr.train import validator as validation
+from lecdsr.train.settings import SharedSettings
+from lecdsr.train.state import TrainingResult, log_to_csv
 from lecdsr.train.step import Steps
-from lecdsr.train.trainer import Result, train
+from lecdsr.train.trainer import train
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
 from tests.tiny import circle, info, interactions, sequences, windows_table
 
@@ -59,11 +58,11 @@ SETTINGS = {
 }
 
 
-def shared(**changed) -> Shared:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "anneals": 0, **changed})
+def shared(**changed) -> SharedSettings:
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_decays": 0, **changed})
 
 
-def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> Result:
+def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> TrainingResult:
     chosen, data = shared(**changed), info(N, N, len(walks), 16)
     model = build(name.split()[0].strip(","), SETTINGS[name], data, chosen.seed)
     return train(model, sequences(walks, N), data, SETTINGS[name], chosen, CPU)
@@ -82,9 +81,9 @@ def test_same_seed_same_weights_and_log(name):
     first, again, other = (fit(name, epochs=2, seed=seed) for seed in (1, 1, 2))
     assert first.weights.keys() == again.weights.keys()
     assert all(torch.equal(first.weights[key], again.weights[key]) for key in first.weights)
-    assert to_csv(first.log) == to_csv(again.log)
+    assert log_to_csv(first.log) == log_to_csv(again.log)
     assert any(not torch.equal(first.weights[key], other.weights[key]) for key in first.weights)
-    assert to_csv(first.log) != to_csv(other.log)
+    assert log_to_csv(first.log) != log_to_csv(other.log)
 
 
 def test_the_weights_are_those_of_the_score():
@@ -93,8 +92,8 @@ def test_the_weights_are_those_of_the_score():
     model = build("sasrec", SETTINGS["sasrec"], data, 7)
     model.load_state_dict(result.weights)
     valid = sequences(WALKS, N).of_split(VALID)
-    validator = loop.Validator(model, valid, data, SETTINGS["sasrec"].history_length, CPU, DistributedContext())
-    assert validator.score(Result({}, 0, 0), {}) == result.best_score
+    validator = validation.Validator(model, valid, data, SETTINGS["sasrec"].history_length, CPU)
+    assert validator.evaluate()[validation.SCORE] == result.best_score
     assert result.best_score == max(row["valid_ndcg@10"] for row in result.log)
     assert result.log[result.best_epoch]["valid_ndcg@10"] == result.best_score
 
@@ -106,7 +105,7 @@ def test_the_score_is_the_mean_over_the_domains():
 
 def test_the_log_as_csv():
     log = fit("lecdsr", epochs=2).log
-    lines = to_csv(log).splitlines()
+    lines = log_to_csv(log).splitlines()
     columns = lines[0].split(",")
     assert columns[0] == "epoch"
     assert {"loss", "loss_ranking", "loss_alignment", "valid_ndcg@10", "valid_x_ndcg@10"} <= set(columns)
@@ -161,13 +160,13 @@ def scripted(monkeypatch):
             seen.append(model.weight.item())
             return Ranks(np.full(len(valid), ranks[len(seen) - 1], np.float32), None)
 
-        monkeypatch.setattr(loop, "rank_targets", ranked)
+        monkeypatch.setattr(validation, "rank_targets", ranked)
         return seen
 
     return script
 
 
-def train_counter(built: Sequences | None = None, bad: float = 0.0, **changed) -> Result:
+def train_counter(built: Sequences | None = None, bad: float = 0.0, **changed) -> TrainingResult:
     return train(Counter(bad), built or sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(**changed), CPU)
 
 
@@ -196,7 +195,7 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
 
 
 @pytest.mark.parametrize(
-    ("anneals", "at"),
+    ("lr_decays", "at"),
     [
         (0, [0, 1, 2, 3]),  # ends two epochs after the best
         # Falls after two worse epochs and goes on from epoch 1; epoch 4 is better, 5 is not: from 4; 6 is not: the end.
@@ -206,17 +205,17 @@ def test_early_stopping(scripted, ranks, patience, best, epochs):
         (3, [0, 1, 2, 3, 1.5, 2, 1.75, 1.625]),
     ],
 )
-def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, anneals, at):
+def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, lr_decays, at):
     seen = scripted([9, 5, 6, 7, 4, 6, 6, 6, 6])
-    result = train_counter(epochs=8, patience=2, anneals=anneals, anneal=0.5)
+    result = train_counter(epochs=8, patience=2, lr_decays=lr_decays, lr_decay_factor=0.5)
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
-    assert result.weights["weight"].item() == seen[4 if anneals else 1]
+    assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
 
 
 def test_a_rate_does_not_fall_back_to_before_training(scripted):
     seen = scripted([1, 9, 8, 7, 6, 6, 5, 5])
-    train_counter(epochs=7, patience=2, anneals=1, anneal=0.5)
+    train_counter(epochs=7, patience=2, lr_decays=1, lr_decay_factor=0.5)
     # No epoch is as good as the model before training; of the trained ones, none waits two for a better one.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(range(8), rel=1e-3)
 
@@ -226,7 +225,7 @@ def test_training_that_only_harms_is_told(scripted, capsys, ranks, told):
     scripted(ranks)
     train_counter(epochs=3, patience=3)
     err = " ".join(capsys.readouterr().err.split())
-    assert ("before training it scored 1.0000 on validation, at its best epoch 0.3333" in err) == told
+    assert ("1.0000 before training, 0.3333 at best" in err) == told
     assert ("warning" in err) == told
 
 

@@ -24,14 +24,14 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
 from lecdsr.train.fit import fit
-from lecdsr.train.log import to_csv
+from lecdsr.train.state import log_to_csv
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
 chosen = json.loads(sys.argv[1])
 of_model = {"lecdsr": lecdsr_settings, "sasrec": sasrec_settings}[chosen["model"]]
 fitted = fit(Artefacts("toy"), chosen["model"], of_model(**chosen["settings"]), shared_settings(**chosen["shared"]))
 if fitted.context.is_main:
     save(Path("out"), fitted.network, {"epochs": len(fitted.result.log)})
-    Path("out/log.csv").write_text(to_csv(fitted.result.log))
+    Path("out/log.csv").write_text(log_to_csv(fitted.result.log))
 print("ended", flush=True)
 """
 

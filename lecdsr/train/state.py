@@ -1,0 +1,153 @@
+"""The state of a training: its result so far, and everything that the next step depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lecdsr.models.base import Recommender
+from lecdsr.train.distributed import DistributedContext
+from lecdsr.train.optimiser import Optimisers
+
+
+@dataclass
+class TrainingResult:
+    """The best epoch of a training on validation, and how training got there.
+
+    Args:
+        weights: weights of the best epoch, named as in the model's ``state_dict``.
+        best_epoch: the epoch they come from; 0 for a model that only counts.
+        best_score: validation score of that epoch; -1 before the first epoch ends.
+        log: one row per epoch; epoch 0 is the model before training.
+        seconds: time spent, including validation, summed over interrupted runs.
+    """
+
+    weights: dict[str, Tensor]
+    best_epoch: int = 0
+    best_score: float = -1.0
+    log: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
+class TrainerState(TrainingResult):
+    """A training in progress: the result so far, and everything that the next step depends on.
+
+    All fields are part of :meth:`state_dict`, so a field added here is saved and restored without another line.
+
+    Args:
+        model: the model with its current weights.
+        optimisers: they hold the moments of AdamW.
+        generators: sources of randomness.
+        epoch: number of the current epoch, from 1.
+        step: steps taken in the current epoch.
+        waited: epochs since the best one, or since the last learning-rate decay.
+        decays: learning-rate decays so far.
+        loss_names: names of the loss and its terms in the log.
+        loss_sums: ``[len(loss_names)]`` sums over the steps of the current epoch; ``None`` before the first step.
+    """
+
+    model: Recommender
+    optimisers: Optimisers
+    generators: Generators
+    epoch: int = 1
+    step: int = 0
+    waited: int = 0
+    decays: int = 0
+    loss_names: list[str] = field(default_factory=list)
+    loss_sums: Tensor | None = None
+
+    def result(self) -> TrainingResult:
+        """Return what remains when training ends."""
+        return TrainingResult(**{one.name: getattr(self, one.name) for one in fields(TrainingResult)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all fields by name: a ``state_dict`` for parts that have one, tensors and plain values as they are.
+
+        Every process of a distributed training must call this, since the states of their generators are gathered.
+        """
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value.state_dict() if _has_state(value) else value for name, value in values.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned; tensors move to the device of the model.
+
+        Raises:
+            ValueError: the names are not those of the fields.
+            KeyError: a part lacks an entry.
+            RuntimeError: the weights are those of another model.
+        """
+        names = {one.name for one in fields(self)}
+        if state.keys() != names:
+            raise ValueError(f"unexpected or missing entries: {', '.join(sorted(state.keys() ^ names))}")
+        device = next(self.model.parameters()).device
+        for name, value in state.items():
+            part = getattr(self, name)
+            if _has_state(part):
+                part.load_state_dict(value)
+            else:
+                setattr(self, name, _to_device(value, device))
+
+
+@dataclass(frozen=True)
+class Generators:
+    """The random generators of a training.
+
+    Args:
+        negatives: generator of the negatives; it has the same state in all processes.
+        device: dropout draws from PyTorch's default generators on the CPU and on this device, per process.
+        context: the processes that train together.
+    """
+
+    negatives: torch.Generator
+    device: torch.device
+    context: DistributedContext
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the states as bytes, ``[bytes]`` for negatives and ``[processes, bytes]`` for dropout."""
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        dropout = self.context.gather(torch.cat(states).to(self.device))
+        return {"negatives": self.negatives.get_state(), "dropout": dropout}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the states of this process from what :meth:`state_dict` returned."""
+        self.negatives.set_state(state["negatives"].cpu())
+        dropout = state["dropout"][self.context.rank].cpu()
+        size = len(torch.get_rng_state())
+        torch.set_rng_state(dropout[:size])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(dropout[size:], self.device)
+
+
+def copy_weights(model: Recommender) -> dict[str, Tensor]:
+    """Copy the current weights of a model."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def log_to_csv(log: list[dict[str, float]]) -> str:
+    """Format a training log as CSV, one row per epoch; a value that a row lacks, as epoch 0 lacks a loss, is empty."""
+    fullest: dict[str, float] = max(log, key=lambda row: len(row))
+    columns = list(fullest)
+    rows = [",".join(_format(row[name]) if name in row else "" for name in columns) for row in log]
+    return "\n".join([",".join(columns), *rows]) + "\n"
+
+
+def _format(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def _has_state(value: Any) -> bool:
+    return hasattr(value, "load_state_dict")
+
+
+def _to_device(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: _to_device(part, device) for name, part in value.items()}
+    return value

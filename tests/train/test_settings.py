@@ -1,0 +1,39 @@
+"""Settings that all models share: defaults, bounds, descriptions."""
+
+import pytest
+
+from lecdsr.config.load import check_values
+from lecdsr.core.errors import UserError
+from lecdsr.train.settings import SharedSettings
+from tests.models.settings import block_of
+
+
+def test_defaults_are_those_of_params_yaml():
+    assert SharedSettings().model_dump() == block_of("shared")
+
+
+@pytest.mark.parametrize("name", SharedSettings.model_fields)
+def test_every_setting_is_described(name):
+    assert len(SharedSettings.model_fields[name].description or "") > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -1),
+        ("device", "tpu"),
+        ("epochs", 0),
+        ("patience", 0),
+        ("lr_decays", -1),
+        ("lr_decay_factor", 0),
+        ("lr_decay_factor", 1),
+        ("warmup_steps", -1),
+        ("precision", "float16"),
+        ("tables", "sparse"),
+        ("anneals", 3),  # the former name of lr_decays
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_name(name, value):
+    with pytest.raises(UserError) as caught:
+        check_values(SharedSettings, {name: value}, "params.yaml: train.shared")
+    assert name in str(caught.value)
