@@ -1,18 +1,26 @@
 """Every setting of every stage and model has a default, which is valid, and a description."""
 
+import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from lecdsr.cli.settings import BLOCKS
 from lecdsr.config.schema import Block
 from lecdsr.models.base import AttentionSettings, TrainedSettings
 from lecdsr.models.registry import find_model, model_names
 
-SCHEMAS = BLOCKS | {f"train.{name}": find_model(name).settings for name in model_names()}
+ROOT = Path(__file__).parents[2]
+#: Stages with settings of their own, in lecdsr/STAGE/settings.py.
+STAGES = sorted(
+    path.stem for path in (ROOT / "stages").glob("*.py") if (ROOT / "lecdsr" / path.stem / "settings.py").exists()
+)
+SCHEMAS: dict[str, type[Block]] = {
+    name: importlib.import_module(f"lecdsr.{name}.settings").Settings for name in STAGES if name != "train"
+} | {f"train.{name}": find_model(name).settings for name in model_names()}
 
 
 def fields_of(schema: type[Block], path: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -22,6 +30,10 @@ def fields_of(schema: type[Block], path: str) -> Iterator[tuple[str, FieldInfo]]
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, Block):
                 yield from fields_of(inner, f"{path}.{name}")
+
+
+def test_every_stage_of_the_pipeline_has_settings():
+    assert set(STAGES) >= {"download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate"}
 
 
 def test_blocks_inside_blocks_are_walked():

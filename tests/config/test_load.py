@@ -8,7 +8,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from lecdsr.cli.settings import check_all
-from lecdsr.config.load import BLOCKS, SELECTION, load_block, load_pair, load_selection, pair_names
+from lecdsr.config.load import SELECTION, load_block, load_pair, load_selection, pair_names
 from lecdsr.config.schema import Block
 from lecdsr.core.errors import UserError
 from lecdsr.models.registry import model_names
@@ -16,6 +16,7 @@ from lecdsr.models.sasrec import Settings as SASRecSettings
 from lecdsr.sequences.settings import Settings as SequencesSettings
 from lecdsr.train.settings import Shared
 from tests.config.test_defaults import SCHEMAS as WITH_DEFAULTS
+from tests.config.test_defaults import STAGES
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS: dict[str, type[Block]] = {**WITH_DEFAULTS, "train.shared": Shared}
@@ -203,7 +204,7 @@ def test_unknown_block_of_params(repository):
     assert "unknown key 'trian'" in text
     assert "did you mean 'train'?" in text
     assert "where: params.yaml" in text
-    assert all(name in text for name in SELECTION + BLOCKS)
+    assert all(name in text for name in (*SELECTION, *STAGES))
 
 
 def test_unknown_block_of_a_pair(repository):
@@ -350,7 +351,7 @@ def blocks_of(file: str) -> dict[str, dict[str, Any]]:
     """What a settings file sets, by block; those of ``train`` by model: ``train.sasrec``."""
     values = YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))
     train = {f"train.{name}": block for name, block in values.pop("train", {}).items()}
-    return {name: block for name, block in values.items() if name in BLOCKS} | train
+    return {name: block for name, block in values.items() if name in STAGES} | train
 
 
 def defaults_of(block: str) -> dict[str, Any]:
@@ -376,7 +377,7 @@ def test_every_value_of_params_is_the_default():
 
 def test_what_params_hold_besides_blocks_is_the_selection():
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    assert set(SELECTION) <= set(values) <= {*SELECTION, *BLOCKS}
+    assert set(SELECTION) <= set(values) <= {*SELECTION, *STAGES}
     assert set(values["models"]) <= set(model_names())
 
 
