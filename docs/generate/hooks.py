@@ -6,6 +6,7 @@ Pages and sections that come from the code are made here at every build, so that
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,44 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from pygments.formatters import HtmlFormatter
 
-import lecdsr.core.schemas
-from docs.generate.commands import commands
-from docs.generate.parameters import parameters
-from docs.generate.tables import tables
-from lecdsr.cli.main import app
-
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
+# MkDocs loads this file by its path, with only its own folder to import from.
+sys.path.insert(0, str(ROOT))
+
+import lecdsr.core.schemas
+from docs.generate.commands import commands
+from docs.generate.parameters import docstring, keys, parameters, settings_classes
+from docs.generate.tables import tables
+from lecdsr.cli.main import app
+from lecdsr.config.pair import Pair
+
 PARAMETERS = """# Parameters
 
-What `params.yaml` sets for every pair; `pairs/NAME.yaml` may set any of it anew for one pair, block by block. A block
-has the name of the stage that reads it. Unknown and ill-typed keys are refused; `lecdsr check` checks all of them.
-This page is made from the comments of that file.
+Every setting with its default, which is in the code. `params.yaml` holds the few that are most likely to change, and
+any other may be written there, to change it for all pairs, or in `pairs/PAIR.yaml`, to change it for one. Settings come
+in blocks with the name of the stage that reads them; those of `train` have a block inside for each model.
+
+```yaml
+train:
+  sasrec:
+    dropout: 0.5
+```
+
+For one run, `dvc exp run -S 'train.sasrec.width=128'` changes a setting that `params.yaml` holds, and
+`dvc exp run -S '++train.sasrec.dropout=0.5'` one that it does not. Unknown keys and values out of range are refused;
+`lecdsr check` checks all files. In an interval a round bracket excludes its end: [0, 1) contains 0 but not 1.
+
+## Selection
+
+The keys of `params.yaml` beside the blocks.
+
+| key | meaning |
+| --- | --- |
+| `active` | Pairs to build; each has a file `pairs/PAIR.yaml`. |
+| `models` | Models to train and evaluate on every active pair; each has a file `lecdsr/models/MODEL.py`. |
+
+## A pair
 """
 COMMANDS = """# Command line
 
@@ -42,8 +68,9 @@ LINK = re.compile(r"\[([^]]+)]\((\.\./[^)]+)\)")
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that come from the code."""
-    settings = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    files.append(File.generated(config, "parameters.md", content=PARAMETERS + "\n" + parameters(settings)))
+    blocks = parameters(settings_classes())
+    page = "\n\n".join([PARAMETERS, docstring(Pair), keys(Pair, leave_out=["name"]), blocks])
+    files.append(File.generated(config, "parameters.md", content=page))
     files.append(File.generated(config, "commands.md", content=COMMANDS + "\n" + commands(app, "lecdsr")))
     if not (DOCS / "results.md").exists():
         files.append(File.generated(config, "results.md", content=NO_RESULTS))

@@ -1,74 +1,154 @@
-"""Every parameter, as a page: keys, values and comments of ``params.yaml``."""
+"""Every parameter, as a page: keys, defaults, allowed values and descriptions from the classes of settings."""
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 
+from lecdsr.config.names import stage_names
+from lecdsr.config.resolve import settings_class
+from lecdsr.config.schema import Block
 from lecdsr.core.markdown import text_table
+from lecdsr.models.registry import find_model, model_names
 
-#: Depth of the blocks that have a heading of their own: ``train.sasrec``.
-HEADED = 2
+ROOT = Path(__file__).parents[2]
+HEAD = ("key", "default", "allowed values", "meaning")
+#: Types of JSON Schema, in the words of the page.
+TYPES = {"integer": "integer", "number": "number", "string": "text"}
 
 
-def parameters(text: str) -> str:
-    """Markdown of a file of settings: a heading for each block, a row for each key.
+def settings_classes(root: Path = ROOT) -> dict[str, type[Block]]:
+    """Find the class of every block of settings: stages in the order of the pipeline, and every model.
 
     Args:
-        text: the file, as ``params.yaml`` is written: the comment of a key stands on the lines above it.
+        root: folder of the repository.
 
-    Raises:
-        ValueError: a key has no comment.
+    Returns:
+        The class by the name of its block, such as ``sequences`` or ``train.sasrec``.
     """
-    settings: CommentedMap = YAML().load(text)
-    lines = text.splitlines()
-    single = [key for key, value in settings.items() if not isinstance(value, dict)]
-    parts = ["## Selection", _rows(settings, single, lines, ())]
-    for block in (key for key in settings if key not in single):
-        parts += _block(settings, block, lines, (block,))
-    return "\n\n".join(part for part in parts if part)
+    stages = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    found: dict[str, type[Block]] = {}
+    for stage in stages:
+        if stage == "train":
+            found["train.shared"] = settings_class(stage)
+            found |= {f"train.{name}": find_model(name).settings for name in model_names()}
+        elif stage in stage_names():
+            found[stage] = settings_class(stage)
+    return found
 
 
-def _block(parent: CommentedMap, key: str, lines: list[str], path: tuple[str, ...]) -> list[str]:
-    block = parent[key]
-    headed = [name for name in block if len(path) < HEADED and path[0] == "train" and isinstance(block[name], dict)]
-    parts = [f"{'#' * (len(path) + 1)} `{'.'.join(path)}`", _comment(parent, key, lines)]
-    parts.append(_rows(block, [name for name in block if name not in headed], lines, ()))
-    for name in headed:
-        parts += _block(block, name, lines, (*path, name))
-    return parts
+def parameters(classes: Mapping[str, type[Block]]) -> str:
+    """Write a heading, the docstring and a table of keys for every block.
+
+    Args:
+        classes: the class by the name of its block; blocks inside a block, such as ``train.sasrec``, get a heading
+            one level below it.
+    """
+    parts: list[str] = []
+    for name, block in classes.items():
+        outer, _, inner = name.partition(".")
+        heading = f"## `{outer}`"
+        if inner and heading not in parts:
+            parts.append(heading)
+        parts += [f"### `{name}`" if inner else heading, docstring(block), keys(block)]
+    return "\n\n".join(parts)
 
 
-def _rows(block: CommentedMap, keys: list[str], lines: list[str], path: tuple[str, ...]) -> str:
-    found = _flat(block, keys, lines, path)
-    return text_table(("key", "default", "meaning"), found) if found else ""
+def keys(block: type[Block], leave_out: Collection[str] = ()) -> str:
+    """Write the table of the keys of one block; keys of blocks inside it have dotted names.
+
+    Args:
+        block: class of the settings.
+        leave_out: keys that no settings file holds.
+    """
+    schema = block.model_json_schema()
+    rows = _rows(schema, schema.get("$defs", {}), "")
+    return text_table(HEAD, [row for row in rows if row[0].strip("`") not in leave_out])
 
 
-def _flat(block: CommentedMap, keys: list[str], lines: list[str], path: tuple[str, ...]) -> list[tuple[str, ...]]:
+def docstring(block: type[Block]) -> str:
+    """The docstring of a class as Markdown: literals in single backticks, references without their role."""
+    return re.sub(r":\w+:(?=`)", "", inspect.cleandoc(block.__doc__ or "").replace("``", "`"))
+
+
+def _rows(schema: dict[str, Any], blocks: dict[str, Any], prefix: str) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for key in keys:
-        value, name = block[key], ".".join((*path, key))
-        if isinstance(value, CommentedMap):
-            rows.append((f"`{name}`", "", _comment(block, key, lines)))
-            rows += _flat(value, list(value), lines, (*path, key))
-        else:
-            rows.append((f"`{name}`", f"`{_written(value)}`", _comment(block, key, lines)))
+    for key, field in schema["properties"].items():
+        name = f"{prefix}{key}"
+        inner = _block_of(field, blocks)
+        default = "required" if key in schema.get("required", ()) else _written(field.get("default"))
+        # The default of a block is that of its keys, which follow.
+        shown = "" if inner and field.get("default") is not None else default
+        rows.append((f"`{name}`", shown, _allowed(field), field.get("description", "")))
+        if inner:
+            rows += _rows(inner, blocks, f"{name}.")
     return rows
 
 
-def _comment(block: CommentedMap, key: str, lines: list[str]) -> str:
-    """The comment on the lines right above a key."""
-    last = block.lc.key(key)[0]
-    first = last
-    while first > 0 and lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    if first == last:
-        raise ValueError(f"the key {key!r} in line {last + 1} has no comment")
-    return " ".join(line.strip().lstrip("#").strip() for line in lines[first:last])
+def _block_of(field: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of the block that a field holds, or may hold; ``None`` for a plain value."""
+    for option in field.get("anyOf", [field]):
+        if "$ref" in option:
+            found: dict[str, Any] = blocks[option["$ref"].rsplit("/", 1)[1]]
+            return found
+    return None
 
 
 def _written(value: Any) -> str:
-    return str(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value as a settings file has it."""
+    if isinstance(value, str):
+        return f"`{value}`"
+    if isinstance(value, float):
+        return f"`{Decimal(repr(value)):f}`"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _allowed(field: dict[str, Any]) -> str:
+    """The values that a field admits."""
+    if "anyOf" in field:
+        return " or ".join(_allowed(option) for option in field["anyOf"])
+    if "$ref" in field:
+        return "keys below"
+    if "const" in field:
+        return _written(field["const"])
+    if "enum" in field:
+        return ", ".join(_written(value) for value in field["enum"])
+    if field["type"] == "array":
+        return _list(field)
+    if field["type"] == "string":
+        return _text(field)
+    if field["type"] in ("boolean", "null"):
+        return {"boolean": "`true`, `false`", "null": "`null`"}[field["type"]]
+    return TYPES[field["type"]] + _range(field)
+
+
+def _list(field: dict[str, Any]) -> str:
+    if "prefixItems" in field:
+        return f"[{', '.join(_allowed(item) for item in field['prefixItems'])}]"
+    return f"list of {_allowed(field['items'])}"
+
+
+def _text(field: dict[str, Any]) -> str:
+    if field.get("format") == "date":
+        return "day"
+    return "one character" if field.get("maxLength") == 1 else "text"
+
+
+def _range(field: dict[str, Any]) -> str:
+    """Bounds: `` ≥ 1``, or an interval, `` in [0, 1)``, whose round bracket excludes its end."""
+    low, high = field.get("minimum"), field.get("maximum")
+    above, below = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
+    start, end = (low if above is None else above), (high if below is None else below)
+    if start is not None and end is not None:
+        left, right = "[" if above is None else "(", "]" if below is None else ")"
+        return f" in {left}{start:,}, {end:,}{right}"
+    if start is not None:
+        return f" {'≥' if above is None else '>'} {start:,}"
+    return "" if end is None else f" {'≤' if below is None else '<'} {end:,}"

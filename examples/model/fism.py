@@ -14,15 +14,23 @@ from torch import Tensor, nn
 from lecdsr.data.batch import Histories, PrefixBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import LossTerm, Recommender, TrainedSettings
+from lecdsr.models.base import BatchSize, HistoryLength, LossTerm, Recommender, TrainedSettings, WeightDecay, Width
 from lecdsr.models.layers.losses import softmax_by_domain
 
 
 class Settings(TrainedSettings):
-    """Block ``train.fism``; every key is explained in params.yaml."""
+    """FISM (Kabbur, Ning and Karypis, KDD 2013): the sum of the history's items, trained with a softmax loss."""
 
-    width: int = Field(ge=1)
-    alpha: float = Field(ge=0, le=1)
+    batch_size: BatchSize = 512
+    weight_decay: WeightDecay = 0.0001
+    history_length: HistoryLength = 15
+    width: Width = 64
+    alpha: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="The sum is divided by the number of items to this power: 0 gives a sum, 1 a mean.",
+    )
 
 
 class FISM(Recommender):

@@ -38,7 +38,7 @@ The pipeline is run by DVC; this command looks at what it made.
 * `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
 * `lecdsr explain` says why, `lecdsr similar ITEM --pair demo` what is alike, `lecdsr export` writes the vectors
 
-Run any command with `--help` for its options. Every parameter is explained in params.yaml.
+Run any command with `--help` for its options. The page Parameters of the documentation lists every setting.
 """,
 )
 app.add_typer(data_app, name="data")

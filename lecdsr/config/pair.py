@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic import Field
 
 from lecdsr.config.schema import Block
 from lecdsr.core.paths import PAIR_NAME
@@ -30,53 +31,70 @@ def _file_pattern(pattern: str) -> str:
 
 
 FilePattern = Annotated[str, pydantic.AfterValidator(_file_pattern)]
-Column = Annotated[str, pydantic.Field(min_length=1)]
+Column = Annotated[str, Field(min_length=1)]
 
 
 class CustomInteractions(Block):
     """A file of interactions for each domain, CSV with a header or Parquet, and its columns."""
 
-    file: FilePattern
-    user: Column
-    item: Column
-    time: Column
-    #: ``datetime``: a date or timestamp column, or ISO text; without a zone it is UTC.
-    time_unit: Literal["seconds", "milliseconds", "microseconds", "datetime"]
-    #: Without a column of ratings every interaction counts as 5.
-    rating: Column | None = None
+    file: FilePattern = Field(
+        description="File of the interactions, ending with `.csv`, `.csv.gz` or `.parquet`; `{domain}` in its name "
+        "stands for the name of the domain."
+    )
+    user: Column = Field(description="Column with the user.")
+    item: Column = Field(description="Column with the item.")
+    time: Column = Field(description="Column with the time.")
+    time_unit: Literal["seconds", "milliseconds", "microseconds", "datetime"] = Field(
+        description="Unit of the time since 1970, or `datetime` for a column of dates or timestamps or ISO text; "
+        "without a time zone it is UTC."
+    )
+    rating: Column | None = Field(
+        default=None, description="Column with the rating; without it every interaction has the rating 5."
+    )
 
 
 class CustomItems(Block):
     """A file of items for each domain, CSV with a header or Parquet, and its columns."""
 
-    file: FilePattern
-    item: Column
-    title: Column | None = None
-    brand: Column | None = None
-    #: A list (Parquet) or text; text is split at ``category_separator`` where that is given.
-    categories: Column | None = None
-    category_separator: Annotated[str, pydantic.Field(min_length=1)] | None = None
-    description: Column | None = None
+    file: FilePattern = Field(description="File of the items, named like that of the interactions.")
+    item: Column = Field(description="Column with the item, as in the interactions.")
+    title: Column | None = Field(default=None, description="Column with the title.")
+    brand: Column | None = Field(default=None, description="Column with the brand.")
+    categories: Column | None = Field(default=None, description="Column with the categories: a list (Parquet) or text.")
+    category_separator: Column | None = Field(
+        default=None, description="Separator at which the text of the categories is split; null keeps it whole."
+    )
+    description: Column | None = Field(default=None, description="Column with the description.")
 
 
 class Custom(Block):
     """Layout of a catalogue that is no release of the Amazon reviews."""
 
-    interactions: CustomInteractions
-    items: CustomItems | None = None
-    #: Separator of the columns of CSV files.
-    delimiter: str = pydantic.Field(default=",", min_length=1, max_length=1)
+    interactions: CustomInteractions = Field(description="Files of interactions, one per domain, and their columns.")
+    items: CustomItems | None = Field(
+        default=None, description="Files of items, one per domain, and their columns; null if items have no texts."
+    )
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="Separator of the columns of CSV files."
+    )
 
 
 class Pair(Block):
-    """A domain pair, as ``pairs/NAME.yaml`` has it."""
+    """A domain pair, the keys of ``pairs/PAIR.yaml`` beside the blocks of the stages."""
 
-    name: str = pydantic.Field(pattern=PAIR_NAME)
-    domains: tuple[str, str]
-    release: Literal[2014, 2018, 2023, "custom"]
-    #: One source, or several mirrors in the order in which they are tried.
-    source: tuple[str, ...] = pydantic.Field(min_length=1)
-    custom: Custom | None = None
+    name: str = Field(pattern=PAIR_NAME, description="Name of the pair: that of its file.")
+    domains: tuple[str, str] = Field(description="The two domains, X and Y, as the names of the raw files have them.")
+    release: Literal[2014, 2018, 2023, "custom"] = Field(
+        description="Amazon release whose layout the raw files have, or `custom` for any other catalogue."
+    )
+    source: tuple[str, ...] = Field(
+        min_length=1,
+        description="Origin of the raw files: `synthetic` generates them; otherwise a folder, relative to the "
+        "repository's root, or one or several base URLs of mirrors, tried in this order.",
+    )
+    custom: Custom | None = Field(
+        default=None, description="Files and columns of a catalogue with `release: custom`; null for all others."
+    )
 
     @pydantic.field_validator("source", mode="before")
     @classmethod

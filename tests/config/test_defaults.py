@@ -27,6 +27,10 @@ def fields_of(schema: type[Block], path: str) -> Iterator[tuple[str, FieldInfo]]
                 yield from fields_of(inner, f"{path}.{name}")
 
 
+def test_every_stage_of_the_pipeline_has_settings():
+    assert set(stage_names()) >= {"download", "sequences", "candidates", "prompts", "ask", "embed", "train", "evaluate"}
+
+
 def test_blocks_inside_blocks_are_walked():
     names = {name for block in ("download", "sequences") for name, _ in fields_of(SCHEMAS[block], block)}
     assert {"download.attempts", "download.synthetic.users", "sequences.expect.items_x"} <= names

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from lecdsr.cli import tune as tuning
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import RANKS
+from lecdsr.experiments import runner as tuning
 from lecdsr.experiments.dvc_clone import RunFailed, _reason, command
 from lecdsr.experiments.records import Finished, ranks_of_test
 from tests.evaluate.rank_tables import ranks

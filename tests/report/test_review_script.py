@@ -13,7 +13,7 @@ def changed(copy):
     copy.run("git", "config", "user.name", "tests")
     copy.run("git", "config", "user.email", "tests@example.org")
     copy.commit("base")
-    copy.replace("params.yaml", "figure_dpi: 200", "figure_dpi: 100")
+    copy.replace("params.yaml", "temperature: 0.1", "temperature: 0.2")
     path = copy.folder / "metrics/demo/sasrec.json"
     metrics = json.loads(path.read_text())
     metrics["test"]["x"]["full"]["ndcg@10"] = 0.75
@@ -25,7 +25,7 @@ def changed(copy):
 
 def test_it_tells_settings_metrics_and_training(changed):
     shown = changed.run(sys.executable, "scripts/review.py", "main")
-    assert "report.figure_dpi | 200" in shown
+    assert "train.tandem.temperature | 0.1" in shown
     assert "test.x.full.ndcg@10" in shown.split("<details>")[0]
     assert "0.75" in shown
     assert "sasrec on demo" in shown
@@ -43,12 +43,12 @@ def test_a_branch_is_held_against_where_it_began(changed):
     changed.run("git", "checkout", "-q", "-b", "change")
     changed.commit("change")
     changed.run("git", "checkout", "-q", "main")
-    changed.replace("params.yaml", "resamples: 2000", "resamples: 1000")
+    changed.replace("params.yaml", "tau: 9.0", "tau: 8.0")
     changed.commit("meanwhile")
     changed.run("git", "checkout", "-q", "change")
     shown = changed.run(sys.executable, "scripts/review.py", "main")
-    assert "report.figure_dpi" in shown
-    assert "resamples" not in shown
+    assert "train.tandem.temperature" in shown
+    assert "lecdsr.tau" not in shown
 
 
 def test_an_unknown_revision_is_one_clear_message(changed):

@@ -5,11 +5,6 @@ import pytest
 from lecdsr.config.load import check_values
 from lecdsr.core.errors import UserError
 from lecdsr.train.settings import SharedSettings
-from tests.models.settings import block_of
-
-
-def test_defaults_are_those_of_params_yaml():
-    assert SharedSettings().model_dump() == block_of("shared")
 
 
 @pytest.mark.parametrize("name", SharedSettings.model_fields)
