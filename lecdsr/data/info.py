@@ -44,7 +44,7 @@ class DatasetInfo:
 
     @property
     def anonymous_user(self) -> int:
-        """Id that stands for a user outside the data set: a row of zeros in ``user_vectors``, a row in no other table."""
+        """Id of a user outside the data set: a row of zeros in ``user_vectors``, and in no other table."""
         return self.n_users
 
     def items_of(self, domain: int) -> slice:

@@ -13,7 +13,8 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def block_of(name: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"][name])
+    """The block of params.yaml; empty for a model that has none, so its defaults hold."""
+    return dict(YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))["train"].get(name) or {})
 
 
 def settings_for(model: str, **changed: Any) -> Any:
