@@ -15,7 +15,8 @@ def info(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int
     n = n_x + n_y
     items = torch.randn(n + 1, width, generator=generator)
     items[n] = 0
-    users = torch.randn(n_users, width, generator=generator)
+    users = torch.zeros(n_users + 1, width)
+    users[:n_users] = torch.randn(n_users, width, generator=generator)
     return DatasetInfo(n_x, n_y, n_users, items, users, torch.arange(n), (0, 9))
 
 

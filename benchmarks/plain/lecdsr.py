@@ -27,7 +27,7 @@ class Network(nn.Module):
 
     Args:
         item_vectors: ``[N+1, D]`` frozen; the last row is padding.
-        user_vectors: ``[U, D]`` frozen.
+        user_vectors: ``[U, D]`` or more rows, frozen.
         width: d.
         hidden: hidden width of the projections.
         length: L.

@@ -145,7 +145,8 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
     generator = torch.Generator().manual_seed(seed)
     items = unit_rows(n_x + n_y + 1, width, generator)
     items[-1] = 0
-    return PairData(DatasetInfo(n_x, n_y, n_users, items, unit_rows(n_users, width, generator), counts), sequences)
+    users = torch.cat([unit_rows(n_users, width, generator), torch.zeros(1, width)])  # the last row: anonymous user
+    return PairData(DatasetInfo(n_x, n_y, n_users, items, users, counts), sequences)
 
 
 def interactions(seed: int) -> tuple[IntArray, IntArray]:

@@ -7,15 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from lecdsr.cli.recommend import choose_model
-from lecdsr.cli.show import line_json, person_json, print_json, scored_table, tell
+from lecdsr.cli.show import line_json, print_json, print_notes, scored_table, user_json
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import console, say, summary
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
-from lecdsr.recommend.explain import Explanation, Reason, explain, similar
+from lecdsr.recommend.explain import Contribution, Explanation, explain, similar
 from lecdsr.recommend.lookup import Finder
 from lecdsr.recommend.recommender import best_model, open_recommender
-from lecdsr.recommend.user import person_of
+from lecdsr.recommend.user import target_user
 
 
 def show_explanation(
@@ -28,47 +28,47 @@ def show_explanation(
     latest: int,
     as_json: bool,
 ) -> None:
-    """Print why an item has its score for a user or a visitor.
+    """Print why an item has its score for a user.
 
     Raises:
-        UserError: the pair, the person, the item or the trained model does not exist.
+        UserError: the pair, the user, the item or the trained model does not exist.
     """
     names = load_pair(artefacts.pair).domains
     model = choose_model(artefacts, model, history)
     recommender = open_recommender(artefacts, model)
-    person = person_of(recommender, reviewer, history, day)
+    user = target_user(recommender, reviewer, history, day)
     found = Finder(recommender.items).find(item)
-    why = explain(recommender, person, found.item)
-    notes = [note for note in (found.note, *person.notes) if note]
+    why = explain(recommender, user, found.item)
+    notes = [note for note in (found.note, *user.notes) if note]
     if as_json:
         facts = {"pair": artefacts.pair, "model": model}
-        print_json({**facts, **person_json(recommender, person), **_json(why), "notes": notes})
+        print_json({**facts, **user_json(recommender, user), **_json(why), "notes": notes})
         return
-    tell(notes)
+    print_notes(notes)
     line = why.item
     shown = {
         "item": f"{line.asin} {line.title}",
         "domain": names[DOMAINS.index(line.domain)],
         "score": why.item.score,
-        "rank": f"{why.rank:,.10g} of {why.among:,}" + (", though he has it already" if why.owned else ""),
-        "of the score": _parts_text(why),
+        "rank": f"{why.rank:,.10g} of {why.among:,}" + (", already owned" if why.owned else ""),
+        "parts of the score": _parts_text(why),
     }
-    summary(escape(f"{model} on {line.asin} for {person.name}"), shown)
-    if why.reasons:
-        console.print(_reasons_table(why.reasons, latest, names))
-        say("contribution: what the score loses without this item, all else kept; – the model does not read it")
+    summary(escape(f"{model} on {line.asin} for {user.name}"), shown)
+    if why.contributions:
+        console.print(_contributions_table(why.contributions, latest, names))
+        say("contribution: drop in score when this item is removed from the history; –: the model does not read it")
 
 
 def _parts_text(why: Explanation) -> str:
     if not why.parts:
-        return f"not split: {why.whole}"
+        return f"not split: {why.not_split}"
     return ", ".join(f"{name} {value:.3f}" for name, value in why.parts.items())
 
 
 def _json(why: Explanation) -> dict[str, object]:
-    reasons = [
-        line_json(reason.line, day=reason.line.when, contribution=reason.contribution, cosine=reason.cosine)
-        for reason in why.reasons
+    history = [
+        line_json(one.line, day=one.line.when, contribution=one.drop, similarity=one.similarity)
+        for one in why.contributions
     ]
     return {
         "item": line_json(why.item),
@@ -77,29 +77,29 @@ def _json(why: Explanation) -> dict[str, object]:
         "among": why.among,
         "owned": why.owned,
         "parts": why.parts or None,
-        "not_split": why.whole or None,
-        "history": reasons,
+        "not_split": why.not_split or None,
+        "history": history,
     }
 
 
-def _reasons_table(reasons: list[Reason], shown_at_most: int, names: tuple[str, str]) -> Table:
-    def weight(reason: Reason) -> tuple[float, float, str]:
-        # Of those that bring the same the likest first, then the latest.
-        return abs(reason.contribution or 0), reason.cosine or 0, reason.line.when
+def _contributions_table(contributions: list[Contribution], shown_at_most: int, names: tuple[str, str]) -> Table:
+    def order(one: Contribution) -> tuple[float, float, str]:
+        # Break ties by similarity, then by day.
+        return abs(one.drop or 0), one.similarity or 0, one.line.when
 
-    shown = sorted(reasons, key=weight, reverse=True)[:shown_at_most]
-    title = f"Why: {len(shown)} of {len(reasons)} items of the history, what weighs most first"
+    shown = sorted(contributions, key=order, reverse=True)[:shown_at_most]
+    title = f"Why: {len(shown)} of {len(contributions)} items of the history, largest contribution first"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")
     table.add_column("asin", no_wrap=True)
     table.add_column("title", ratio=3)
     table.add_column("domain", ratio=1)
     table.add_column("contribution", justify="right")
-    table.add_column("cosine", justify="right")
-    for reason in shown:
-        line = reason.line
+    table.add_column("similarity", justify="right")
+    for one in shown:
+        line = one.line
         cells = (line.when, line.asin, line.title, names[DOMAINS.index(line.domain)])
-        numbers = (_signed(reason.contribution), _signed(reason.cosine))
+        numbers = (_signed(one.drop), _signed(one.similarity))
         table.add_row(*(Text(cell) for cell in cells), *numbers)
     return table
 
@@ -109,7 +109,7 @@ def _signed(value: float | None) -> str:
 
 
 def show_similar(artefacts: Artefacts, item: str, domain: str | None, k: int, model: str | None, as_json: bool) -> None:
-    """Print the items that a model holds to be most like one.
+    """Print the items that are most similar to one according to a model.
 
     Raises:
         UserError: the pair, the item or the trained model does not exist, or the model does not compare items.
@@ -121,11 +121,11 @@ def show_similar(artefacts: Artefacts, item: str, domain: str | None, k: int, mo
     near = {key: similar(recommender, found.item, code, k) for code, key in enumerate(DOMAINS) if domain in (None, key)}
     line = recommender.line(found.item)
     if as_json:
-        lists = {key: [line_json(other, likeness=other.score) for other in lines] for key, lines in near.items()}
+        lists = {key: [line_json(other, similarity=other.score) for other in lines] for key, lines in near.items()}
         notes = [found.note] if found.note else []
         print_json({"pair": artefacts.pair, "model": model, "item": line_json(line), "notes": notes, "similar": lists})
         return
-    tell([found.note] if found.note else [])
+    print_notes([found.note] if found.note else [])
     for key, lines in near.items():
-        title = f"{names[DOMAINS.index(key)]}: most like {line.asin} {line.title}, by {model}"
-        console.print(scored_table(title, lines, "likeness"))
+        title = f"{names[DOMAINS.index(key)]}: most similar to {line.asin} {line.title}, by {model}"
+        console.print(scored_table(title, lines, "similarity"))

@@ -13,10 +13,10 @@ from lecdsr.recommend.recommender import best_model, open_recommender
 
 
 def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
-    """Write the vectors of a model.
+    """Export the vectors of a two-tower model.
 
     Raises:
-        UserError: the pair or the model does not exist, or the model has no two towers.
+        UserError: the pair or the model does not exist, or it is not a two-tower model.
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
@@ -24,4 +24,4 @@ def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
     facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
     summary(f"{model} of {artefacts.pair} as vectors", write(recommender, facts, out))
     say(f"written: {out}/items.parquet, users.parquet, facts.json")
-    say(f"into an index: python examples/ann.py {out}")
+    say(f"to build an index from them: python examples/ann.py {out}")

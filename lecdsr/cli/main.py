@@ -111,15 +111,15 @@ HistoryOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="ITEMS",
-        help="What somebody without an id bought, oldest first: ASINs between commas, or a title; ITEM@YYYY-MM-DD "
-        "where it has a day of its own. May be repeated.",
+        help="History of an anonymous user, oldest first: ASINs separated by commas, or a title; ITEM@YYYY-MM-DD "
+        "gives an item its own day. May be repeated.",
     ),
 ]
 DayOption = Annotated[
-    str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the items of --history that name none; default today.")
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of --history items without their own; default today.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Trained model to ask; default the best of the pair on validation.")
+    str | None, typer.Option(help="Trained model to use; default: the best of the pair on validation.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -136,21 +136,21 @@ class Domains(enum.StrEnum):
 def recommend(
     pair: PairOption,
     user: Annotated[
-        str | None, typer.Option(help="Reviewer id of a user; without it or --history, a few ids are listed.")
+        str | None, typer.Option(help="Reviewer id of a user; without it and --history, a few ids are listed.")
     ] = None,
     history: HistoryOption = None,
     day: DayOption = None,
     domain: Annotated[Domains, typer.Option(help="Recommend from this domain only.")] = Domains.both,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations in a domain.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations per domain.")] = 10,
     model: ModelOption = None,
-    include_owned: Annotated[bool, typer.Option("--include-owned", help="Also items of the history.")] = False,
-    latest: Annotated[int, typer.Option(min=0, help="Latest interactions shown.")] = 15,
+    include_owned: Annotated[bool, typer.Option("--include-owned", help="Keep items of the history.")] = False,
+    latest: Annotated[int, typer.Option(min=0, help="Number of latest interactions shown.")] = 15,
     as_json: JsonOption = False,
 ) -> None:
     """Show a user's history and profile, and the items that a model recommends next.
 
-    Items that the user had already are left out. A title that is none exactly is taken for the closest, and the
-    command says for which. The calendar of `tandem` ends with its training: later days count as its last.
+    Owned items are excluded; --include-owned keeps them. If no title matches exactly, the closest match is used and
+    reported. `tandem` treats days after its training period as the last day of training.
 
     Examples:
 
@@ -170,14 +170,14 @@ def explain(
     history: HistoryOption = None,
     day: DayOption = None,
     model: ModelOption = None,
-    latest: Annotated[int, typer.Option("--show", min=0, help="Items of the history shown.")] = 15,
+    latest: Annotated[int, typer.Option("--show", min=0, help="Number of history items shown.")] = 15,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why an item has its score for a user: its rank, what each item of the history brings, text and id.
+    """Explain the score of an item for a user: its rank, the contribution of each history item, text and id.
 
-    The contribution of an item is what the score loses when it is taken out of the history and the score is
-    computed anew. Beside it stands the cosine of its key with that of the explained item. For models with an id and
-    a text on the item's side (`tandem`, `sasrec` with item_text) the score is the sum of what each brings.
+    The contribution of a history item is the drop in score when that item is removed. Its similarity to the explained
+    item is shown as well. For models whose items have both an id and a text (`tandem`, `sasrec` with item_text), the
+    score is split into the two.
 
     Example: `lecdsr explain --pair demo --user A1B2C3 --item B00ABC1234`
     """
@@ -190,14 +190,14 @@ def explain(
 def similar(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="ASIN or title.")],
     pair: PairOption,
-    domain: Annotated[Domains, typer.Option(help="Look in this domain only.")] = Domains.both,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of items in a domain.")] = 10,
+    domain: Annotated[Domains, typer.Option(help="Search this domain only.")] = Domains.both,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of items per domain.")] = 10,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the items of both domains that a model holds to be most like one, by the cosine of their keys.
+    """Show the items of both domains that are most similar to one, by the cosine of their vectors in a model.
 
-    For `itemknn` it is the similarity that it counted. Example: `lecdsr similar "olive oil" --pair demo -k 5`
+    For `itemknn` it is the co-occurrence similarity. Example: `lecdsr similar "olive oil" --pair demo -k 5`
     """
     from lecdsr.cli.explain import show_similar
 
@@ -207,14 +207,14 @@ def similar(
 @app.command()
 def export(
     pair: PairOption,
-    out: Annotated[Path, typer.Option(help="Folder to write; read from the root of the repository.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to, relative to the root of the repository.")],
     model: ModelOption = None,
 ) -> None:
-    """Write the vectors of a model for an approximate-nearest-neighbour index: score = query · key + bias.
+    """Export the vectors of a two-tower model for an approximate-nearest-neighbour index: score = query · key + bias.
 
-    Writes items.parquet (keys and biases), users.parquet (a query for every user after all of his history, and what
-    he owns) and facts.json. examples/ann.py loads them into an index. Models without two towers (`itemknn`) are
-    refused.
+    Writes items.parquet (keys and biases), users.parquet (a query for every user after their whole history, and their
+    owned items) and facts.json. examples/ann.py loads them into an index. Models that are not two-tower (`itemknn`)
+    are refused.
 
     Example: `lecdsr export --pair demo --model tandem --out data/demo/export`
     """

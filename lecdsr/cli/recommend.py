@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lecdsr.cli.show import history_lines, history_table, line_json, person_json, print_json, scored_table, tell
+from lecdsr.cli.show import history_lines, history_table, line_json, print_json, print_notes, scored_table, user_json
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import console, say
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.recommender import PairRecommender, best_model, open_recommender
-from lecdsr.recommend.user import needs_user, person_of
+from lecdsr.recommend.user import target_user
 
 EXAMPLES = 5
 
 
 def choose_model(artefacts: Artefacts, model: str | None, history: list[str]) -> str:
-    """The model that was named, else the best one that can serve this person.
+    """Return the named model, else the best one; with a typed history, the best for an anonymous user.
 
     Raises:
         UserError: there is none.
     """
-    return model or best_model(artefacts, (lambda settings: not needs_user(settings)) if history else None)
+    return model or best_model(artefacts, anonymous=bool(history))
 
 
 def show(
@@ -36,7 +36,7 @@ def show(
     include_owned: bool,
     as_json: bool,
 ) -> None:
-    """Print history, profile and recommendations of a user or a visitor.
+    """Print history, profile and recommendations of a user.
 
     Raises:
         UserError: the pair, the user, an item or the trained model does not exist.
@@ -48,25 +48,25 @@ def show(
     if reviewer is None and not history:
         _show_users(recommender, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return
-    person = person_of(recommender, reviewer, history, day)
+    user = target_user(recommender, reviewer, history, day)
     top = {
-        key: recommender.recommend(person.user, person.items, person.times, code, k, include_owned)
+        key: recommender.recommend(user.row, user.items, user.times, code, k, include_owned)
         for code, key in enumerate(DOMAINS)
         if domain in (None, key)
     }
     if as_json:
         recommended = {key: [line_json(line, score=line.score) for line in lines] for key, lines in top.items()}
         facts = {"pair": artefacts.pair, "model": model, "domains": dict(zip(DOMAINS, names, strict=True))}
-        print_json({**facts, **person_json(recommender, person), "recommendations": recommended})
+        print_json({**facts, **user_json(recommender, user), "recommendations": recommended})
         return
-    tell(person.notes)
-    lines = history_lines(recommender, person)
+    print_notes(user.notes)
+    lines = history_lines(recommender, user)
     shown = lines[-latest:] if latest else []
     if shown:
-        title = f"History of {person.name}: the latest {len(shown)} of {len(lines)}"
+        title = f"History of {user.name}: the latest {len(shown)} of {len(lines)}"
         console.print(history_table(title, shown, names))
-    if person.reviewer is not None:
-        console.print(Text.assemble(("Profile ", "bold"), person.profile or "none was written", "\n"))
+    if user.reviewer is not None:
+        console.print(Text.assemble(("Profile ", "bold"), user.profile or "none", "\n"))
     for key, best in top.items():
         console.print(scored_table(f"{names[DOMAINS.index(key)]}: recommended by {model}", best))
 
@@ -80,4 +80,4 @@ def _show_users(recommender: PairRecommender, command: str, pair: str, as_json: 
     for reviewer in some:
         say(f"  {command} --user {reviewer}")
     item = recommender.items["asin"][0].as_py()
-    say(f"or somebody without an id, by what he bought:\n  {command} --history {item}")
+    say(f"or an anonymous user, by items of their history:\n  {command} --history {item}")

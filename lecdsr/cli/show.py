@@ -1,4 +1,4 @@
-"""Items as tables and as JSON, for the commands that trace recommendations; no text of theirs is read as markup."""
+"""Items as tables and as JSON for `recommend`, `explain` and `similar`; item texts are never read as markup."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 from lecdsr.core.console import console, warn
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.recommender import NO_TITLE, Line, PairRecommender
-from lecdsr.recommend.user import Person
+from lecdsr.recommend.user import TargetUser
 
 
 def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
-    """Items with rank and score, the best first."""
+    """Table of items with rank and score, the best first."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("rank")
     table.add_column("asin", no_wrap=True)
@@ -30,7 +30,7 @@ def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
 
 
 def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Table:
-    """Items with their days."""
+    """Table of items with their days."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")
     table.add_column("asin", no_wrap=True)
@@ -42,13 +42,13 @@ def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Tabl
     return table
 
 
-def history_lines(recommender: PairRecommender, person: Person) -> list[Line]:
-    """The items of a person's history, with their days."""
-    return [recommender.line(int(item), int(time)) for item, time in zip(person.items, person.times, strict=True)]
+def history_lines(recommender: PairRecommender, user: TargetUser) -> list[Line]:
+    """Items of a user's history, with their days."""
+    return [recommender.line(int(item), int(time)) for item, time in zip(user.items, user.times, strict=True)]
 
 
-def tell(notes: Iterable[str]) -> None:
-    """Print on standard error how a person was understood."""
+def print_notes(notes: Iterable[str]) -> None:
+    """Print on standard error how a request was understood."""
     for note in notes:
         warn(note)
 
@@ -66,7 +66,7 @@ def line_json(line: Line, **more: Any) -> dict[str, Any]:
     return {"asin": line.asin, "domain": line.domain, "title": title, "categories": line.categories, **more}
 
 
-def person_json(recommender: PairRecommender, person: Person) -> dict[str, Any]:
-    """A person as JSON; ``user`` is null for a visitor."""
-    history = [line_json(line, day=line.when) for line in history_lines(recommender, person)]
-    return {"user": person.reviewer, "profile": person.profile, "history": history, "notes": list(person.notes)}
+def user_json(recommender: PairRecommender, user: TargetUser) -> dict[str, Any]:
+    """A user as JSON; ``user`` is null for an anonymous user."""
+    history = [line_json(line, day=line.when) for line in history_lines(recommender, user)]
+    return {"user": user.reviewer, "profile": user.profile, "history": history, "notes": list(user.notes)}

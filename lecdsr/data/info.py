@@ -19,7 +19,7 @@ class DatasetInfo:
         n_y: items of domain Y; they follow.
         n_users: users.
         item_vectors: ``[N+1, D]`` text vectors, the last row (padding) zeros; ``None`` without text.
-        user_vectors: ``[U, D]`` text vectors of profiles; ``None`` without.
+        user_vectors: ``[U+1, D]`` text vectors of profiles, the last row (anonymous user) zeros; ``None`` without.
         train_counts: ``[N]`` training interactions of each item.
         train_days: first and last day of a training interaction, since 1970-01-01 UTC.
     """
@@ -41,6 +41,11 @@ class DatasetInfo:
     def padding(self) -> int:
         """Id that stands for no item; one row more in every item table."""
         return self.n_items
+
+    @property
+    def anonymous_user(self) -> int:
+        """Id of a user outside the data set: a row of zeros in ``user_vectors``, and in no other table."""
+        return self.n_users
 
     def items_of(self, domain: int) -> slice:
         """Ids of the items of domain 0 (X) or 1 (Y)."""

@@ -60,8 +60,8 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
         n_x=int((domain == 0).sum()),
         n_y=int((domain == 1).sum()),
         n_users=n_users,
-        item_vectors=_vectors(artefacts.item_vectors, len(items), padding=True),
-        user_vectors=_vectors(artefacts.user_vectors, n_users, padding=False),
+        item_vectors=_vectors(artefacts.item_vectors, len(items)),
+        user_vectors=_vectors(artefacts.user_vectors, n_users),
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
         train_days=_train_days(interactions),
     )
@@ -72,12 +72,12 @@ def _train_days(interactions: pa.Table) -> tuple[int, int]:
     return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
 
-def _vectors(path: Path, count: int, padding: bool) -> Tensor:
-    """``[count (+1), D]``; ids are checked to be 0 … count-1 in order."""
+def _vectors(path: Path, count: int) -> Tensor:
+    """``[count+1, D]``, the last row zeros (padding item or anonymous user); ids must be 0 … count-1 in order."""
     where = str(path)
     table: pa.Table = read_table(path, vectors(1))  # the columns are checked, the width is the encoder's
     if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
         raise UserError(f"holds {len(table):,} vectors, expected {count:,} in order", where=where, do=REBUILD)
     column = table["vector"].chunk(0) if count else table["vector"]
     rows = column.values.to_numpy().reshape(count, -1)
-    return torch.from_numpy(np.vstack([rows, np.zeros_like(rows[:1])]) if padding else rows.copy())
+    return torch.from_numpy(np.vstack([rows, np.zeros((1, rows.shape[1]), rows.dtype)]))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch, recency
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_unseen
-from lecdsr.models.base import AttentionSettings, Dropout, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender
 from lecdsr.models.layers.attention import attend, causal, or_itself
 from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.softmax import cross_entropy
@@ -68,6 +68,17 @@ class ABXI(Recommender):
     """
 
     objective = "sequence"
+    contract = Contract(
+        settings={"domain_rank": 2, "invariant_rank": 3},
+        variants={
+            "ids": {},
+            "sampled softmax": {"loss": "sampled_softmax", "negatives": 3},
+            "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
+            "length 1": {"history_length": 1},
+        },
+        # Negatives are never items of the whole sequence, so later items change those of earlier positions.
+        exceptions={"causal_loss": ("sampled softmax",)},
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -112,6 +123,16 @@ class ABXI(Recommender):
         table = self.item_embeddings.weight[: self.info.n_items]
         in_x = (torch.arange(len(table), device=table.device) < self.info.n_x).unsqueeze(1)
         return torch.cat([table * in_x, table * ~in_x], dim=1), table.new_zeros(len(table))
+
+    def score_note(self) -> str:
+        """There are no texts."""
+        return "it reads ids only"
+
+    @torch.no_grad()
+    def item_directions(self) -> Tensor:
+        """``[N, d]`` normalised item embeddings: both halves of the keys added up, so that domains can be compared."""
+        keys = self.keys()[0]
+        return F.normalize((keys[:, : self.settings.width] + keys[:, self.settings.width :]).float(), dim=1)
 
     def row_tables(self) -> list[nn.Embedding]:
         """The table of items, unless the loss scores every item."""

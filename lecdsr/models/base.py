@@ -1,34 +1,38 @@
-"""The base class of all recommenders, the parts of their losses, and the settings they have in common.
+"""The base class of all recommenders, the terms of their losses, and the settings they have in common.
 
-Shape legend: B batch, N items of both domains, d width of the score.
+Shape legend: B batch, N items of both domains, d width of queries and keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lecdsr.config.schema import Block
 from lecdsr.data.batch import Histories
 from lecdsr.data.negatives import Draws
 from lecdsr.data.sequences import Sequences
 
+#: How a model uses the user of a history: not at all, by the text vector of the profile, or by a learned embedding.
+UserInput = Literal["none", "profile", "embedding"]
+
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One part of a training loss, before it becomes a mean.
+    """One term of a training loss, kept as a sum and a count.
 
-    Sum and count are kept apart because several processes may hold a share of the batch each: their mean
-    is the sum of all sums over the sum of all counts.
+    In distributed training every process holds a share of the batch. The mean over the whole batch is then the sum
+    of all totals over the sum of all counts.
 
     Args:
         total: scalar, summed over the batch.
-        count: what it is a mean over; ``None`` leaves the sum, as the published ranking loss is one.
+        count: number of summands for a mean; ``None`` keeps the sum, as in the published ranking loss.
         weight: factor in the loss.
     """
 
@@ -37,54 +41,132 @@ class LossTerm:
     weight: float = 1.0
 
     def times(self, weight: float) -> LossTerm:
-        """The same part with another weight."""
+        """The same term with another weight."""
         return replace(self, weight=weight)
 
     def value(self) -> Tensor:
-        """What it adds to the loss where the whole batch is here."""
+        """Contribution to the loss when this process holds the whole batch."""
         return self.weight * self.total / (1 if self.count is None else max(1, self.count))
 
 
-class Recommender(nn.Module):
-    """A model in two-tower form: score(history, item) = query · key + bias.
+@dataclass(frozen=True)
+class Contract:
+    """How the contract tests (tests/models/test_every_model.py) build and train a model.
 
-    Ranking a whole catalogue is then one matrix product. A model that is no product of two towers
-    overrides :meth:`scorer`, which is all that ranking and recommending call.
+    They start from the default settings, made small where keys have the usual names (``width``, ``heads``,
+    ``hidden``, ``history_length``, ``batch_size``), so a model that declares nothing is tested too.
+
+    Args:
+        settings: what is changed for every variant, for example more small sizes.
+        variants: what is changed for each variant, by its name.
+        exceptions: contracts that some variants break on purpose, with the names of these variants, or ``all``:
+            ``ignores_padding`` (weights of the padding row change no score), ``any_length`` (more padding changes no
+            score), ``causal_loss`` (later items change no earlier loss), ``trains_all`` (every weight has a gradient).
+        toys: settings by which the model learns a toy data set within 40 epochs, where the next item follows from
+            the last one; empty for a model that cannot learn it.
     """
 
-    #: ``prefix``: one sample per training target; ``sequence``: one per window, a loss at every
-    #: position; ``counts``: nothing to train, :meth:`count` is called once instead.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+    exceptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    toys: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+
+
+class Recommender(nn.Module):
+    """Base class of all models. A two-tower model scores a history and an item by query · key + bias.
+
+    Such a model defines :meth:`queries` and :meth:`keys`, and ranking all items is one matrix product. Any other
+    model overrides :meth:`scorer`, the only method that ranking and recommending call.
+
+    A model is built as ``Model(settings, info, seed)`` and keeps ``settings`` and ``info`` as attributes.
+    """
+
+    #: ``prefix``: one training sample per target; ``sequence``: one per window, with a loss at every position;
+    #: ``counts``: nothing is trained, :meth:`count` is called once instead.
     objective: str = "prefix"
 
+    #: How the contract tests build the model; by default from its default settings.
+    contract: ClassVar[Contract] = Contract()
+
+    @classmethod
+    def user_input(cls, settings: Any) -> UserInput:
+        """How a model of these settings uses the user of a history.
+
+        A model that reads ``Histories.user`` must override this. With a learned embedding for every user it cannot
+        recommend to an anonymous user; with profiles it reads the zero row ``DatasetInfo.anonymous_user`` for one.
+        """
+        return "none"
+
     def row_tables(self) -> list[nn.Embedding]:
-        """Tables of which a step touches few rows, all others being read through them too; empty if there are none."""
+        """Tables of which a training step reads and updates few rows; empty if there are none."""
         return []
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
-        """A function of a batch and a slice of item ids that gives their scores ``[B, N_slice]``.
+        """Return a function that scores a slice of item ids for a batch of histories: ``[B, N_slice]``.
 
-        What is the same for every history is computed here, once, and not for every batch.
+        Work that does not depend on the history is done here, once, and not for every batch.
         """
         keys, bias = self.keys()
         return lambda histories, items: torch.addmm(bias[items], self.queries(histories), keys[items].T)
 
     def count(self, training: Sequences) -> None:
-        """Fill the buffers of a model that counts from the training windows; else nothing."""
+        """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]``, one query a history."""
+        """``[B, d]``, one query per history."""
         raise TypeError(f"{type(self).__name__} does not define queries")
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` keys and ``[N]`` biases of all items."""
         raise TypeError(f"{type(self).__name__} does not define keys")
 
+    @property
+    def is_two_tower(self) -> bool:
+        """Whether every score is query · key + bias, so that vectors can be exported and compared."""
+        return type(self).keys is not Recommender.keys
+
+    def key_parts(self) -> dict[str, Tensor] | None:
+        """Split the keys into summands ``[N, d]`` by name, such as ``id`` and ``text``.
+
+        Returns:
+            Summands that add up to the keys of a model without bias, so that a score is the sum of query · summand;
+            ``None`` if the score cannot be split. :meth:`score_note` then says why.
+        """
+        return None
+
+    def score_note(self) -> str:
+        """Say why the score is not split into id and text; used where :meth:`key_parts` returns ``None``."""
+        return "this model does not separate ids from texts"
+
+    @torch.no_grad()
+    def item_directions(self) -> Tensor | None:
+        """Unit vectors whose cosine compares items.
+
+        Returns:
+            ``[N, d]``, by default the normalised keys, zero where a key is zero; ``None`` if the model has no keys,
+            or keys of a single number, which have no direction.
+        """
+        if not self.is_two_tower:
+            return None
+        keys = self.keys()[0]
+        return F.normalize(keys.float(), dim=1) if keys.shape[1] > 1 else None
+
+    @torch.no_grad()
+    def item_similarities(self, item: int) -> Tensor | None:
+        """Similarity of every item to ``item``, by default the cosine of their directions.
+
+        Returns:
+            ``[N]`` from -1 to 1, zero where nothing is known of an item; ``None`` if the model compares no items.
+        """
+        directions = self.item_directions()
+        return None if directions is None else directions @ directions[item]
+
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """The parts of the training loss of a batch, by the name they have in the log."""
+        """Terms of the training loss of a batch, by their names in the log."""
         raise TypeError(f"{type(self).__name__} does not define a loss")
 
     def loss(self, batch: object, draws: Draws) -> tuple[Tensor, dict[str, float]]:
-        """Training loss of a whole batch and the value of each of its parts."""
+        """Training loss of a whole batch, and the value of each of its terms."""
         values = {name: term.value() for name, term in self.compute_loss(batch, draws).items()}
         return torch.stack(list(values.values())).sum(), {name: value.item() for name, value in values.items()}
 

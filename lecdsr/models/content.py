@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.base import HistoryDecay, ModelSettings, Recommender
+from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender
 from lecdsr.models.layers.text import content_queries, control, whiten
 
 
@@ -33,12 +33,23 @@ class Settings(ModelSettings):
 
 
 class Content(Recommender):
-    """Score = cosine of an item's text and Σ over the history of decay^(steps back) · text.
+    """The score is the cosine of an item's text and Σ over the history of decay^(steps back) · text.
 
-    An item without text has score 0, as one that is neither like the history nor unlike it.
+    An item without text has score 0: neither similar to the history nor dissimilar.
     """
 
     objective = "counts"
+    contract = Contract(
+        settings={"decay": 0.7},
+        variants={
+            "whitened": {},
+            "as it comes": {"whitening": False, "decay": 1.0},
+            "random text": {"item_text": "random"},
+            "shuffled text": {"item_text": "shuffled"},
+            "length 1": {"history_length": 1},
+        },
+        toys={},  # the texts of the toy are random
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -56,3 +67,7 @@ class Content(Recommender):
         """``[N, D]`` of length 1, zero without text, and no bias."""
         keys = cast(Tensor, self.item_text)[: self.info.n_items]
         return keys, keys.new_zeros(len(keys))
+
+    def score_note(self) -> str:
+        """There are no ids."""
+        return "it reads texts only"

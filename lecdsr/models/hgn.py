@@ -7,7 +7,7 @@ Average pooling, as in the paper; LeCDSR's gates (``lecdsr``) divide by the sum 
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,16 @@ from torch import Tensor, nn
 from lecdsr.data.batch import Histories, PrefixBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import BatchSize, HistoryLength, LossTerm, Recommender, TrainedSettings, WeightDecay, Width
+from lecdsr.models.base import (
+    BatchSize,
+    Contract,
+    HistoryLength,
+    LossTerm,
+    Recommender,
+    TrainedSettings,
+    WeightDecay,
+    Width,
+)
 from lecdsr.models.layers.losses import softmax_by_domain
 
 
@@ -32,6 +41,10 @@ class HGN(Recommender):
     """Query = user + mean of the gated items + sum of the items."""
 
     objective = "prefix"
+    contract = Contract(
+        variants={"ids": {}, "length 1": {"history_length": 1}},
+        toys={"default": {"history_length": 4, "batch_size": 16, "weight_decay": 0.0}},
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -49,6 +62,11 @@ class HGN(Recommender):
         with torch.no_grad():
             self.item_embeddings.weight[info.padding] = 0
 
+    @classmethod
+    def user_input(cls, settings: Settings) -> Literal["embedding"]:
+        """Always a learned embedding."""
+        return "embedding"
+
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]``."""
         sequence = histories.sequence
@@ -65,6 +83,10 @@ class HGN(Recommender):
         """``[N, d]`` output embeddings, no bias."""
         keys = self.output_embeddings.weight
         return keys, keys.new_zeros(len(keys))
+
+    def score_note(self) -> str:
+        """There are no texts."""
+        return "it reads ids only"
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain."""

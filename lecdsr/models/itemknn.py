@@ -22,7 +22,7 @@ from lecdsr.core.arrays import IntArray, expand
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
-from lecdsr.models.base import HistoryDecay, ModelSettings, Recommender
+from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender
 
 #: Items whose similarities to all others are held at once.
 BLOCK = 4096
@@ -44,33 +44,42 @@ class Settings(ModelSettings):
 
 
 class ItemKNN(Recommender):
-    """Score = Σ over the history of decay^(steps back) · similarity(item of the history, item).
+    """The score is Σ over the history of decay^(steps back) · similarity(item of the history, item).
 
-    A similarity counts where the item is among the ``neighbours`` of the history's item in its
-    domain. Neighbours lie in tables of k columns for X and k for Y, zeros where there are fewer.
+    Only the top-k neighbours (``neighbours``) of a history item in each domain count. They are kept in tables of k
+    columns for X and k columns for Y, filled up with zeros where an item has fewer.
     """
 
     objective = "counts"
+    contract = Contract(
+        settings={"neighbours": 4, "shrinkage": 1.0, "decay": 0.7},
+        variants={
+            "all neighbours": {"neighbours": 11},
+            "two neighbours": {"neighbours": 2, "shrinkage": 3.0, "decay": 1.0},
+            "length 1": {"history_length": 1},
+        },
+        toys={"default": {"neighbours": 24, "shrinkage": 0.0, "decay": 0.5}},
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
         self.settings, self.info = settings, info
-        shape = (info.n_items + 1, 2 * settings.neighbours)  # the last row is that of padding
+        shape = (info.n_items + 1, 2 * settings.neighbours)  # the last row is padding
         self.register_buffer("neighbours", torch.zeros(shape, dtype=torch.int32))
         self.register_buffer("similarities", torch.zeros(shape))
 
     def count(self, training: Sequences) -> None:
-        """Find the neighbours of all items over the rows of the training windows.
+        """Find the neighbours of all items from the training windows.
 
-        A user, or with ``domains: own`` a domain of a user, of a single training item has no window:
-        he pairs nothing, and does not count below the line of the cosine either.
+        A user with a single training item (with ``domains: own``, a single one in a domain) has no window. They
+        pair no items, so they count in neither the numerator nor the denominator of the cosine.
         """
         users = _users_of_items(training, self.info.n_items)
         for first in range(0, self.info.n_items, BLOCK):
             self._keep(_cosines(users, first, self.settings.shrinkage))
 
     def _keep(self, pairs: Pairs) -> None:
-        """The likest of each item in each domain, the lower id first among equals."""
+        """Keep each item's top-k neighbours per domain; break ties by lower id."""
         k = self.settings.neighbours
         domain = (pairs.other >= self.info.n_x).astype(np.int64)
         order = np.lexsort((pairs.other, -pairs.similarity, domain, pairs.item))
@@ -83,8 +92,18 @@ class ItemKNN(Recommender):
             table[where] = torch.from_numpy(values).to(table)
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
-        """Scores by adding up neighbours; there are no towers."""
+        """Score by adding up similarities of neighbours: this is not a two-tower model."""
         return self._scores
+
+    def score_note(self) -> str:
+        """There are no texts."""
+        return "it reads ids only"
+
+    @torch.no_grad()
+    def item_similarities(self, item: int) -> Tensor:
+        """``[N]`` similarities counted from the training windows, zero except for the neighbours of ``item``."""
+        neighbours, similarities = cast(Tensor, self.neighbours)[item].long(), cast(Tensor, self.similarities)[item]
+        return similarities.new_zeros(self.info.n_items).scatter_add_(0, neighbours, similarities)
 
     def _scores(self, histories: Histories, items: slice) -> Tensor:
         sequence, k = histories.sequence, self.settings.neighbours

@@ -19,6 +19,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_negatives
 from lecdsr.models.base import (
     BatchSize,
+    Contract,
     HistoryLength,
     LearningRate,
     LossTerm,
@@ -117,13 +118,45 @@ class LeCDSR(Recommender):
     """The published network: contextual convolution, feature gate, instance gate, linear score."""
 
     objective = "prefix"
+    contract = Contract(
+        settings={"negatives": 3},
+        variants={
+            "masked": {},
+            "as published": {"mask_padding": False},
+            "moe": {"projection": "moe", "experts": 3},
+            "moe as published": {"projection": "moe", "experts": 3, "mask_padding": False},
+            "no convolution": {"convolution": False},
+            "no item text": {"item_text": "none"},
+            "no user text": {"user_text": "none"},
+            "ids only": {"item_text": "none", "user_text": "none", "convolution": False},
+            "unmasked ids": {"item_text": "none", "user_text": "none", "convolution": False, "mask_padding": False},
+            "random text": {"item_text": "random", "user_text": "random"},
+            "shuffled text": {"item_text": "shuffled", "user_text": "shuffled"},
+            "mean, no history": {"reduction": "mean", "exclude_history": True},
+            "even length": {"history_length": 4},
+            "length 1": {"history_length": 1},
+            "psl": {"loss": "psl", "score": "cosine", "tau": 0.5, "surrogate": "tanh"},
+            "sampled softmax": {"loss": "sampled_softmax", "align": "batch"},
+            "softmax of cosines": {"loss": "softmax", "score": "cosine", "tau": 0.1},
+            "bce": {"loss": "bce"},
+        },
+        exceptions={
+            # The arithmetic of the published code is kept on purpose, with what it computes on padding.
+            "ignores_padding": ("as published", "moe as published", "unmasked ids"),
+            # Convolution and instance gate are defined for a layout of fixed length.
+            "any_length": ("all",),
+            # With a single item the instance gate has nothing to weigh.
+            "trains_all": ("length 1",),
+        },
+        toys={"default": {"batch_size": 16, "negatives": 10, "tau": 1.0, "alignment": 0.01}},
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
         self.settings, self.info = settings, info
         d, length = settings.width, settings.history_length
         items = control(info.item_vectors, settings.item_text, seed)
-        # Another seed, lest item i and user i get the same noise.
+        # Another seed, so that item i and user i do not get the same noise.
         users = control(info.user_vectors, settings.user_text, seed + 1)
         # Frozen vectors are data, not weights: they are not saved with the model nor ever updated.
         self.register_buffer("item_vectors", items, persistent=False)
@@ -175,12 +208,17 @@ class LeCDSR(Recommender):
                 table.weight[self.info.padding] = 0
             self.position_embeddings.weight[0] = 0
 
+    @classmethod
+    def user_input(cls, settings: Settings) -> Literal["profile", "embedding"]:
+        """The text of the profile, or a learned embedding in its place."""
+        return "embedding" if settings.user_text == "none" else "profile"
+
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]``: ``u + z + mean_l h_l``, the history's side of the two-tower score."""
         return self._forward(histories)[0]
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
-        """As the frame's; the text of every item is projected once, and not once a batch."""
+        """As in the base class, with the text of every item projected once and not once per batch."""
         texts = None
         if self.adapter_text is not None:
             blocks = torch.split(cast(Tensor, self.item_vectors), BLOCK)
@@ -194,6 +232,12 @@ class LeCDSR(Recommender):
         if self.b2 is None:
             return F.normalize(self.W2.weight[:n], dim=1), self.W2.weight.new_zeros(n)
         return self.W2.weight[:n], self.b2.weight[:n, 0]
+
+    def score_note(self) -> str:
+        """Texts are on the side of the query."""
+        if self.adapter_text is None and self.adapter_user is None:
+            return "it reads ids only"
+        return "items are scored by their ids; texts enter the score through the history and the profile"
 
     def score(self, histories: Histories, candidates: Tensor) -> Tensor:
         """``[B, K]`` scores of ``candidates [B, K]``. (5)"""
@@ -254,7 +298,7 @@ class LeCDSR(Recommender):
         return sequence != self.info.padding  # [B, L]
 
     def _forward(self, histories: Histories, texts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if they are there."""
+        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if projected."""
         e, t = self._items(histories.sequence, texts)  # (1) [B, L, d]
         u = self._user(histories.user)  # [B, d]
         h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.base import ModelSettings, Recommender
+from lecdsr.models.base import Contract, ModelSettings, Recommender
 
 
 class Settings(ModelSettings):
@@ -22,9 +22,14 @@ class Settings(ModelSettings):
 
 
 class Popularity(Recommender):
-    """Score of an item = its training interactions, the same for every user."""
+    """The score of an item is its number of training interactions, the same for every user."""
 
     objective = "counts"
+    contract = Contract(
+        settings={"history_length": 1},
+        variants={"counts": {}},
+        toys={},  # the toy follows the last item, which is not read
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -39,3 +44,7 @@ class Popularity(Recommender):
         """``[N, 1]`` counts and no bias."""
         counts = cast(Tensor, self.counts)
         return counts.unsqueeze(1), torch.zeros_like(counts)
+
+    def score_note(self) -> str:
+        """The score is a count."""
+        return "it counts interactions, and reads neither history nor text"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import AttentionSettings, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import softmax_by_domain
 from lecdsr.models.layers.text import TextMode, control, whiten
@@ -44,6 +44,20 @@ class SASRec(Recommender):
     """Causal transformer; the query is the state at the last item."""
 
     objective = "sequence"
+    contract = Contract(
+        settings={"layers": 2},
+        variants={
+            "ids": {},
+            "text": {"item_text": "vectors"},
+            "started from text": {"start": "text"},
+            "random text": {"item_text": "random"},
+            "shuffled text": {"item_text": "shuffled"},
+            "no dropout": {"dropout": 0.0},
+            "one layer, one head": {"layers": 1, "heads": 1},
+            "length 1": {"history_length": 1},
+        },
+        toys={"default": {}, "started from text": {"start": "text", "width": 16}},
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -68,7 +82,7 @@ class SASRec(Recommender):
             self.item_embeddings.weight[info.padding] = 0
 
     def addends(self) -> tuple[Tensor, Tensor | None]:
-        """``[N+1, d]`` what ids and what texts bring to the items."""
+        """``[N+1, d]`` ids and projected texts of the items, which add up to :meth:`table`."""
         texts = None if self.text_projection is None else self.text_projection(self.item_text)
         return self.item_embeddings.weight, texts
 
@@ -85,6 +99,16 @@ class SASRec(Recommender):
         """``[N, d]`` item table, no bias."""
         table = self.table()[: self.info.n_items]
         return table, table.new_zeros(len(table))
+
+    def key_parts(self) -> dict[str, Tensor] | None:
+        """``id`` and ``text``; ``None`` without text."""
+        ids, text = self.addends()
+        n = self.info.n_items
+        return None if text is None else {"id": ids[:n], "text": text[:n]}
+
+    def score_note(self) -> str:
+        """Used without text."""
+        return "it reads ids only"
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, at every position with a target."""

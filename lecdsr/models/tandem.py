@@ -1,9 +1,12 @@
-"""Our own model: causal self-attention over both shops, text and id on both sides of a cosine.
+"""Tandem, our own model: causal self-attention over both domains, text and id on both sides of a cosine.
 
-The formulas are in docs/model.md; what each part brings, the controls of experiments.yaml measure. In short, against
-``sasrec``: an item is its whitened text plus an id that counts as far as the item has been seen, so that one never
-seen is ranked by its text; scores are cosines at a temperature; the state knows the calendar, since goods have their
-years; and what is learned is added to what texts say untrained, which nothing that is new can spoil.
+docs/model.md has the formulas, and the ablations in experiments.yaml measure each part. Differences from ``sasrec``:
+
+- An item is its whitened text plus an id whose weight grows with its training interactions, so an unseen item is
+  ranked by its text.
+- Scores are cosines at a temperature.
+- The state contains the calendar day, because demand shifts over the years.
+- An untrained text similarity is added to the learned score, so unseen items still rank sensibly.
 """
 
 from __future__ import annotations
@@ -18,7 +21,16 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import AttentionSettings, BatchSize, Dropout, LearningRate, LossTerm, Recommender, Width
+from lecdsr.models.base import (
+    AttentionSettings,
+    BatchSize,
+    Contract,
+    Dropout,
+    LearningRate,
+    LossTerm,
+    Recommender,
+    Width,
+)
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import softmax_by_domain
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
@@ -73,13 +85,28 @@ class Settings(AttentionSettings):
 
 
 class Tandem(Recommender):
-    """The query is the state at the latest item, the key of an item its text and id; the score is their cosine.
+    """The query is the state at the latest item, the key is the item's text plus id; the score is their cosine.
 
-    To it comes the cosine of the item's frozen text and the texts of the history, as in ``content``: D more columns of
-    queries and keys. It has no part in the loss, so that training learns no less for it.
+    The cosine of the item's frozen text and the texts of the history, as in ``content``, is added: D more columns of
+    queries and keys. It is not part of the training loss.
     """
 
     objective = "sequence"
+    contract = Contract(
+        settings={"calendar_days": 2},
+        variants={
+            "default": {},
+            "ids": {"item_text": "none"},
+            "random text": {"item_text": "random"},
+            "shuffled text": {"item_text": "shuffled"},
+            "no content": {"content_weight": 0.0},
+            "no calendar": {"calendar_days": 0},
+            "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
+            "ids dropped": {"id_dropout": 0.5},
+            "two layers, one head": {"layers": 2, "heads": 1},
+            "length 1": {"history_length": 1},
+        },
+    )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
         super().__init__()
@@ -95,7 +122,7 @@ class Tandem(Recommender):
         self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
         nn.init.normal_(self.position_embeddings.weight, std=0.02)
         self.text_projection = None
-        # Without text, ids are all there is, and begin at the size that text would have had.
+        # Without text the ids start at the scale that the texts would have had.
         ids = d**-0.5
         if text is not None:
             self.text_projection = nn.Linear(cast(Tensor, self.item_text).shape[1], d, bias=False)
@@ -106,10 +133,10 @@ class Tandem(Recommender):
             self.item_embeddings.weight[info.padding] = 0
 
     def addends(self) -> tuple[Tensor, Tensor | None]:
-        """``[N+1, d]`` what ids and what texts bring to the items, before the sum is made a unit vector."""
+        """``[N+1, d]`` weighted ids and projected texts of the items, before their sum is normalised."""
         ids = cast(Tensor, self.trust) * self.item_embeddings.weight
         if self.training and self.settings.id_dropout:
-            # The whole id of an item at once: its text has to do for that step.
+            # Drop the whole id of an item, so that the model learns to use its text alone.
             ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
         return ids, None if self.text_projection is None else self.text_projection(self.item_text)
 
@@ -134,6 +161,23 @@ class Tandem(Recommender):
         if self.has_content:
             keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
         return keys, keys.new_zeros(n)
+
+    def key_parts(self) -> dict[str, Tensor] | None:
+        """``id`` and ``text``, both over the length of their sum; untrained texts belong to ``text``."""
+        ids, text = self.addends()
+        if text is None:
+            return None
+        length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)
+        n, keys = self.info.n_items, self.keys()[0]
+        untrained = keys[:, ids.shape[1] :]  # [N, D], or no columns
+        return {
+            "id": torch.cat([(ids / length)[:n], torch.zeros_like(untrained)], dim=1),
+            "text": torch.cat([(text / length)[:n], untrained], dim=1),
+        }
+
+    def score_note(self) -> str:
+        """Used without text."""
+        return "it reads ids only"
 
     @property
     def has_content(self) -> bool:
@@ -166,9 +210,9 @@ class Tandem(Recommender):
 
 
 class Calendar(nn.Module):
-    """A vector for every day: learned ones ``step`` days apart, and between them a line. ``[T]`` -> ``[T, d]``.
+    """A vector for every day, interpolated between learned vectors ``step`` days apart. ``[T]`` -> ``[T, d]``.
 
-    Days outside those of training have the vector of the nearest of these: of a later day nothing can be known.
+    A day outside the training period has the vector of the nearest day of training.
     """
 
     def __init__(self, days: tuple[int, int], step: int, width: int) -> None:
@@ -186,7 +230,7 @@ class Calendar(nn.Module):
 
 
 def _trust(counts: Tensor, shrinkage: float) -> Tensor:
-    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions, and 0 for padding; 1 where shrinkage is 0."""
+    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions; 0 for padding, 1 everywhere if shrinkage is 0."""
     n = torch.cat([counts, counts.new_zeros(1)]).float().unsqueeze(1)
     trust: Tensor = n / (n + shrinkage) if shrinkage else torch.ones_like(n)
     return trust

@@ -1,1 +1,1 @@
-"""Recommendations for one user, with the texts a person reads."""
+"""Recommend, explain and export with a trained model of a pair."""

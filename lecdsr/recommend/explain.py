@@ -1,4 +1,4 @@
-"""Why an item has its score for a person, and which items are like one."""
+"""Explain the score of an item for a user, and find similar items."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ import torch
 
 from lecdsr.core.errors import UserError
 from lecdsr.evaluate.ranks import rank
-from lecdsr.recommend.parts import has_towers, key_parts, likeness, why_whole
 from lecdsr.recommend.recommender import Line, PairRecommender
-from lecdsr.recommend.user import Person
+from lecdsr.recommend.user import TargetUser
 
 
-class Reason(NamedTuple):
-    """An item of the history: what the score loses without it, and how like the explained item it is.
+class Contribution(NamedTuple):
+    """An item of the history: how much the score drops without it, and its similarity to the explained item.
 
-    ``contribution`` is ``None`` where the model does not read this item, ``cosine`` where it compares no items.
+    ``drop`` is ``None`` if the model does not read this item, ``similarity`` if the model does not compare items.
     """
 
     line: Line
-    contribution: float | None
-    cosine: float | None
+    drop: float | None
+    similarity: float | None
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One item for one person.
+    """Why one item has its score for one user.
 
     Args:
         item: the item with its score.
         owned: whether it is in the history.
-        rank: its place among the items of its domain that are not owned, 1 the best, ties count half.
-        among: how many these are, with the item itself.
-        parts: addends of the score; empty where it is not split.
-        whole: why it is not split.
-        reasons: the history in time order.
+        rank: its rank among the items of its domain that are not owned, 1 the best; ties count half.
+        among: number of these items, the item itself included.
+        parts: summands of the score by name; empty if it is not split.
+        not_split: why it is not split.
+        contributions: the history in time order.
     """
 
     item: Line
@@ -45,76 +44,77 @@ class Explanation:
     rank: float
     among: int
     parts: dict[str, float]
-    whole: str
-    reasons: list[Reason]
+    not_split: str
+    contributions: list[Contribution]
 
 
 @torch.no_grad()
-def explain(recommender: PairRecommender, person: Person, item: int) -> Explanation:
-    """Score and rank of an item for a person, and what brought them about.
+def explain(recommender: PairRecommender, user: TargetUser, item: int) -> Explanation:
+    """Explain the score and rank of an item for a user.
 
     Raises:
         UserError: a score is NaN.
     """
     domain = int(item >= recommender.info.n_x)
     items = recommender.info.items_of(domain)
-    scores = recommender.scores(person.user, person.items, person.times, domain)
+    scores = recommender.scores(user.row, user.items, user.times, domain)
     score = float(scores[item - items.start])
-    owned = np.unique(person.items[(person.items >= items.start) & (person.items < items.stop)])
+    owned = np.unique(user.items[(user.items >= items.start) & (user.items < items.stop)])
     scores[torch.from_numpy(owned[owned != item] - items.start)] = float("-inf")
-    parts = _parts(recommender, person, item)
+    parts = _parts(recommender, user, item)
     return Explanation(
         item=recommender.line(item, score=score),
         owned=item in owned,
         rank=float(rank(scores.unsqueeze(0), torch.tensor([item - items.start]))),
         among=int((scores > float("-inf")).sum()),
         parts=parts,
-        whole="" if parts else why_whole(recommender.network),
-        reasons=_reasons(recommender, person, item),
+        not_split="" if parts else recommender.network.score_note(),
+        contributions=_contributions(recommender, user, item),
     )
 
 
-def _parts(recommender: PairRecommender, person: Person, item: int) -> dict[str, float]:
-    split = key_parts(recommender.network)
+def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[str, float]:
+    split = recommender.network.key_parts()
     if split is None:
         return {}
-    query = recommender.query(person.user, person.items, person.times, int(item >= recommender.info.n_x))  # [d]
+    query = recommender.query(user.row, user.items, user.times, int(item >= recommender.info.n_x))  # [d]
     return {name: float(query @ keys[item]) for name, keys in split.items()}
 
 
-def _reasons(recommender: PairRecommender, person: Person, item: int) -> list[Reason]:
-    differences = recommender.contributions(person.user, person.items, person.times, item)
-    alike = likeness(recommender.network, item)
+def _contributions(recommender: PairRecommender, user: TargetUser, item: int) -> list[Contribution]:
+    drops = recommender.contributions(user.row, user.items, user.times, item)
+    similarities = recommender.network.item_similarities(item)
     return [
-        Reason(
-            recommender.line(int(mine), int(time)),
-            None if np.isnan(difference) else float(difference),
-            None if alike is None else float(alike[mine]),
+        Contribution(
+            recommender.line(int(owned), int(time)),
+            None if np.isnan(drop) else float(drop),
+            None if similarities is None else float(similarities[owned]),
         )
-        for mine, time, difference in zip(person.items, person.times, differences, strict=True)
+        for owned, time, drop in zip(user.items, user.times, drops, strict=True)
     ]
 
 
+@torch.no_grad()
 def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> list[Line]:
-    """The ``k`` items of a domain that are most like ``item``, the likest first; the item itself is left out.
+    """Return the ``k`` items of a domain that are most similar to ``item``, without the item itself.
 
     Raises:
-        UserError: the model does not compare items, or knows nothing of this one.
+        UserError: the model does not compare items, or knows nothing about this one.
     """
-    alike = likeness(recommender.network, item)
-    if alike is None:
-        raise UserError("this model does not compare items", do="choose another by --model, for example lecdsr")
-    if not bool(alike.any()):
+    similarities = recommender.network.item_similarities(item)
+    if similarities is None:
+        raise UserError("this model does not compare items", do="choose a model with item vectors by --model")
+    if not bool(similarities.any()):
         raise UserError(
-            f"the model knows nothing of {recommender.line(item).asin}: it has no training interactions and no text",
-            do="choose another item, or a model that reads texts by --model",
+            f"the model knows nothing about {recommender.line(item).asin}: no training interactions and no text",
+            do="choose another item, or by --model a model that reads texts",
         )
     items = recommender.info.items_of(domain)
-    alike[item] = float("-inf")
-    if not has_towers(recommender.network):  # zero is no likeness there, but none that was counted
-        alike[alike == 0] = float("-inf")
-    alike = alike[items]
-    top = torch.topk(alike, min(k, int((alike > float("-inf")).sum())))
+    similarities[item] = float("-inf")
+    if not recommender.network.is_two_tower:  # similarities are counted for a few neighbours; zero means not counted
+        similarities[similarities == 0] = float("-inf")
+    similarities = similarities[items]
+    top = torch.topk(similarities, min(k, int((similarities > float("-inf")).sum())))
     return [
         recommender.line(int(place) + items.start, score=float(value))
         for value, place in zip(top.values, top.indices, strict=True)

@@ -1,4 +1,4 @@
-"""A two-tower model as vectors in files: keys of items and queries of users, for an index of nearest neighbours."""
+"""Export a two-tower model: item keys and user queries as vectors for a nearest-neighbour index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from lecdsr.core.files import table_writer, write_json, write_table
 from lecdsr.core.schemas import DOMAINS, WINDOWS
 from lecdsr.data.batch import Gatherer
 from lecdsr.data.sequences import from_tables
-from lecdsr.recommend.parts import has_towers
 from lecdsr.recommend.recommender import PairRecommender
 
 BATCH = 512
@@ -37,9 +36,9 @@ def items_schema(width: int) -> pa.Schema:
 
 
 def users_schema(width: int) -> pa.Schema:
-    """One row per user, sorted by ``user``; two for a model that reads each domain's history alone.
+    """One row per user, sorted by ``user``; two rows for a model that reads only a domain's own history.
 
-    ``domain``: items that the query is for, x, y or both. ``owned``: items of the user, sorted.
+    ``domain``: domain of the items that the query is for, x, y or both. ``owned``: items of the user, sorted.
     """
     return pa.schema(
         [
@@ -54,26 +53,26 @@ def users_schema(width: int) -> pa.Schema:
 
 @torch.no_grad()
 def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Write ``items.parquet``, ``users.parquet`` and, when both are whole, ``facts.json``.
+    """Write ``items.parquet``, ``users.parquet`` and, once both are complete, ``facts.json``.
 
     Args:
-        shop: the pair and its model.
-        facts: what is said of them, beside what is found here.
-        folder: made if it is not there.
+        recommender: the model and its pair.
+        facts: entries of ``facts.json`` in addition to those computed here.
+        folder: created if missing.
 
     Returns:
-        The facts as written.
+        The content of ``facts.json``.
 
     Raises:
-        UserError: the model has no two towers, a vector is not finite, or ``folder`` is a file.
+        UserError: this is not a two-tower model, a vector is not finite, or ``folder`` is a file.
     """
-    if not has_towers(recommender.network):
+    if not recommender.network.is_two_tower:
         raise UserError(
-            "this model has no two towers: its scores are no products of a query and a key, and no index can hold them",
-            do="choose another by --model, for example lecdsr or sasrec",
+            "this is not a two-tower model: its scores are not query · key + bias, so it has no vectors to export",
+            do="choose a two-tower model by --model",
         )
     if folder.exists() and not folder.is_dir():
-        raise UserError("the folder to write is a file", where=str(folder), do="name another by --out")
+        raise UserError("the output folder is a file", where=str(folder), do="choose another folder with --out")
     (folder / "facts.json").unlink(missing_ok=True)
     keys, bias = recommender.network.keys()
     width = keys.shape[1]
@@ -103,7 +102,7 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
 
 
 def _queries(recommender: PairRecommender) -> Iterator[pa.Table]:
-    """Rows of ``users.parquet``, a batch of users at a time."""
+    """Yield the rows of ``users.parquet``, one batch of users at a time."""
     owner = recommender.interactions["user"].to_numpy()
     domain = recommender.interactions["domain"].to_numpy()
     own = recommender.trained.domains == "own"
@@ -144,5 +143,5 @@ def _vectors(rows: torch.Tensor) -> pa.Array:
 
 def _finite(values: torch.Tensor) -> pa.Array:
     if not bool(torch.isfinite(values).all()):
-        raise UserError("the model gives NaN or infinity in a vector", do="lower its learning rate and train it again")
+        raise UserError("the model gives NaN or infinity in a vector", do="lower its learning rate and rerun training")
     return pa.array(values.float().numpy())

@@ -1,4 +1,4 @@
-"""Items as people name them: by ASIN, by title, or by nearly the title."""
+"""Find items by ASIN, by title, or by the closest title."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import pyarrow.compute as pc
 
 from lecdsr.core.errors import UserError
 
-#: Titles and ids less like what was typed than this are no suggestion (1 is the same, as difflib counts).
+#: Least similarity of a title or id to the typed text for a suggestion (difflib ratio; 1 means equal).
 CLOSE = 0.6
 SUGGESTIONS = 3
 
 
 class Found(NamedTuple):
-    """An item, and what to tell of how it was found; nothing where it was named exactly."""
+    """An item, and a note on how it was found; empty if it was named exactly."""
 
     item: int
     note: str = ""
 
 
 class Finder:
-    """Finds items of both domains. Titles are compared without case, accents and doubled spaces."""
+    """Find items of both domains. Titles are compared without case, accents and repeated spaces."""
 
     def __init__(self, items: pa.Table) -> None:
         self.items = items
 
     def exact(self, text: str) -> Found | None:
-        """The item of this ASIN, or of exactly this title; the one with most interactions if several have it."""
+        """Return the item with this ASIN or title; of several, the one with most training interactions."""
         for asin in (text, text.upper()):
             place = pc.index(self.items["asin"], asin).as_py()
             if place >= 0:
@@ -41,13 +41,13 @@ class Finder:
         if len(same) < 2:
             return Found(same[0]) if same else None
         item = self._commonest(same)
-        return Found(item, f"{len(same)} items have the title {text!r}; taken: {self.name(item)}")
+        return Found(item, f"{len(same)} items have the title {text!r}; using {self.name(item)}")
 
     def find(self, text: str) -> Found:
-        """The item that ``text`` names: exactly, else the closest title that holds all its words, else the closest.
+        """Return the item named by ``text``: exact match, else the closest title with all its words, else the closest.
 
         Raises:
-            UserError: no item comes near.
+            UserError: no item is close enough.
         """
         found = self.exact(text)
         if found is not None:
@@ -57,17 +57,17 @@ class Finder:
         wanted = plain(text)
         words = wanted.split()
         holding = [title for title in self._by_title if words and all(word in title for word in words)]
-        # Of titles that hold all words the shortest is the closest.
+        # Among titles with all words the shortest is the closest.
         close = [min(holding, key=len)] if holding else difflib.get_close_matches(wanted, self._by_title, 1, CLOSE)
         if not close:
             near = difflib.get_close_matches(wanted, self._by_title, SUGGESTIONS, CLOSE / 2)
             names = [self.name(self._commonest(self._by_title[title])) for title in near]
             raise self._unknown(
-                f"no item of this pair is like {text!r}", (self._close_asins(text) + names)[:SUGGESTIONS]
+                f"no item of this pair matches {text!r}", (self._close_asins(text) + names)[:SUGGESTIONS]
             )
         item = self._commonest(self._by_title[close[0]])
         more = f", the shortest of {len(holding):,} titles with these words" if len(holding) > 1 else ""
-        return Found(item, f"no title is exactly {text!r}; taken: {self.name(item)}{more}")
+        return Found(item, f"no title matches {text!r} exactly; using the closest: {self.name(item)}{more}")
 
     def name(self, item: int) -> str:
         """ASIN and title."""
@@ -76,7 +76,7 @@ class Finder:
 
     def _unknown(self, what: str, near: list[str]) -> UserError:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return UserError(what, do=f"{hint}an ASIN or a title is wanted, for example {self.name(0)}")
+        return UserError(what, do=f"{hint}give an ASIN or a title, for example {self.name(0)}")
 
     def _close_asins(self, text: str) -> list[str]:
         near = difflib.get_close_matches(text.upper(), self.items["asin"].to_pylist(), SUGGESTIONS, CLOSE)
@@ -101,5 +101,5 @@ def plain(text: str) -> str:
 
 
 def looks_like_asin(text: str) -> bool:
-    """Ten capitals and digits: nobody means a title by it."""
+    """Whether a text is ten capital letters and digits, so that it cannot be meant as a title."""
     return re.fullmatch(r"[A-Z0-9]{10}", text) is not None and any(letter.isdigit() for letter in text)

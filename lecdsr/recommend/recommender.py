@@ -1,10 +1,11 @@
-"""A trained pair, loaded to answer questions: items, users, histories, profiles and one model."""
+"""A trained model loaded for inference, with the items, users, histories and profiles of its pair."""
 
 from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,8 @@ from lecdsr.core.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_P
 from lecdsr.data.batch import Histories, recency
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.load import load_info
-from lecdsr.models.base import Recommender
-from lecdsr.models.registry import find_model
+from lecdsr.models.base import Recommender, UserInput
+from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import load, read_config
 
 #: Stands for the title of an item that has none.
@@ -33,7 +34,7 @@ NO_TITLE = "(no title)"
 
 
 class Line(NamedTuple):
-    """One item as a person reads it; ``when`` for a history, ``score`` for a recommendation."""
+    """One item with its texts, for printing; ``when`` is a day of a history, ``score`` that of a recommendation."""
 
     item: int
     domain: str
@@ -46,7 +47,18 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class PairRecommender:
-    """All that is needed to recommend on one pair with one model."""
+    """One trained model of a pair, and the data to recommend with it.
+
+    Args:
+        items: table ``ITEMS``.
+        users: table ``USERS``.
+        interactions: table ``INTERACTIONS``.
+        profiles: text of the profile by user, for users that have one.
+        info: sizes and vectors of the pair.
+        network: the model.
+        trained: settings of the model.
+        anonymous_models: trained models of the pair that can recommend to an anonymous user.
+    """
 
     items: pa.Table
     users: pa.Table
@@ -55,11 +67,17 @@ class PairRecommender:
     info: DatasetInfo
     network: Recommender
     trained: Any
+    anonymous_models: tuple[str, ...] = ()
 
     @cached_property
-    def _scores(self) -> Callable[[Histories, slice], torch.Tensor]:
-        """Made once: a model may read its whole catalogue for it."""
+    def _scorer(self) -> Callable[[Histories, slice], torch.Tensor]:
+        """Built once, because a model may process every item for it."""
         return self.network.scorer()
+
+    @property
+    def user_input(self) -> UserInput:
+        """How the model uses the user of a history."""
+        return self.network.user_input(self.trained)
 
     def user_id(self, reviewer: str) -> int:
         """Id of a reviewer.
@@ -75,11 +93,11 @@ class PairRecommender:
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
             f"there is no user {reviewer!r} in this pair",
-            do=f"{hint}a reviewer id is wanted, for example {known[0]}; users may be filtered out (sequences)",
+            do=f"{hint}give a reviewer id, for example {known[0]}; filters of `sequences` may have removed the user",
         )
 
     def history(self, user: int) -> tuple[IntArray, IntArray]:
-        """Items and times of all interactions of a user, in time order."""
+        """Items and times ``[H]`` (seconds since 1970-01-01 UTC) of all interactions of a user, in time order."""
         column = self.interactions["user"].to_numpy()
         rows = slice(np.searchsorted(column, user, "left"), np.searchsorted(column, user, "right"))
         items, times = (self.interactions[name].to_numpy()[rows].astype(np.int64) for name in ("item", "time"))
@@ -89,7 +107,15 @@ class PairRecommender:
     def recommend(
         self, user: int, history: IntArray, times: IntArray, domain: int, k: int, include_owned: bool = False
     ) -> list[Line]:
-        """The ``k`` items of a domain that score highest after ``history``, without those in it unless asked for.
+        """Return the ``k`` items of a domain with the highest scores after ``history``.
+
+        Args:
+            user: row of the user, or ``info.anonymous_user``.
+            history: ``[H]`` items in time order.
+            times: ``[H]`` their times, in seconds since 1970-01-01 UTC.
+            domain: 0 (X) or 1 (Y).
+            k: number of items.
+            include_owned: keep items of the history, which are excluded otherwise.
 
         Raises:
             UserError: a score is NaN.
@@ -111,28 +137,59 @@ class PairRecommender:
         Raises:
             UserError: a score is NaN.
         """
-        read = self.reads(history, domain)
-        scores = self._scores(self.histories([user], [(history[read], times[read])]), self.info.items_of(domain))[0]
+        histories = self._read(user, history, times, domain)
+        with self._anonymous_errors(user):
+            scores = self._scorer(histories, self.info.items_of(domain))[0]
         if torch.isnan(scores).any():
-            raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
+            raise UserError("the model gives NaN as a score", do="lower its learning rate and rerun training")
         return scores
 
     @torch.no_grad()
     def query(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
-        """``[d]`` the query of a two-tower model after what it reads of ``history`` for a domain."""
+        """``[d]`` query of a two-tower model after ``history``, for items of a domain."""
+        histories = self._read(user, history, times, domain)
+        with self._anonymous_errors(user):
+            return self.network.queries(histories)[0]
+
+    def _read(self, user: int, history: IntArray, times: IntArray, domain: int) -> Histories:
+        """A batch of one: the part of ``history`` that the model reads for a domain."""
         read = self.reads(history, domain)
-        return self.network.queries(self.histories([user], [(history[read], times[read])]))[0]
+        return self.histories([user], [(history[read], times[read])])
+
+    @contextmanager
+    def _anonymous_errors(self, user: int) -> Iterator[None]:
+        """Explain the IndexError of a model that has no row for an anonymous user."""
+        try:
+            yield
+        except IndexError as error:
+            if user != self.info.anonymous_user:
+                raise
+            model = type(self.network)
+            raise UserError(
+                f"{model.__name__} looks up the user and has no row for an anonymous one (index {user})",
+                where=f"{model.__module__}.{model.__name__}.user_input",
+                do=f"return 'embedding' there, so that anonymous users are refused; {self.anonymous_advice()}",
+            ) from error
+
+    def anonymous_advice(self) -> str:
+        """Say which models can recommend to an anonymous user."""
+        if self.anonymous_models:
+            return f"choose a model that needs no user by --model: {', '.join(self.anonymous_models)}"
+        return train_anonymous_advice()
 
     def reads(self, history: IntArray, domain: int) -> IntArray:
-        """Places in ``history`` that the model reads for a domain: the latest, or the latest of that domain."""
+        """Positions in ``history`` that the model reads for a domain: the latest, or the latest of that domain."""
         return self._visible(history, domain)[-self.trained.history_length :]
 
     @torch.no_grad()
     def contributions(self, user: int, history: IntArray, times: IntArray, item: int) -> NDArray[np.float32]:
-        """``[H]`` what the score of ``item`` loses when an item of the history is taken away; NaN if not read.
+        """Contribution of each history item to the score of ``item``: the drop in score when it is removed.
 
-        The score is computed anew for every history, so that this holds for every model. Where a history is longer
-        than the model reads, the next older item comes in for the one taken away.
+        The score is recomputed for every shortened history, so this works for every model. If the history is longer
+        than the model reads, the next older item moves in.
+
+        Returns:
+            ``[H]``, NaN for items that the model does not read.
         """
         domain = int(item >= self.info.n_x)
         parts = np.full(len(history), np.nan, np.float32)
@@ -142,7 +199,8 @@ class PairRecommender:
         visible = self._visible(history, domain)
         kept = [visible, *(visible[visible != place] for place in read)]
         histories = self.histories([user] * len(kept), [(history[places], times[places]) for places in kept])
-        scores = self._scores(histories, slice(item, item + 1))[:, 0]  # [1 + R]
+        with self._anonymous_errors(user):
+            scores = self._scorer(histories, slice(item, item + 1))[:, 0]  # [1 + R]
         parts[read] = (scores[0] - scores[1:]).numpy()
         return parts
 
@@ -154,7 +212,7 @@ class PairRecommender:
         return np.flatnonzero((history >= items.start) & (history < items.stop))
 
     def histories(self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]]) -> Histories:
-        """A batch of histories: for each the user, and items and times ``[H]``, of which the latest count."""
+        """Build a batch of histories from users and their items and times ``[H]``; the latest items are kept."""
         length, padding = self.trained.history_length, self.info.padding
         sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
@@ -201,25 +259,62 @@ def open_recommender(artefacts: Artefacts, model: str) -> PairRecommender:
         info=info,
         network=load(artefacts.model(model), info),
         trained=trained,
+        anonymous_models=tuple(_anonymous_models(_trained(artefacts))),
     )
 
 
-def best_model(artefacts: Artefacts, accept: Callable[[Any], bool] | None = None) -> str:
-    """The trained model with the best validation score of this pair, of those whose settings ``accept`` takes.
+def best_model(artefacts: Artefacts, anonymous: bool = False) -> str:
+    """Name of the trained model with the best validation score of a pair.
+
+    Args:
+        artefacts: of the pair.
+        anonymous: consider only models that can recommend to an anonymous user.
 
     Raises:
-        UserError: no model is trained, or none is taken.
+        UserError: no model is trained, or none of them can recommend to an anonymous user.
     """
     configs = _trained(artefacts)
-    taken = [path for path in configs if accept is None or accept(read_config(path.parent)[1])]
-    if not taken:
-        names = ", ".join(path.parent.name for path in configs)
+    names = [path.parent.name for path in configs]
+    candidates = _anonymous_models(configs) if anonymous else names
+    if not candidates:
         raise UserError(
-            f"no trained model of the pair {artefacts.pair!r} can do this; there are: {names}",
-            do="train another: name it under `models` in params.yaml and run `dvc repro`",
+            f"no trained model of the pair {artefacts.pair!r} can recommend to an anonymous user: {', '.join(names)}",
+            where=str(artefacts.root / "models"),
+            do=train_anonymous_advice(),
         )
-    scores = {path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in taken}
+    scores = {
+        path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in configs if path.parent.name in candidates
+    }
     return max(scores, key=lambda name: scores[name])
+
+
+def train_anonymous_advice() -> str:
+    """Say which models can recommend to an anonymous user once they are trained."""
+    names = [name for name in model_names() if _by_default(name)]
+    return f"train a model that needs no user ({', '.join(names)}): name it under `models` in params.yaml, `dvc repro`"
+
+
+def _by_default(name: str) -> bool:
+    """Whether a model with its default settings can recommend to an anonymous user."""
+    entry = find_model(name)
+    try:
+        settings = entry.settings.model_validate({})
+    except ValueError:  # it has no defaults
+        return False
+    return entry.recommender.user_input(settings) != "embedding"
+
+
+def _anonymous_models(configs: list[Path]) -> list[str]:
+    """Names of the trained models that can recommend to an anonymous user."""
+    names = []
+    for path in configs:
+        try:
+            config, settings = read_config(path.parent)
+        except UserError:  # trained by other code: no candidate, and reported when it is asked for by name
+            continue
+        if find_model(config["model"]).recommender.user_input(settings) != "embedding":
+            names.append(path.parent.name)
+    return names
 
 
 def _trained(artefacts: Artefacts) -> list[Path]:

@@ -1,20 +1,17 @@
-"""Whom to recommend to: a user of the pair, or a visitor who is known by a history alone."""
+"""The user to recommend to: a user of the pair, or an anonymous user known by a typed history only."""
 
 from __future__ import annotations
 
 import datetime
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY
-from lecdsr.models import hgn, lecdsr
-from lecdsr.models.base import Recommender
 from lecdsr.recommend.lookup import Finder, looks_like_asin
 from lecdsr.recommend.recommender import PairRecommender
 
@@ -23,19 +20,20 @@ _DAY = re.compile(r"\s*@\s*(\d[\d/.-]*)$")
 
 
 @dataclass(frozen=True)
-class Person:
-    """A history with what the model is told of its owner.
+class TargetUser:
+    """The user to recommend to.
 
     Args:
-        reviewer: id of a user of the pair; ``None`` for a visitor.
-        user: row that the model reads for him.
-        items, times: ``[H]`` his history in time order.
-        profile: what was written of him, if anything.
-        notes: what he should be told about how he was understood.
+        reviewer: id of a user of the pair; ``None`` for an anonymous user.
+        row: row of the user in the data set; ``info.anonymous_user`` for an anonymous user.
+        items: ``[H]`` items of the history in time order.
+        times: ``[H]`` their times, in seconds since 1970-01-01 UTC.
+        profile: text of the profile, if there is one.
+        notes: how the request was understood, to be shown to whoever made it.
     """
 
     reviewer: str | None
-    user: int
+    row: int
     items: IntArray
     times: IntArray
     profile: str | None
@@ -43,60 +41,69 @@ class Person:
 
     @property
     def name(self) -> str:
-        """As headings have it."""
-        return self.reviewer or "the visitor"
+        """Name in headings."""
+        return self.reviewer or "an anonymous user"
 
 
-class Given(NamedTuple):
-    """An item of a history that was typed in: its id, its day since 1970-01-01 UTC, what to tell of it."""
+class TypedItem(NamedTuple):
+    """An item of a typed history: its id, its day since 1970-01-01 UTC, and a note on how it was found."""
 
     item: int
     day: int
     note: str
 
 
-def person_of(recommender: PairRecommender, reviewer: str | None, history: list[str], day: str | None) -> Person:
-    """The user of an id, or the visitor of a history.
+def target_user(recommender: PairRecommender, reviewer: str | None, history: list[str], day: str | None) -> TargetUser:
+    """Find the user with a reviewer id, or build an anonymous user from a typed history.
 
     Raises:
-        UserError: both or neither are given, they name nothing of the pair, or the model cannot serve a visitor.
+        UserError: both or neither are given, a name is unknown, or the model cannot recommend to an anonymous user.
     """
     if reviewer is not None and history:
-        raise UserError("--user and --history are two people", do="give one of them")
+        raise UserError("--user and --history exclude each other", do="give one of them")
     if reviewer is None:
-        return visitor(recommender, history, day)
+        return anonymous_user(recommender, history, day)
     if day is not None:
-        raise UserError("--day is the day of a --history", do="leave it out: a user's interactions have their own days")
-    user = recommender.user_id(reviewer)
-    items, times = recommender.history(user)
-    notes = _unread(recommender, items)
-    return Person(reviewer, user, items, times, recommender.profiles.get(user), notes)
+        raise UserError("--day applies to --history only", do="leave it out: the history of --user has its own days")
+    row = recommender.user_id(reviewer)
+    items, times = recommender.history(row)
+    return TargetUser(
+        reviewer, row, items, times, recommender.profiles.get(row), tuple(_missing_history(recommender, items))
+    )
 
 
-def visitor(recommender: PairRecommender, history: list[str], day: str | None) -> Person:
-    """Somebody without an id.
+def anonymous_user(recommender: PairRecommender, history: list[str], day: str | None) -> TargetUser:
+    """Build a user who is known by a typed history only.
 
     Raises:
-        UserError: an item or a day is not understood, there is no item, or the model cannot serve a visitor.
+        UserError: an item or a day is not understood, there is no item, or the model cannot recommend to an anonymous
+            user.
     """
     given = read_history(history, Finder(recommender.items), datetime.date.today() if day is None else read_day(day))
     if not given:
         raise UserError(
             "the history is empty",
-            do='name a user by --user, or what was bought: --history "ASIN,ASIN" or --history "a title"',
+            do='name a user by --user, or give items: --history "ASIN,ASIN" or --history "a title"',
         )
-    user, note = seat(recommender.network, recommender.trained)
+    if recommender.user_input == "embedding":
+        raise UserError(
+            "this model learned an embedding for every user, so it cannot recommend to an anonymous user",
+            do=recommender.anonymous_advice(),
+        )
     items = np.array([row.item for row in given], np.int64)
     times = np.array([row.day for row in given], np.int64) * SECONDS_PER_DAY
-    notes = [row.note for row in given if row.note] + ([note] if note else []) + list(_unread(recommender, items))
-    return Person(None, user, items, times, None, tuple(notes))
+    notes = [row.note for row in given if row.note]
+    if recommender.user_input == "profile":
+        notes.append("an anonymous user has no profile: the model reads a zero vector, as for users without one")
+    notes += _missing_history(recommender, items)
+    return TargetUser(None, recommender.info.anonymous_user, items, times, None, tuple(notes))
 
 
-def read_history(values: list[str], finder: Finder, day: datetime.date) -> list[Given]:
-    """Items of a typed history in time order, those of one day as they were given.
+def read_history(values: list[str], finder: Finder, day: datetime.date) -> list[TypedItem]:
+    """Parse a typed history into items in time order; items of one day keep the order in which they were given.
 
-    A value is an ASIN or a title, ``…@YYYY-MM-DD`` where it has a day of its own, or several of them between commas.
-    A title may hold commas itself: a value is a list where it is no title but a part of it is.
+    A value is an ASIN or a title, with its own day as ``…@YYYY-MM-DD``, or a list of them separated by commas. A title
+    may contain commas: a value is read as a list only if it is not a title and one of its parts is.
 
     Raises:
         UserError: an item or a day is not understood.
@@ -106,15 +113,15 @@ def read_history(values: list[str], finder: Finder, day: datetime.date) -> list[
         for part in _parts(value, finder):
             text, when = _cut_day(part, day)
             found = finder.find(text)
-            rows.append(Given(found.item, (when - EPOCH).days, found.note))
+            rows.append(TypedItem(found.item, (when - EPOCH).days, found.note))
     return sorted(rows, key=lambda row: row.day)
 
 
 def read_day(text: str) -> datetime.date:
-    """A day as YYYY-MM-DD.
+    """Parse a day written as YYYY-MM-DD.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a day.
     """
     try:
         return datetime.date.fromisoformat(text)
@@ -122,45 +129,18 @@ def read_day(text: str) -> datetime.date:
         raise UserError(f"{text!r} is not a day", do="write it as YYYY-MM-DD, for example 2014-05-01") from error
 
 
-def needs_user(settings: Any) -> bool:
-    """Whether a model of these settings learned a vector for every user, so that it has none for a visitor."""
-    return isinstance(settings, hgn.Settings) or (
-        isinstance(settings, lecdsr.Settings) and settings.user_text == "none"
-    )
-
-
-def seat(network: Recommender, settings: Any) -> tuple[int, str]:
-    """The user row that a model may read for a visitor, and what to tell of it.
-
-    Most models never read it. One that reads profiles is given that of a user of whom nothing is written: zeros.
-
-    Raises:
-        UserError: the model has nothing to read for somebody it was not trained on.
-    """
-    if needs_user(settings):
-        raise UserError(
-            "this model learned a vector for every user, and has none for a visitor",
-            do="choose another by --model: lecdsr, sasrec, abxi, itemknn and content read the history alone",
-        )
-    if not isinstance(network, lecdsr.LeCDSR):
-        return 0, ""
-    vectors = network.user_vectors
-    assert isinstance(vectors, torch.Tensor)
-    if len(vectors) == network.info.n_users:
-        network.user_vectors = torch.cat([vectors, torch.zeros_like(vectors[:1])])
-    return network.info.n_users, "a visitor has no profile: the model reads that of a user without one, zeros"
-
-
-def _unread(recommender: PairRecommender, items: IntArray) -> tuple[str, ...]:
+def _missing_history(recommender: PairRecommender, items: IntArray) -> list[str]:
+    """Notes on parts of the history that the model would read but that are empty."""
     if recommender.trained.domains != "own":
-        return () if len(items) else ("the history is empty: the order below is the same for everybody",)
+        same = ", so every user without one gets the same ranking" if recommender.user_input == "none" else ""
+        return [] if len(items) else [f"the history is empty{same}"]
     in_y = items >= recommender.info.n_x
     missing = [DOMAINS[code] for code in (0, 1) if not (in_y == bool(code)).any()]
-    return tuple(
-        f"the model reads of each domain its own history alone, and there is none of domain {domain}: "
-        "what it says there says nothing"
+    return [
+        f"there is no history in domain {domain}, and this model reads only that to recommend from it: "
+        "recommendations there are not based on the history"
         for domain in missing
-    )
+    ]
 
 
 def _parts(value: str, finder: Finder) -> list[str]:

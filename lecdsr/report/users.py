@@ -1,7 +1,7 @@
-"""What the browser of users shows: histories, profiles, recommendations and why, as one value for JSON.
+"""Data of the user browser in the report: histories, profiles, recommendations and explanations, ready for JSON.
 
-Recommendations are made from what the model could read before the user's last test target, as the stage `evaluate`
-does, so that the true next item can be marked in them.
+Recommendations use only what the model could read before the user's last test target, as in the stage `evaluate`, so
+that the true next item can be marked among them.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import track
 from lecdsr.core.schemas import SECONDS_PER_DAY, TEST
 from lecdsr.data.batch import Histories
-from lecdsr.recommend.parts import directions, key_parts
 from lecdsr.recommend.recommender import PairRecommender
 
-#: As :meth:`Recommender.scorer` makes it.
+#: Returned by :meth:`Recommender.scorer`.
 Score = Callable[[Histories, slice], Tensor]
 
 BATCH = 64
-FEWEST = 2
 
 
 class Wanted(NamedTuple):
-    """How many users, recommendations in each domain, and nearest items of the history of each."""
+    """Number of users, of recommendations per domain, and of most similar history items per recommendation."""
 
     users: int
     top_k: int
@@ -39,10 +37,10 @@ class Wanted(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A user before his next item. ``shown`` is all that he had, ``read`` what the model may read of it.
+    """A user before their next item: ``shown`` is their whole history, ``read`` what the model may read of it.
 
     ``shown`` and ``read`` are half-open intervals of rows of the interactions; ``next`` is the row of the next item,
-    None where no target of the test split is his.
+    ``None`` for a user without test target.
     """
 
     user: int
@@ -52,7 +50,7 @@ class Moment(NamedTuple):
 
 
 def moments(interactions: pa.Table, windows: pa.Table, n_users: int, wanted: int) -> list[Moment]:
-    """The moments of ``wanted`` users, spread evenly over those who have a test target, then over the others."""
+    """Choose ``wanted`` users, evenly spread over those with a test target, then over the others."""
     user = interactions["user"].to_numpy()
     first, last = (np.searchsorted(user, np.arange(n_users), side) for side in ("left", "right"))
     tests = windows.filter(pc.equal(windows["split"], TEST)).sort_by("end").to_pydict()
@@ -72,7 +70,7 @@ def moments(interactions: pa.Table, windows: pa.Table, n_users: int, wanted: int
 
 
 def spread(values: IntArray, count: int) -> IntArray:
-    """``count`` of the values, evenly spread, the first and the last among them; all where there are fewer."""
+    """Choose ``count`` evenly spread values, with the first and the last; all values if there are fewer."""
     if count >= len(values):
         return values
     return values[np.linspace(0, len(values) - 1, max(0, count)).astype(np.int64)]
@@ -80,17 +78,17 @@ def spread(values: IntArray, count: int) -> IntArray:
 
 @dataclass
 class Items:
-    """The items that the page names, each once, by their place in ``rows``."""
+    """Items named on the page, each once, numbered by their position in ``rows``."""
 
     table: pa.Table
     place: dict[int, int] = field(default_factory=dict)
 
     def __call__(self, item: int) -> int:
-        """The place of an item."""
+        """Return the position of an item, adding it if it is new."""
         return self.place.setdefault(int(item), len(self.place))
 
     def rows(self) -> list[list[Any]]:
-        """Domain, ASIN, title and categories of every item named."""
+        """Domain, ASIN, title and categories of every item."""
         named = self.table.take(list(self.place)).to_pydict()
         columns = (named[name] for name in ("domain", "asin", "title", "categories"))
         return [
@@ -100,32 +98,32 @@ class Items:
 
 
 def browse(recommender: PairRecommender, windows: pa.Table, ranks: pa.Table, wanted: Wanted) -> dict[str, Any]:
-    """All that the browser needs.
+    """Collect the data of the user browser.
 
     Args:
-        shop: the pair and the model that recommends.
+        recommender: the model that recommends, and its pair.
         windows: table ``WINDOWS``.
         ranks: table ``RANKS`` of the model.
-        wanted: how much.
+        wanted: numbers of users, recommendations and similar items.
 
     Returns:
-        ``items`` (see :meth:`Items.rows`) and ``users``; items are named by their place in ``items``, days are since
-        1970. The nearest items of a recommendation are pairs of a place in the history and a cosine.
+        ``items`` (see :meth:`Items.rows`) and ``users``. Items are given by their position in ``items``, days are since
+        1970-01-01. The similar items of a recommendation are pairs of a position in the history and a cosine.
     """
     items = Items(recommender.items)
     chosen = moments(recommender.interactions, windows, len(recommender.users), wanted.users)
     rank = _ranks(ranks)
     explain = Explain(recommender, items, wanted.nearest)
     score = recommender.network.scorer()
-    people = []
+    users = []
     batches = [chosen[at : at + BATCH] for at in range(0, len(chosen), BATCH)]
     for batch in track(batches, "users of the report"):
         both = [_recommended(recommender, score, batch, domain, wanted.top_k) for domain in (0, 1)]
         for place, moment in enumerate(batch):
-            person = _person(recommender, moment, items, rank)
-            person["recommended"] = [explain(moment, domain[place]) for domain in both]
-            people.append(person)
-    return {"items": items.rows(), "users": people}
+            user = _user(recommender, moment, items, rank)
+            user["recommended"] = [explain(moment, domain[place]) for domain in both]
+            users.append(user)
+    return {"items": items.rows(), "users": users}
 
 
 def _ranks(ranks: pa.Table) -> dict[tuple[int, int], float]:
@@ -133,30 +131,30 @@ def _ranks(ranks: pa.Table) -> dict[tuple[int, int], float]:
     return dict(zip(zip(tests["user"], tests["target"], strict=True), tests["rank_full"], strict=True))
 
 
-def _person(
+def _user(
     recommender: PairRecommender, moment: Moment, items: Items, rank: dict[tuple[int, int], float]
 ) -> dict[str, Any]:
     had, times = _rows(recommender, *moment.shown)
-    person: dict[str, Any] = {
+    user: dict[str, Any] = {
         "reviewer": recommender.users["reviewer"][moment.user].as_py(),
         "profile": recommender.profiles.get(moment.user, ""),
         "history": [[items(one), int(time // SECONDS_PER_DAY)] for one, time in zip(had, times, strict=True)],
     }
     if moment.next is not None:
         (target,), (time,) = _rows(recommender, moment.next, moment.next + 1)
-        person["next"] = [items(target), int(time // SECONDS_PER_DAY)]
-        person["rank"] = rank.get((moment.user, int(target)))
-    return person
+        user["next"] = [items(target), int(time // SECONDS_PER_DAY)]
+        user["rank"] = rank.get((moment.user, int(target)))
+    return user
 
 
 def _rows(recommender: PairRecommender, start: int, end: int) -> tuple[IntArray, IntArray]:
-    """Items and times of rows of the interactions."""
+    """Items and times of the rows ``start`` … ``end``-1 of the interactions."""
     items, times = (recommender.interactions[name].slice(start, end - start).to_numpy() for name in ("item", "time"))
     return items.astype(np.int64), times.astype(np.int64)
 
 
 class Best(NamedTuple):
-    """The best items of a domain for one moment, their scores, and what the model read for them."""
+    """Best items of a domain for one moment, their scores, and the history that the model read."""
 
     items: list[int]
     scores: list[float]
@@ -165,7 +163,7 @@ class Best(NamedTuple):
 
 @torch.no_grad()
 def _recommended(recommender: PairRecommender, score: Score, batch: list[Moment], domain: int, k: int) -> list[Best]:
-    """For each moment the ``k`` best items of a domain that the user has not had."""
+    """Return the ``k`` best items of a domain for each moment; owned items are excluded."""
     here = recommender.info.items_of(domain)
     histories = _histories(recommender, batch, domain)
     scores = score(histories, here)  # [B, N_domain]
@@ -174,7 +172,7 @@ def _recommended(recommender: PairRecommender, score: Score, batch: list[Moment]
         had, _ = _rows(recommender, *moment.shown)
         own = scores[place].clone()
         own[torch.from_numpy(had[(had >= here.start) & (had < here.stop)] - here.start)] = float("-inf")
-        # Stable, so that equal scores are in the order of the ids and the same run gives the same page.
+        # Stable, so that equal scores keep the order of the ids and the same run gives the same page.
         top = torch.sort(own, descending=True, stable=True)
         count = min(k, int(torch.isfinite(own).sum()))
         read = Histories(*(one[place : place + 1] for one in _fields(histories)))
@@ -187,7 +185,7 @@ def _fields(histories: Histories) -> Iterator[Tensor]:
 
 
 def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -> Histories:
-    """What the model reads for a domain before the next item of each."""
+    """Histories that the model reads for a domain, before the next item of each user."""
     rows = []
     for moment in batch:
         items, times = _rows(recommender, *moment.read)
@@ -197,18 +195,17 @@ def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -
 
 
 class Explain:
-    """Why an item is recommended: the nearest items that the model read, and the parts of the score."""
+    """Explain recommendations by the most similar items that the model read, and by the parts of the score."""
 
+    @torch.no_grad()
     def __init__(self, recommender: PairRecommender, items: Items, nearest: int) -> None:
         self.recommender, self.items, self.nearest = recommender, items, nearest
-        unit = directions(recommender.network)
-        # A key of a single number, as that of a bias, has no direction to compare.
-        self.unit = unit if unit is not None and unit.shape[1] >= FEWEST else None
-        self.parts = key_parts(recommender.network)
+        self.directions = recommender.network.item_directions()
+        self.parts = recommender.network.key_parts()
 
     @torch.no_grad()
     def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
-        """Recommendations as the page has them."""
+        """Return the recommendations of one domain in the form that the page reads."""
         query = self.recommender.network.queries(best.read)[0] if self.parts and best.items else None  # [d]
         found = []
         for item, score in zip(best.items, best.scores, strict=True):
@@ -221,18 +218,18 @@ class Explain:
         return found
 
     def _nearest(self, moment: Moment, item: int, read: Histories) -> list[list[float]]:
-        """Places in the history shown, and cosines of keys, the nearest first."""
-        if self.unit is None or not self.nearest:
+        """Positions in the history shown, with cosines, the most similar first."""
+        if self.directions is None or not self.nearest:
             return []
         had, _ = _rows(self.recommender, *moment.shown)
         known = np.isin(had, read.sequence[0].numpy())
         known[: moment.read[0] - moment.shown[0]] = False
         places = np.flatnonzero(known)
-        cosine = (self.unit[torch.from_numpy(had[places])] @ self.unit[item]).numpy()
+        cosine = (self.directions[torch.from_numpy(had[places])] @ self.directions[item]).numpy()
         best = np.argsort(-cosine, kind="stable")[: self.nearest]
         return [[int(places[one]), round(float(cosine[one]), 2)] for one in best]
 
 
 def _short(value: float) -> float:
-    """Four significant digits: what the page shows."""
+    """Round to the four significant digits that the page shows."""
     return float(f"{value:.4g}")

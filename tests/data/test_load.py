@@ -47,7 +47,9 @@ def test_the_catalogue(artefacts):
     assert found.items_of(0) == slice(0, 4)
     assert found.items_of(1) == slice(4, 6)
     assert torch.equal(found.item_vectors, torch.from_numpy(np.vstack([ITEM_ROWS, np.zeros((1, 3), np.float32)])))
-    assert torch.equal(found.user_vectors, torch.from_numpy(USER_ROWS))
+    assert torch.equal(found.user_vectors, torch.from_numpy(np.vstack([USER_ROWS, np.zeros((1, 3), np.float32)])))
+    assert found.anonymous_user == 2
+    assert not found.user_vectors[found.anonymous_user].any()
     assert found.train_counts.tolist() == [5, 4, 3, 2, 1, 0]
     assert found.train_counts.dtype == torch.long
 

@@ -75,6 +75,10 @@ WORDS = {
     "comment": ("lecdsr/train/trainer.py", lambda text: text + "\n# A comment.\n"),
     "docstring": ("lecdsr/models/sasrec.py", lambda text: text.replace('"""SASRec (', '"""The SASRec (', 1)),
     "message": ("lecdsr/models/layers/text.py", lambda text: text.replace("needs vectors", "wants vectors", 1)),
+    "contract": (
+        "lecdsr/models/sasrec.py",
+        lambda text: text.replace("contract = Contract(", "contract = Contract(0, ", 1),
+    ),
     "description": ("lecdsr/models/base.py", lambda text: text.replace('description="', 'description="Really: ', 1)),
 }
 

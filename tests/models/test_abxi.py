@@ -8,7 +8,6 @@ from lecdsr.data.batch import SequenceBatch
 from lecdsr.models.abxi import ABXI, MIXED, Adapter, hidden_width
 from tests.models.settings import settings_for
 from tests.models.zoo import (
-    ABXI_VARIANTS,
     HISTORIES,
     N_X,
     N_Y,
@@ -22,7 +21,7 @@ from tests.models.zoo import (
     training_batch,
 )
 
-every_variant = pytest.mark.parametrize("variant", ABXI_VARIANTS)
+every_variant = pytest.mark.parametrize("variant", ABXI.contract.variants)
 
 
 def model(variant: str) -> ABXI:

@@ -1,6 +1,7 @@
 """What every model must do, whatever its settings: its scores, padding, the future, learning, saving."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.models.zoo import (
     N_X,
     N_Y,
     PADDING,
+    TOYS,
     TRAINED,
     USERS,
     batch_of,
@@ -28,11 +30,13 @@ from tests.models.zoo import (
     draws,
     histories_for,
     histories_of,
+    keeping,
     make,
     perturb,
     row,
     scores,
     settings_of,
+    toy_settings,
     training_batch,
 )
 from tests.tiny import circle, info, sequences
@@ -41,23 +45,16 @@ every_model = pytest.mark.parametrize(("model", "variant"), ALL)
 every_trained_model = pytest.mark.parametrize(("model", "variant"), TRAINED)
 
 
-# The unmasked arithmetic of the published code is kept on purpose, and with it what its padding does.
-MASKED = [case for case in ALL if case[0] != "lecdsr" or settings_of(*case).mask_padding]
-TOWERS = [case for case in ALL if case[0] != "itemknn"]
-# The convolution of the published model is over a layout of fixed length.
-ANY_LAYOUT = [case for case in ALL if case[0] != "lecdsr"]
-# Where every history has one item: the instance gate weighs nothing, attention has no choice.
-IDLE = [("lecdsr", "length 1")]
-BY_WINDOW = [case for case in TRAINED if case[0] in ("tandem", "sasrec", "abxi")]
-# A negative is none of the whole sequence, so later items decide which ones an earlier position is compared with.
-BY_WHOLE_SEQUENCE = [("abxi", "sampled softmax")]
+BY_WINDOW = [case for case in TRAINED if find_model(case[0]).recommender.objective == "sequence"]
+CONTRACTS = {"ignores_padding", "any_length", "causal_loss", "trains_all"}
 
 
-def test_the_zoo_holds_every_registered_model():
-    assert {model for model, _ in ALL} == set(model_names())
-    assert {model for model, _ in BY_WINDOW} == {
-        name for name in model_names() if find_model(name).recommender.objective == "sequence"
-    }
+@pytest.mark.parametrize("model", model_names())
+def test_what_a_model_declares_exists(model):
+    contract = find_model(model).recommender.contract
+    assert contract.variants
+    assert set(contract.exceptions) <= CONTRACTS
+    assert {name for names in contract.exceptions.values() for name in names} <= {*contract.variants, "all"}
 
 
 @every_model
@@ -68,9 +65,13 @@ def test_scores_of_all_items_are_finite(model, variant):
     assert torch.isfinite(found).all()
 
 
-@pytest.mark.parametrize(("model", "variant"), TOWERS)
-def test_towers_have_the_shapes_that_ranking_wants(model, variant):
+@every_model
+def test_queries_and_keys_of_a_two_tower_model_give_its_scores(model, variant):
     network = perturb(make(model, variant))
+    if not network.is_two_tower:
+        with pytest.raises(TypeError, match="does not define keys"):
+            network.keys()
+        return
     keys, bias = network.keys()
     queries = network.queries(histories_for(network))
     assert queries.shape == (6, keys.shape[1])
@@ -97,7 +98,7 @@ def test_a_batch_of_one_is_a_row_of_a_batch(model, variant):
         torch.testing.assert_close(scores(network, row(histories, place)), whole[place : place + 1])
 
 
-@pytest.mark.parametrize(("model", "variant"), MASKED)
+@pytest.mark.parametrize(("model", "variant"), keeping("ignores_padding", ALL))
 def test_what_padding_holds_does_not_matter(model, variant):
     network = perturb(make(model, variant))
     histories = histories_for(network)
@@ -109,7 +110,7 @@ def test_what_padding_holds_does_not_matter(model, variant):
     assert torch.equal(scores(network, histories), before)
 
 
-@pytest.mark.parametrize(("model", "variant"), ANY_LAYOUT)
+@pytest.mark.parametrize(("model", "variant"), keeping("any_length", ALL))
 def test_more_padding_leaves_the_scores(model, variant):
     network = perturb(make(model, variant))
     length = network.settings.history_length
@@ -134,7 +135,7 @@ def test_later_items_leave_earlier_scores(model, variant):
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize(("model", "variant"), [case for case in BY_WINDOW if case not in BY_WHOLE_SEQUENCE])
+@pytest.mark.parametrize(("model", "variant"), keeping("causal_loss", BY_WINDOW))
 def test_later_items_leave_the_loss_of_earlier_positions(model, variant):
     network = perturb(make(model, variant))
     length = network.settings.history_length
@@ -157,37 +158,18 @@ def test_later_items_leave_the_loss_of_earlier_positions(model, variant):
 
 
 # A user's next item follows from the last one: everybody walks the same circle of all items.
-TOYS = {
-    "itemknn": {"history_length": 8, "neighbours": 24, "shrinkage": 0.0, "decay": 0.5},
-    "hgn": {"width": 32, "history_length": 4, "batch_size": 16, "learning_rate": 0.01, "weight_decay": 0.0},
-    "sasrec": {"width": 32, "layers": 1, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-    "sasrec started from text": {
-        **{"width": 16, "layers": 1, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-        "start": "text",
-    },
-    "abxi": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-    "tandem": {"width": 32, "history_length": 8, "batch_size": 8, "learning_rate": 0.01, "dropout": 0.1},
-    "lecdsr": {
-        **{"width": 32, "hidden": 32, "history_length": 8, "batch_size": 16, "learning_rate": 0.01},
-        **{"negatives": 10, "tau": 1.0, "alignment": 0.01},
-    },
-}
-
-
-def learn(toy: str, walks: list[list[int]], data: DatasetInfo) -> TrainingResult:
-    model = toy.split()[0]
-    settings = settings_for(model, **TOYS.get(toy, {}))
+def learn(model: str, settings: Any, walks: list[list[int]], data: DatasetInfo) -> TrainingResult:
     shared = shared_settings(seed=1, device="cpu", epochs=40, patience=40)
     network = build(model, settings, data, 1)
     return train(network, sequences(walks, data.n_x), data, settings, shared, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("toy", TOYS)
-def test_a_toy_is_learned_to_the_optimum(toy):
+@pytest.mark.parametrize(("model", "toy"), TOYS)
+def test_a_toy_is_learned_to_the_optimum(model, toy):
     n, walks = 12, circle(12)
-    result = learn(toy, walks, info(n, n, len(walks), 16))
+    result = learn(model, toy_settings(model, toy), walks, info(n, n, len(walks), 16))
     assert result.best_score > 0.95
-    if toy != "itemknn":
+    if find_model(model).recommender.objective != "counts":
         assert result.log[0]["valid_ndcg@10"] < 0.75  # by chance: a third of each domain is history
 
 
@@ -198,7 +180,7 @@ def test_popularity_learns_a_toy_to_the_optimum():
     walks = [order[:length] for length in range(4, 2 * n + 1)]
     counts = np.bincount(np.concatenate([walk[:-2] for walk in walks]), minlength=2 * n)
     data = replace(info(n, n, len(walks)), train_counts=torch.from_numpy(counts))
-    result = learn("popularity", walks, data)
+    result = learn("popularity", settings_for("popularity"), walks, data)
     assert result.best_score == 1
     assert result.best_epoch == 0
 
@@ -208,7 +190,8 @@ def test_what_is_held_out_is_not_counted():
     n, walks = 12, circle(12)
     changed = [[*walk[:-2], *circle(12)[place - 5][-2:]] for place, walk in enumerate(walks)]
     data = info(n, n, len(walks))
-    first, again = (learn("itemknn", histories, data).weights for histories in (walks, changed))
+    settings = toy_settings("itemknn", "default")
+    first, again = (learn("itemknn", settings, histories, data).weights for histories in (walks, changed))
     assert changed != walks
     assert all(torch.equal(first[name], again[name]) for name in first)
 
@@ -228,7 +211,7 @@ def test_losses_and_gradients_are_finite(model, variant):
         assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
 
 
-@pytest.mark.parametrize(("model", "variant"), [case for case in TRAINED if case not in IDLE])
+@pytest.mark.parametrize(("model", "variant"), keeping("trains_all", TRAINED))
 def test_every_weight_learns(model, variant):
     settings = settings_of(model, variant)
     network = perturb(make(model, variant)).train()

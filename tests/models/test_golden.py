@@ -33,9 +33,8 @@ def build(golden: dict[str, torch.Tensor], variant: str) -> LeCDSR:
     settings: Settings = lecdsr_settings(
         width=16, hidden=768, history_length=15, tau=9.0, tau2=7.0, mask_padding=False, **VARIANTS[variant]
     )
-    info = DatasetInfo(
-        40, 50, 12, golden["inputs/item_vectors"], golden["inputs/user_vectors"], torch.zeros(90, dtype=torch.long)
-    )
+    users = torch.nn.functional.pad(golden["inputs/user_vectors"], (0, 0, 0, 1))  # the last row: anonymous user
+    info = DatasetInfo(40, 50, 12, golden["inputs/item_vectors"], users, torch.zeros(90, dtype=torch.long))
     model = LeCDSR(settings, info, seed=0)
     prefix = f"{variant}/weights/"
     weights = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}

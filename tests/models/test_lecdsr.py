@@ -9,7 +9,6 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import draw_negatives
 from lecdsr.models.lecdsr import LeCDSR
 from tests.models.zoo import (
-    LECDSR,
     N_X,
     N_Y,
     PADDING,
@@ -24,7 +23,7 @@ from tests.models.zoo import (
     training_batch,
 )
 
-every_published = pytest.mark.parametrize("variant", LECDSR)
+every_published = pytest.mark.parametrize("variant", LeCDSR.contract.variants)
 
 
 @every_published
@@ -47,7 +46,9 @@ def test_score_is_query_times_key_plus_bias(variant):
     torch.testing.assert_close(network.score(histories, candidates), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [name for name, changed in LECDSR.items() if changed.get("mask_padding", True)])
+@pytest.mark.parametrize(
+    "variant", [name for name, changed in LeCDSR.contract.variants.items() if changed.get("mask_padding", True)]
+)
 def test_padding_rows_do_not_matter_where_padding_is_masked(variant):
     network = perturb(make("lecdsr", variant))
     histories = histories_for(network)

@@ -14,7 +14,6 @@ from tests.models.zoo import (
     N_X,
     N_Y,
     PADDING,
-    SASREC,
     USERS,
     draws,
     generator,
@@ -25,7 +24,7 @@ from tests.models.zoo import (
 )
 from tests.tiny import info
 
-every_sasrec = pytest.mark.parametrize("variant", SASREC)
+every_sasrec = pytest.mark.parametrize("variant", SASRec.contract.variants)
 
 
 @every_sasrec

@@ -1,5 +1,6 @@
 """Small models of every kind, and batches for them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from lecdsr.data.batch import Gatherer, Histories, PrefixBatch, SequenceBatch, p
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.base import Recommender
-from lecdsr.models.registry import find_model
+from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import build
 from tests.models.settings import settings_for
 from tests.tiny import info, sequences
@@ -19,89 +20,43 @@ N_X, N_Y, USERS, LENGTH = 6, 5, 4, 5
 PADDING = N_X + N_Y
 HISTORIES = [[0, 6, 1, 7, 2, 8, 3, 9], [10, 5, 4, 9, 3], [1, 2, 3, 4], [6, 0, 7, 10, 5, 2]]
 
-LECDSR: dict[str, dict[str, Any]] = {
-    "masked": {},
-    "as published": {"mask_padding": False},
-    "moe": {"projection": "moe", "experts": 3},
-    "moe as published": {"projection": "moe", "experts": 3, "mask_padding": False},
-    "no convolution": {"convolution": False},
-    "no item text": {"item_text": "none"},
-    "no user text": {"user_text": "none"},
-    "ids only": {"item_text": "none", "user_text": "none", "convolution": False},
-    "ids only, unmasked": {"item_text": "none", "user_text": "none", "convolution": False, "mask_padding": False},
-    "random text": {"item_text": "random", "user_text": "random"},
-    "shuffled text": {"item_text": "shuffled", "user_text": "shuffled"},
-    "mean, no history": {"reduction": "mean", "exclude_history": True},
-    "even length": {"history_length": 4},
-    "length 1": {"history_length": 1},
-    "psl": {"loss": "psl", "score": "cosine", "tau": 0.5, "surrogate": "tanh"},
-    "sampled softmax": {"loss": "sampled_softmax", "align": "batch"},
-    "softmax of cosines": {"loss": "softmax", "score": "cosine", "tau": 0.1},
-    "bce": {"loss": "bce"},
+#: Sizes that are made small wherever a model has such a key.
+SMALL = {"width": 8, "heads": 2, "hidden": 12, "history_length": LENGTH, "batch_size": 4}
+#: The same for models that must learn a toy data set.
+TOY = {
+    **{"width": 32, "hidden": 32, "layers": 1, "dropout": 0.1},
+    **{"history_length": 8, "batch_size": 8, "learning_rate": 0.01},
 }
-SASREC: dict[str, dict[str, Any]] = {
-    "ids": {},
-    "text": {"item_text": "vectors"},
-    "started from text": {"start": "text"},
-    "random text": {"item_text": "random"},
-    "shuffled text": {"item_text": "shuffled"},
-    "no dropout": {"dropout": 0.0},
-    "one layer, one head": {"layers": 1, "heads": 1},
-    "length 1": {"history_length": 1},
-}
-HGN: dict[str, dict[str, Any]] = {"ids": {}, "length 1": {"history_length": 1}}
-ABXI_VARIANTS: dict[str, dict[str, Any]] = {
-    "ids": {},
-    "sampled softmax": {"loss": "sampled_softmax", "negatives": 3},
-    "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
-    "length 1": {"history_length": 1},
-}
-TANDEM: dict[str, dict[str, Any]] = {
-    "default": {},
-    "ids": {"item_text": "none"},
-    "random text": {"item_text": "random"},
-    "shuffled text": {"item_text": "shuffled"},
-    "no content": {"content_weight": 0.0},
-    "no calendar": {"calendar_days": 0},
-    "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
-    "ids dropped": {"id_dropout": 0.5},
-    "two layers, one head": {"layers": 2, "heads": 1},
-    "length 1": {"history_length": 1},
-}
-ITEMKNN: dict[str, dict[str, Any]] = {
-    "all neighbours": {"neighbours": 11},
-    "two neighbours": {"neighbours": 2, "shrinkage": 3.0, "decay": 1.0},
-    "length 1": {"history_length": 1},
-}
-CONTENT: dict[str, dict[str, Any]] = {
-    "whitened": {},
-    "as it comes": {"whitening": False, "decay": 1.0},
-    "random text": {"item_text": "random"},
-    "shuffled text": {"item_text": "shuffled"},
-    "length 1": {"history_length": 1},
-}
-#: Small sizes and variants of every registered model.
-ZOO: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
-    "popularity": ({}, {"counts": {}}),
-    "itemknn": ({"history_length": LENGTH, "neighbours": 4, "shrinkage": 1.0, "decay": 0.7}, ITEMKNN),
-    "content": ({"history_length": LENGTH, "decay": 0.7}, CONTENT),
-    "hgn": ({"width": 8, "history_length": LENGTH, "batch_size": 4}, HGN),
-    "sasrec": ({"width": 8, "heads": 2, "layers": 2, "history_length": LENGTH, "batch_size": 3}, SASREC),
-    "abxi": (
-        {"width": 8, "heads": 2, "domain_rank": 2, "invariant_rank": 3, "history_length": LENGTH, "batch_size": 3},
-        ABXI_VARIANTS,
-    ),
-    "tandem": ({"width": 8, "heads": 2, "history_length": LENGTH, "batch_size": 3, "calendar_days": 2}, TANDEM),
-    "lecdsr": ({"width": 8, "hidden": 12, "history_length": LENGTH, "negatives": 3, "batch_size": 4}, LECDSR),
-}
-ALL = [(model, variant) for model, (_, variants) in ZOO.items() for variant in variants]
+ALL = [(model, variant) for model in model_names() for variant in find_model(model).recommender.contract.variants]
 TRAINED = [(model, variant) for model, variant in ALL if find_model(model).recommender.objective != "counts"]
+TOYS = [(model, toy) for model in model_names() for toy in find_model(model).recommender.contract.toys]
 
 
 def settings_of(model: str, variant: str) -> Any:
     """Settings of a variant, with small sizes."""
-    small, variants = ZOO[model]
-    return settings_for(model, **{**small, **variants[variant]})
+    contract = find_model(model).recommender.contract
+    return settings_for(model, **{**known(model, SMALL), **contract.settings, **contract.variants[variant]})
+
+
+def toy_settings(model: str, toy: str) -> Any:
+    """Settings by which a model learns a toy data set."""
+    contract = find_model(model).recommender.contract
+    return settings_for(model, **{**known(model, TOY), **contract.toys[toy]})
+
+
+def known(model: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The values whose keys are settings of the model."""
+    fields = find_model(model).settings.model_fields
+    return {key: value for key, value in values.items() if key in fields}
+
+
+def keeping(contract: str, cases: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The models and variants that declare no exception from a contract."""
+    return [case for case in cases if not {case[1], "all"} & set(exceptions(case[0]).get(contract, ()))]
+
+
+def exceptions(model: str) -> Mapping[str, tuple[str, ...]]:
+    return find_model(model).recommender.contract.exceptions
 
 
 def make(model: str, variant: str, seed: int = 0, data: DatasetInfo | None = None) -> Recommender:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, INTERACTIONS, ITEMS, USERS, vectors
 from lecdsr.data.load import load_info
 from lecdsr.models.saved import build, save
+from lecdsr.recommend.recommender import PairRecommender
 from tests import tiny
 from tests.models import zoo
 
@@ -20,8 +22,29 @@ TITLES = [
     "Tea Kettle", "Cast Iron Pan", "Pan, Small", "Oil Bottle", "Whisk",
 ]  # fmt: skip
 USER_IDS = ["ANNA", "BERT", "CARL", "DORA"]
-#: Validation scores, so that a best model is known: one that no visitor can ask, then lecdsr.
+#: Validation scores, so that the best model is known: hgn cannot recommend to an anonymous user, tandem can.
 BEST = {"hgn": 0.9, "tandem": 0.5}
+
+
+def settings_of(model: str, variant: str, domains: str = "both") -> Any:
+    """Settings of a variant; popularity knows no other domains."""
+    settings = zoo.settings_of(model, variant)
+    return settings if model == "popularity" else settings.model_copy(update={"domains": domains})
+
+
+def recommender_of(model: str, variant: str, domains: str = "both") -> PairRecommender:
+    """A recommender of the users and histories of the zoo, with weights of a trained size."""
+    users = {"user": range(4), "reviewer": USER_IDS, "n_x": [0] * 4, "n_y": [0] * 4}
+    network = zoo.perturb(zoo.make(model, variant))
+    return PairRecommender(
+        items=tiny.items_table(zoo.N_X, zoo.N_Y),
+        users=pa.table({name: list(column) for name, column in users.items()}).cast(USERS),
+        interactions=tiny.interactions(zoo.HISTORIES, zoo.N_X),
+        profiles={0: "likes tea"},
+        info=network.info,
+        network=network,
+        trained=settings_of(model, variant, domains),
+    )
 
 
 def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") -> None:
@@ -34,8 +57,8 @@ def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") ->
     items = items.set_column(items.column_names.index("title"), "title", pa.array(TITLES))
     items = items.set_column(items.column_names.index("train_count"), "train_count", pa.array(np.arange(n)))
     write_table(artefacts.items, items.cast(ITEMS), ITEMS)
-    people = pa.table({"user": users, "reviewer": USER_IDS, "n_x": users, "n_y": users})
-    write_table(artefacts.users, people, USERS)
+    users_table = pa.table({"user": users, "reviewer": USER_IDS, "n_x": users, "n_y": users})
+    write_table(artefacts.users, users_table, USERS)
     write_table(artefacts.interactions, tiny.interactions(zoo.HISTORIES, zoo.N_X), INTERACTIONS)
     profile = {"kind": ["user"], "id": [0], "key": ["k"], "text": ["likes [red]tea[/red]"], "reason": [None]}
     write_table(artefacts.answers, pa.table(profile).cast(ANSWERS), ANSWERS)
@@ -46,9 +69,7 @@ def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") ->
         write_table(path, table, vectors(8))
     info = load_info(artefacts)
     for model, variant in variants.items():
-        settings = zoo.settings_of(model, variant)
-        if model != "popularity":
-            settings = settings.model_copy(update={"domains": domains})
+        settings = settings_of(model, variant, domains)
         network = build(model, settings, info, 0)
         network.count(tiny.sequences(zoo.HISTORIES, zoo.N_X).of_split(0))
         config = {**zoo.config_of(model, settings), "valid_ndcg@10": BEST.get(model, 0.1)}

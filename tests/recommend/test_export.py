@@ -99,10 +99,10 @@ def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
     assert ann.compare(items, users, "x", 10, 256) == (0, 4)
 
 
-def test_no_towers(tmp_path, monkeypatch):
+def test_a_model_that_is_not_two_tower(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_pair(tmp_path, {"itemknn": "all neighbours"})
-    with pytest.raises(UserError, match="has no two towers"):
+    with pytest.raises(UserError, match="not a two-tower model"):
         export(open_recommender(Artefacts("demo"), "itemknn"), {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -26,18 +26,18 @@ def test_exact(finder, text, item):
 
 def test_same_title_takes_the_commonest_and_says_so(finder):
     assert finder.find("green tea").item == 3
-    assert "2 items have the title 'green tea'; taken: B000000003" in finder.find("green tea").note
+    assert "2 items have the title 'green tea'; using B000000003" in finder.find("green tea").note
 
 
 def test_closest_holds_all_words_and_is_short(finder):
     found = finder.find("pan")  # in "Cast Iron Pan" and in the shorter "Pan, Small"
     assert found.item == 8
-    assert "taken: B000000008 (Pan, Small), the shortest of 2 titles with these words" in found.note
+    assert "using the closest: B000000008 (Pan, Small), the shortest of 2 titles with these words" in found.note
 
 
 def test_closest_by_letters(finder):
     found = finder.find("Caste Iron Pann")
-    assert found == (7, "no title is exactly 'Caste Iron Pann'; taken: B000000007 (Cast Iron Pan)")
+    assert found == (7, "no title matches 'Caste Iron Pann' exactly; using the closest: B000000007 (Cast Iron Pan)")
 
 
 def test_unknown_asin_is_not_taken_for_a_title(finder):
@@ -49,7 +49,7 @@ def test_unknown_asin_is_not_taken_for_a_title(finder):
 
 @pytest.mark.parametrize("text", ["zzzz qqqq", "", "   "])
 def test_nothing_near(finder, text):
-    with pytest.raises(UserError, match="no item of this pair is like"):
+    with pytest.raises(UserError, match="no item of this pair matches"):
         finder.find(text)
 
 

@@ -1,17 +1,19 @@
-"""Histories that are typed in, and whom a model can serve."""
+"""Typed histories, and which users a model can recommend to."""
 
+import dataclasses
 import datetime
 
 import pytest
-import torch
+from torch import nn
 
 from lecdsr.core.errors import UserError
+from lecdsr.models.base import Recommender
+from lecdsr.recommend.explain import explain
 from lecdsr.recommend.lookup import Finder
-from lecdsr.recommend.recommender import PairRecommender
-from lecdsr.recommend.user import needs_user, person_of, read_history, seat
+from lecdsr.recommend.user import read_history, target_user
 from tests import tiny
 from tests.models import zoo
-from tests.recommend.built import TITLES, USER_IDS
+from tests.recommend.built import TITLES, recommender_of
 
 DAY = datetime.date(1970, 1, 11)
 A, B = "B000000000", "B000000006"
@@ -56,54 +58,86 @@ def test_unknown_item_of_a_list(finder):
         rows(finder, f"{A},B99999999X")
 
 
-@pytest.mark.parametrize(("model", "variant"), zoo.ALL)
-def test_seat(model, variant):
-    """A model that answers differently for two users of one history is refused, or given nobody's profile."""
-    network = zoo.perturb(zoo.make(model, variant))
-    settings = zoo.settings_of(model, variant)
-    both = zoo.batch_of([[0, 6, 1]] * 2, [0, 1], settings.history_length)
-    scores = zoo.scores(network, both)
-    reads_user = not torch.allclose(scores[0], scores[1])
-    if needs_user(settings):
-        assert reads_user
-        with pytest.raises(UserError, match="none for a visitor"):
-            seat(network, settings)
-        return
-    user, note = seat(network, settings)
-    assert bool(note) == reads_user
-    assert seat(network, settings) == (user, note)  # a second visitor takes the same seat
-    zoo.scores(network, zoo.batch_of([[0, 6, 1], []], [user, user], settings.history_length))
-    again = zoo.scores(network, both)
-    torch.testing.assert_close(again, scores, rtol=0, atol=0)  # nothing changed for those who are known
+class Forgetful(Recommender):
+    """A model with user embeddings whose author did not declare them; ``Honest`` did."""
+
+    def __init__(self, info):
+        super().__init__()
+        self.info = info
+        self.users = nn.Embedding(info.n_users, 4)
+        self.items = nn.Embedding(info.n_items, 4)
+
+    def queries(self, histories):
+        return self.users(histories.user)
+
+    def keys(self):
+        return self.items.weight, self.items.weight.new_zeros(self.info.n_items)
 
 
-def shop_of(model, variant="ids", **changed):
-    settings = zoo.settings_of(model, variant).model_copy(update=changed)
-    users = {"user": range(4), "reviewer": USER_IDS, "n_x": [0] * 4, "n_y": [0] * 4}
-    return PairRecommender(
-        items=tiny.items_table(6, 5),
-        users=tiny.pa.table({name: list(column) for name, column in users.items()}),
-        interactions=tiny.interactions(zoo.HISTORIES, 6),
-        profiles={0: "likes tea"},
-        info=tiny.info(6, 5),
-        network=zoo.make(model, variant),
-        trained=settings,
-    )
+class Honest(Forgetful):
+    @classmethod
+    def user_input(cls, settings):
+        return "embedding"
 
 
-def test_known_and_visitor():
-    recommender = shop_of("sasrec")
-    anna = person_of(recommender, "ANNA", [], None)
-    assert (anna.user, anna.items.tolist(), anna.profile, anna.notes) == (0, zoo.HISTORIES[0], "likes tea", ())
-    somebody = person_of(recommender, None, [A], "1970-01-03")
-    assert (somebody.reviewer, somebody.items.tolist(), somebody.times.tolist()) == (None, [0], [2 * 86_400])
+class Indexing(Forgetful):
+    def queries(self, histories):
+        return self.users.weight[histories.user]
+
+
+def with_network(network_class, **changed):
+    recommender = recommender_of("sasrec", "ids")
+    return dataclasses.replace(recommender, network=network_class(recommender.info), **changed)
+
+
+def test_a_learned_user_embedding_is_refused_to_an_anonymous_user():
+    with pytest.raises(UserError, match="anonymous user") as caught:
+        target_user(with_network(Honest, anonymous_models=("content", "tandem")), None, [A], None)
+    assert "by --model: content, tandem" in caught.value.do
+    with pytest.raises(UserError) as caught:  # none is trained: those that can by default are named
+        target_user(with_network(Honest), None, [A], None)
+    assert "popularity" in caught.value.do
+    assert "hgn" not in caught.value.do
+    assert target_user(with_network(Honest), "BERT", [], None).row == 1
+
+
+@pytest.mark.parametrize("network_class", [Forgetful, Indexing])
+def test_a_forgotten_declaration_is_an_error_and_not_the_vector_of_user_0(network_class):
+    recommender = with_network(network_class, anonymous_models=("tandem",))
+    user = target_user(recommender, None, [A, B], None)
+    for ask in (
+        lambda: recommender.recommend(user.row, user.items, user.times, 0, 3),
+        lambda: recommender.query(user.row, user.items, user.times, 0),
+        lambda: recommender.contributions(user.row, user.items, user.times, 3),
+        lambda: explain(recommender, user, 3),
+    ):
+        with pytest.raises(UserError) as caught:
+            ask()
+        assert caught.value.where.endswith(f"{network_class.__name__}.user_input")
+        assert "tandem" in caught.value.do
+    known = target_user(recommender, "BERT", [], None)
+    assert len(recommender.recommend(known.row, known.items, known.times, 1, 2)) == 2
+
+
+def test_an_index_error_of_a_known_user_is_not_hidden():
+    recommender = with_network(Forgetful)
+    with pytest.raises(IndexError):
+        recommender.scores(recommender.info.n_users + 1, *recommender.history(0), 0)
+
+
+def test_known_and_anonymous_user():
+    recommender = recommender_of("sasrec", "ids")
+    anna = target_user(recommender, "ANNA", [], None)
+    assert (anna.row, anna.items.tolist(), anna.profile, anna.notes) == (0, zoo.HISTORIES[0], "likes tea", ())
+    other = target_user(recommender, None, [A], "1970-01-03")
+    assert (other.reviewer, other.row, other.items.tolist(), other.times.tolist()) == (None, 4, [0], [2 * 86_400])
 
 
 @pytest.mark.parametrize(
     ("reviewer", "history", "day", "message"),
     [
-        ("ANNA", [A], None, "two people"),
-        ("ANNA", [], "1970-01-01", "--day is the day of a --history"),
+        ("ANNA", [A], None, "exclude each other"),
+        ("ANNA", [], "1970-01-01", "--day applies to --history only"),
         (None, [""], None, "the history is empty"),
         (None, [], None, "the history is empty"),
         (None, [A], "soon", "'soon' is not a day"),
@@ -112,12 +146,12 @@ def test_known_and_visitor():
 )
 def test_mistakes(reviewer, history, day, message):
     with pytest.raises(UserError, match=message):
-        person_of(shop_of("sasrec"), reviewer, history, day)
+        target_user(recommender_of("sasrec", "ids"), reviewer, history, day)
 
 
 def test_one_domain_for_a_model_that_reads_its_own_alone():
-    notes = person_of(shop_of("sasrec", domains="own"), None, [A], None).notes
+    notes = target_user(recommender_of("sasrec", "ids", "own"), None, [A], None).notes
     assert len(notes) == 1
-    assert "none of domain y" in notes[0]
-    assert person_of(shop_of("sasrec", domains="own"), None, [f"{A},{B}"], None).notes == ()
-    assert person_of(shop_of("sasrec"), None, [A], None).notes == ()
+    assert "no history in domain y" in notes[0]
+    assert target_user(recommender_of("sasrec", "ids", "own"), None, [f"{A},{B}"], None).notes == ()
+    assert target_user(recommender_of("sasrec", "ids"), None, [A], None).notes == ()
