@@ -50,9 +50,9 @@ class FISM(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` sum of the history's items over ``L^α``."""
-        count = (histories.sequence != self.info.padding).sum(dim=1, keepdim=True)  # [B, 1]
-        total = cast(Tensor, self.read(histories.sequence)).sum(dim=1)  # [B, d]
-        return total / count.clamp(min=1) ** self.settings.alpha
+        real = (histories.sequence != self.info.padding).unsqueeze(-1)  # [B, L, 1]
+        total = cast(Tensor, self.read(histories.sequence) * real).sum(dim=1)  # [B, d]
+        return total / real.sum(dim=1).clamp(min=1) ** self.settings.alpha
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` table of items that are ranked, and ``[N]`` biases."""

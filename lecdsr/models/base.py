@@ -60,7 +60,7 @@ class Contract:
         settings: what is changed for every variant, for example more small sizes.
         variants: what is changed for each variant, by its name.
         exceptions: contracts that some variants break on purpose, with the names of these variants, or ``all``:
-            ``ignores_padding`` (weights of the padding row change no score), ``any_length`` (more padding changes no
+            ``ignores_padding`` (values in padding rows change no score), ``any_length`` (more padding changes no
             score), ``causal_loss`` (later items change no earlier loss), ``trains_all`` (every weight has a gradient).
         toys: settings by which the model learns a toy data set within 40 epochs, where the next item follows from
             the last one; empty for a model that cannot learn it.

@@ -1,4 +1,4 @@
-"""A model on disk: ``model.safetensors``, with what built it in ``config.json`` beside it."""
+"""Save and load models: weights in ``model.safetensors``, name, settings and seed in ``config.json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lecdsr.models.registry import find_model
 
 
 def build(name: str, settings: Any, info: DatasetInfo, seed: int) -> Recommender:
-    """A fresh model of the registry, its weights drawn from ``seed``."""
+    """Build a model by name, with weights drawn from ``seed``."""
     torch.manual_seed(seed)
     model: Recommender = find_model(name).recommender(settings, info, seed)
     return model
@@ -32,7 +32,7 @@ def save(folder: Path, model: Recommender, config: dict[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
-    """The config of a saved model, and its settings as the model reads them.
+    """Read the config of a saved model, and its settings as the type of the model.
 
     Raises:
         UserError: the file is missing or broken, or names a model that does not exist.
@@ -53,10 +53,10 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
 
 
 def load(folder: Path, info: DatasetInfo) -> Recommender:
-    """The saved model, ready to rank.
+    """Load a saved model in evaluation mode.
 
     Raises:
-        UserError: a file is missing or broken, or the catalogue is not that of the training.
+        UserError: a file is missing or broken, or the sizes of the data set are not those of training.
     """
     config, settings = read_config(folder)
     for name in ("n_x", "n_y", "n_users"):

@@ -1,7 +1,7 @@
 """What every model must do, whatever its settings: its scores, padding, the future, learning, saving."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,10 +11,12 @@ from safetensors import safe_open
 from lecdsr.core.schemas import TRAIN
 from lecdsr.data.batch import Gatherer, SequenceBatch
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.registry import find_model, model_names
+from lecdsr.models.base import ModelSettings, Recommender
+from lecdsr.models.registry import Entry, find_model, model_names
 from lecdsr.models.saved import build, save
 from lecdsr.train.state import TrainingResult
 from lecdsr.train.trainer import train
+from tests.models import settings, zoo
 from tests.models.settings import settings_for, shared_settings
 from tests.models.zoo import (
     ALL,
@@ -55,6 +57,25 @@ def test_what_a_model_declares_exists(model):
     assert contract.variants
     assert set(contract.exceptions) <= CONTRACTS
     assert {name for names in contract.exceptions.values() for name in names} <= {*contract.variants, "all"}
+
+
+def test_a_model_that_declares_nothing_is_tested_with_small_sizes(monkeypatch):
+    class Bare(Recommender):
+        pass
+
+    class Defaults(ModelSettings):
+        width: int = 64
+        history_length: int = 15
+        domains: Literal["both"] = "both"
+        order: Literal["time"] = "time"
+
+    for module in (zoo, settings):
+        monkeypatch.setattr(module, "find_model", lambda name: Entry(Defaults, Bare))
+    assert list(Bare.contract.variants) == list(Bare.contract.toys) == ["default"]
+    assert zoo.keeping("any_length", [("bare", "default")]) == [("bare", "default")]
+    small, toy = settings_of("bare", "default"), toy_settings("bare", "default")
+    assert (small.width, small.history_length) == (8, 5)
+    assert (toy.width, toy.history_length) == (32, 8)
 
 
 @every_model
@@ -228,9 +249,10 @@ def test_padding_gets_no_gradient(model, variant):
     network = perturb(make(model, variant)).train()
     loss, _ = network.loss(training_batch(network, settings), draws())
     loss.backward()
-    gradient = network.item_embeddings.weight.grad
-    assert gradient is not None
-    assert not gradient[PADDING].any()
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            assert module.weight.grad is not None, name
+            assert not module.weight.grad[module.padding_idx].any(), name
 
 
 @every_trained_model
