@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -77,6 +78,17 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print one line that deserves attention, on standard error."""
     stderr.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
+@contextmanager
+def silent(quiet: bool = True) -> Iterator[None]:
+    """Print nothing in the block if ``quiet``; warnings, which go to standard error, stay."""
+    before = console.quiet
+    console.quiet = quiet or before
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def summary(title: str, facts: Mapping[str, object]) -> None:

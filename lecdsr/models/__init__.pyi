@@ -1,0 +1,3 @@
+from lecdsr.api.model import Model
+
+def __getattr__(name: str) -> type[Model]: ...
