@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lecdsr.api.build import Texts, build_tables, sequence_settings
+from lecdsr.api.folder import replaced
 from lecdsr.api.frames import check_domains, read_interactions, read_items, read_profiles, require_known_items
 from lecdsr.config.load import load_pair as read_pair
 from lecdsr.core.console import silent
@@ -212,12 +213,17 @@ class Dataset:
         )
 
     def save(self, folder: Path | str) -> None:
-        """Write the tables as Parquet files, and ``dataset.json``."""
-        folder = Path(folder)
-        for kind, table in (*self.tables._asdict().items(), ("candidates", self.candidates)):
-            if table is not None:
-                write_table(folder / f"{kind}.parquet", table, table.schema.remove_metadata())
-        write_json(folder / "dataset.json", {"name": self.name, "domains": list(self.domains), "facts": self.facts})
+        """Write the tables as Parquet files, and ``dataset.json``; what the folder held of another is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
+        """
+        described = {"name": self.name, "domains": list(self.domains), "facts": self.facts}
+        with replaced(Path(folder), "dataset.json") as new:
+            for kind, table in (*self.tables._asdict().items(), ("candidates", self.candidates)):
+                if table is not None:
+                    write_table(new / f"{kind}.parquet", table, table.schema.remove_metadata())
+            write_json(new / "dataset.json", described)
 
     @classmethod
     @input_errors()

@@ -12,14 +12,19 @@ from lecdsr.core.errors import InputError
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
+def replaced(folder: Path, marker: str) -> Iterator[Path]:
     """Give an empty folder beside ``folder``, which takes its place if the block succeeds.
 
+    Args:
+        folder: what is replaced.
+        marker: a file that tells a folder of ours from others, which are left alone.
+
     Raises:
-        InputError: ``folder`` holds something that is no saved model.
+        InputError: ``folder`` is not empty and has no such file.
     """
-    if folder.exists() and not (folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))):
-        raise InputError("this is no folder of a model, and would be replaced", str(folder), "name another folder")
+    folder = folder.expanduser().resolve()
+    if folder.exists() and not (folder.is_dir() and ((folder / marker).exists() or not any(folder.iterdir()))):
+        raise InputError(f"the folder would be replaced, and has no {marker}", str(folder), "name another folder")
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{part}") for part in ("new", "old"))
     new.mkdir(parents=True)
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,7 +82,7 @@ class Model:
         """
         shared = check_values(Shared, with_defaults(Shared, "shared", {**training, "seed": seed}), "fit")
         self._require_texts(data)
-        with silent(quiet), torch.random.fork_rng():
+        with silent(quiet), _settings_restored(), torch.random.fork_rng():
             network, result = _train(self.model, self.settings, shared, data)
         self._network, self._data = network.cpu().eval(), data
         self._unload()
@@ -147,13 +148,12 @@ class Model:
             people: Iterable[History] = of_users(self.data, self._recommender, users)
         else:
             people = anonymous(self.data, histories, _anonymous_row(self._recommender))
-        rows = []
-        for who in people:
-            for code in codes:
-                best = _best(self._recommender, who, code, k, include_owned)
-                names = [self.data.domains[code]] * len(best)
-                ranks = range(1, len(best) + 1)
-                rows += [(who.label, *row) for row in zip(names, ranks, *zip(*best, strict=True), strict=True)]
+        rows = [
+            (who.label, self.data.domains[code], place, item, score)
+            for who in people
+            for code in codes
+            for place, (item, score) in enumerate(_best(self._recommender, who, code, k, include_owned), start=1)
+        ]
         return pd.DataFrame(rows, columns=_COLUMNS)
 
     @input_errors()
@@ -167,7 +167,7 @@ class Model:
         """
         folder, network, data = Path(folder), self.network, self.data
         metrics = metrics_of(rank(self, data))
-        with replaced(folder) as new:
+        with replaced(folder, "config.json") as new:
             data.save(new / "data")
             saved.save(new, network, self.config)
             (new / "card.md").write_text(model_card(data.name, self.config, metrics=metrics), encoding="utf-8")
@@ -270,6 +270,19 @@ def _train(model: str, settings: Any, shared: Shared, data: Dataset) -> tuple[Re
     result = train(network, sequences, info, settings, shared, device)
     network.load_state_dict(result.weights)
     return network, result
+
+
+@contextmanager
+def _settings_restored() -> Iterator[None]:
+    """Leave the settings of PyTorch that training changes as the caller had them."""
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def _best(recommender: PairRecommender, who: History, domain: int, k: int, owned: bool) -> list[tuple[str, float]]:

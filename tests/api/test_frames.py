@@ -210,5 +210,3 @@ def test_ratings():
     assert rated.interactions["rating"].eq(2).all()
     refused("rating", frame=frame.assign(rating="good"))
     refused("rating", frame=frame.assign(rating=[None] + [1.0] * (len(frame) - 1)))
-
-
