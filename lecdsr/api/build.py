@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from lecdsr.api.frames import TEXTS
+from lecdsr.api.vectors import Texts, add_vectors
 from lecdsr.candidates.draw import Settings as CandidateSettings
 from lecdsr.candidates.draw import draw_candidates
 from lecdsr.config.load import check_values
 from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
 from lecdsr.core.console import silent
 from lecdsr.core.files import read_table, write_table
-from lecdsr.core.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.data.load import PairTables
-from lecdsr.embed.cached import to_table
-from lecdsr.embed.providers import encoder_of
-from lecdsr.embed.settings import Settings as EmbedSettings
-from lecdsr.embed.store import VectorStore, store_path
-from lecdsr.embed.texts import item_texts, user_texts
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings as SequenceSettings
 
@@ -52,15 +45,6 @@ SEQUENCES: dict[str, Any] = {
     "expect": None,
 }
 CANDIDATES: dict[str, Any] = {"negatives": 999, "exclude": "history", "seed": 2024}
-EMBED: dict[str, Any] = {
-    "provider": "sentence-transformers",
-    "precision": "float32",
-    "width": None,
-    "item_text": [*TEXTS],
-    "max_characters": 1000,
-    "batch_size": 32,
-}
-PROFILE_KIND = "user"
 
 
 class Built(NamedTuple):
@@ -69,20 +53,6 @@ class Built(NamedTuple):
     tables: PairTables
     candidates: pa.Table
     facts: dict[str, Any]
-
-
-class Texts(NamedTuple):
-    """What is known of items and users beside their interactions.
-
-    Args:
-        encoder: name or folder of a sentence encoder; ``None`` encodes nothing.
-        item_vectors: ``[rows of the caller's items, D]`` in place of encoded texts.
-        profiles: columns ``user`` and ``text``.
-    """
-
-    encoder: str | None
-    item_vectors: NDArray[np.float32] | None
-    profiles: pa.Table | None
 
 
 def sequence_settings(values: dict[str, Any]) -> SequenceSettings:
@@ -114,7 +84,7 @@ def build_tables(
         folder = Path(name)
         tables, facts = _sequences(folder, interactions, items, settings)
         candidates = draw_candidates(tables.interactions, tables.windows, tables.items, drawn)
-        tables = _with_vectors(folder, tables, items, texts)
+        tables = add_vectors(tables, items, texts, folder)
     return Built(tables, candidates.combine_chunks(), facts)
 
 
@@ -156,57 +126,3 @@ def _layout(interactions: pa.Table, items: pa.Table | None) -> Pair:
         texts = CustomItems(file="items_{domain}.parquet", item="item", **there)
     custom = Custom(interactions=columns, items=texts)
     return Pair(name="frames", domains=(DOMAINS[0], DOMAINS[1]), release="custom", source=("frames",), custom=custom)
-
-
-def _with_vectors(folder: Path, tables: PairTables, items: pa.Table | None, texts: Texts) -> PairTables:
-    has_texts = items is not None and any(column in items.column_names for column in TEXTS)
-    encodes = texts.encoder is not None and (texts.profiles is not None or (has_texts and texts.item_vectors is None))
-    given = None
-    if texts.item_vectors is not None:
-        assert items is not None
-        given = _placed(texts.item_vectors, items, tables.items)
-    if not encodes:
-        return tables if given is None else _vectors(tables, given, None)
-    settings = EmbedSettings.model_validate({**EMBED, "encoder": texts.encoder})
-    answers = _answers(texts.profiles, tables.users)
-    encoder = encoder_of(settings, os.environ)
-    # A store that the caller keeps, else one that lives as long as this call.
-    with VectorStore(store_path() if os.environ.get("LECDSR_VECTOR_STORE") else folder / "vectors.sqlite") as store:
-        if given is None and has_texts:
-            given = encoder.encode(item_texts(tables.items, answers, settings), store)
-        users = encoder.encode(user_texts(tables.users, answers, settings), store)
-    return _vectors(tables, given, users)
-
-
-def _vectors(tables: PairTables, items: Any, users: Any) -> PairTables:
-    """Tables with vectors; users without any profile have zeros, as in the pipeline."""
-    if users is None:
-        users = np.zeros((len(tables.users), items.shape[1]), np.float32)
-    return tables._replace(
-        item_vectors=None if items is None else to_table(items, "frames"), user_vectors=to_table(users, "frames")
-    )
-
-
-def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
-    """Profiles as the stage ask hands them on; those of users whom the filters dropped are left out."""
-    if profiles is None:
-        return ANSWERS.empty_table()
-    place = pc.index_in(profiles["user"], value_set=users["reviewer"].combine_chunks())
-    kept = pc.is_valid(place)
-    place, text = place.filter(kept), profiles["text"].filter(kept)
-    nothing = pa.nulls(len(place), pa.string())
-    kind = pa.array([PROFILE_KIND] * len(place), pa.string())
-    return pa.table({"kind": kind, "id": place, "key": nothing, "text": text, "reason": nothing}).cast(ANSWERS)
-
-
-def _placed(vectors: NDArray[np.float32], given: pa.Table, items: pa.Table) -> NDArray[np.float32]:
-    """``[N, D]`` the caller's vectors in the order of the items; zeros for an item without a row."""
-    by_domain = "domain" in given.column_names
-    keys = zip(given["domain"].to_pylist(), given["item"].to_pylist(), strict=True) if by_domain else None
-    rows = dict(zip(keys if keys is not None else given["item"].to_pylist(), given["row"].to_pylist(), strict=True))
-    placed = np.zeros((len(items), vectors.shape[1]), np.float32)
-    for place, key in enumerate(zip(items["domain"].to_pylist(), items["asin"].to_pylist(), strict=True)):
-        row = rows.get(key if by_domain else key[1])
-        if row is not None:
-            placed[place] = vectors[row]
-    return placed

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.api.build import Texts, build_tables, sequence_settings
+from lecdsr.api.build import build_tables, sequence_settings
 from lecdsr.api.folder import replaced
 from lecdsr.api.frames import check_domains, read_interactions, read_items, read_profiles, require_known_items
+from lecdsr.api.vectors import Texts
 from lecdsr.config.load import load_pair as read_pair
 from lecdsr.core.console import silent
 from lecdsr.core.errors import InputError, input_errors
@@ -261,6 +262,16 @@ def load_pair(name: str, root: Path | str = ".") -> Dataset:
         tables = {kind: read_table(path, _SCHEMAS.get(kind, vectors(1))) for kind, path in paths.items()}
         candidates = read_table(artefacts.candidates, CANDIDATES)
     return Dataset(name, pair.domains, PairTables(**tables), candidates, {})
+
+
+def require_dataset(data: Any) -> None:
+    """Check that something is a data set.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}, expected a Dataset: see Dataset.from_frames and load_pair")
 
 
 def _known(numbers: dict[str, int], wanted: Any, kind: str) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from lecdsr.api.dataset import Dataset
+from lecdsr.api.dataset import Dataset, require_dataset
 from lecdsr.config.load import check_values
 from lecdsr.core.console import silent
 from lecdsr.core.device import choose_device
@@ -113,6 +113,7 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
     Raises:
         UserError: the model is not fitted, or not on these items and users.
     """
+    require_dataset(data)
     values = {"exclude_history": exclude_history, "batch_size": batch_size}
     settings, trained = check_values(Settings, values, "evaluate"), model.settings
     if not model.data.same_ids(data):

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from lecdsr.api._defaults import with_defaults
-from lecdsr.api.dataset import Dataset
+from lecdsr.api.dataset import Dataset, require_dataset
 from lecdsr.api.evaluation import rank
 from lecdsr.api.folder import replaced
 from lecdsr.api.histories import History, anonymous, of_users
@@ -79,7 +79,9 @@ class Model:
 
         Raises:
             ValueError: a setting is wrong, the model wants texts that the data lack, or the training fails.
+            TypeError: the data is no data set.
         """
+        require_dataset(data)
         shared = check_values(Shared, with_defaults(Shared, "shared", {**training, "seed": seed}), "fit")
         self._require_texts(data)
         with silent(quiet), _settings_restored(), torch.random.fork_rng():

@@ -274,6 +274,12 @@ def test_wrong_settings(make, words):
         assert word in str(caught.value)
 
 
+def test_no_data_set(model):
+    for call in (lambda: lecdsr.models.Popularity().fit([1]), lambda: lecdsr.evaluate(model, model)):
+        with pytest.raises(TypeError, match="Dataset"):
+            call()
+
+
 def test_texts_that_are_not_there():
     data = dataset(items=None, item_vectors=None)
     for model in (lecdsr.models.Tandem(), lecdsr.models.Content(), lecdsr.models.SASRec(start="text")):
