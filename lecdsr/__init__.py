@@ -1,13 +1,36 @@
-"""LeCDSR: cross-domain sequential recommendation with LLM profiles, as a pipeline.
+"""Cross-domain sequential recommendation with LLM profiles, as a pipeline and as a Python library.
 
-Each room below is one step of the pipeline and has the name of its stage in
-``dvc.yaml``; ``base`` holds what all of them need. Nothing here knows of DVC.
+``lecdsr.Dataset``, ``lecdsr.models``, ``lecdsr.evaluate`` and the other names of ``__all__`` are the Python interface
+(docs/python.md). They are loaded at their first use, so that importing the package is quick and changes nothing. The
+packages below are the pipeline: each stage in ``dvc.yaml`` has the package of its name.
 """
 
-import os
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-# Read when torch is loaded. Threads that spin while they wait make training on a machine that does
-# something else besides twenty times slower; threads that sleep cost a fifth where it does not.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+__all__ = ["Dataset", "Model", "compare", "evaluate", "load", "load_pair", "models"]
+
+# Where the names are; the static types are in __init__.pyi.
+_MODULES = {
+    "Dataset": "lecdsr.api.dataset",
+    "Model": "lecdsr.api.model",
+    "compare": "lecdsr.api.evaluation",
+    "evaluate": "lecdsr.api.evaluation",
+    "load": "lecdsr.api.model",
+    "load_pair": "lecdsr.api.dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'lecdsr' has no attribute {name!r}")
+    import_module("lecdsr.core.threads").let_waiting_threads_sleep()  # before PyTorch is loaded
+    if name == "models":
+        return import_module("lecdsr.models")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -6,28 +6,18 @@ users.parquet. Vectors computed once are kept in .vector-store and reused.
 
 import os
 
-import numpy as np
-import pyarrow as pa
-
 from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import ANSWERS, ITEMS, USERS, vectors
+from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
 from lecdsr.core.stage import run_stage
-from lecdsr.embed.cached import MADE_OF, Vectors
+from lecdsr.embed.cached import to_table
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.statistics import mean_cosine, share_of_duplicates
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
-
-
-def to_table(rows: Vectors, made_of: str) -> pa.Table:
-    """Vectors as a table, one row per id; its metadata hold what they are made of."""
-    schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
-    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
-    return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)
 
 
 def main(pair: str) -> None:

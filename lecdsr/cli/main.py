@@ -15,6 +15,7 @@ from lecdsr.cli.data import app as data_app
 from lecdsr.core.console import console, stderr
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts, enter_repository
+from lecdsr.core.threads import let_waiting_threads_sleep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -376,6 +377,7 @@ def serve_llm(
 
 def run() -> None:
     """Entry point: a user's mistake is one clear message and exit code 1."""
+    let_waiting_threads_sleep()
     try:
         if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
             enter_repository()

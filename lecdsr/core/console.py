@@ -80,6 +80,17 @@ def warn(text: str) -> None:
     stderr.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 
+@contextmanager
+def silent(quiet: bool = True) -> Iterator[None]:
+    """Print nothing in the block if ``quiet``; warnings, which go to standard error, stay."""
+    before = console.quiet
+    console.quiet = quiet or before
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def summary(title: str, facts: Mapping[str, object]) -> None:
     """Print what a stage did, one fact a line."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -101,13 +112,3 @@ def format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
-
-
-@contextmanager
-def quiet_console() -> Iterator[None]:
-    """Hide progress bars and lines on standard output in this block; warnings are still printed."""
-    before, console.quiet = console.quiet, True
-    try:
-        yield
-    finally:
-        console.quiet = before

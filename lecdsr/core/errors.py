@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend; shown without a traceback.
@@ -26,3 +29,18 @@ class UserError(Exception):
         if self.do:
             lines.append(f"  do:    {self.do}")
         return "\n".join(lines)
+
+
+class InputError(UserError, ValueError):
+    """The same for callers of the Python interface, who expect a ``ValueError`` for a wrong argument or wrong data."""
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Raise every :class:`UserError` of the block, or of the function it decorates, as an :class:`InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UserError as error:
+        raise InputError(error.what, error.where, error.do) from error

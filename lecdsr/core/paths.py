@@ -91,18 +91,28 @@ class Artefacts:
 
 
 def enter_repository() -> Path:
-    """Change to the nearest folder at or above this one that holds ``dvc.yaml``, and return it.
+    """Change to the folder of :func:`find_repository`, and return it.
 
     Raises:
         UserError: there is none.
     """
-    for folder in (Path.cwd(), *Path.cwd().parents):
+    folder = find_repository(Path.cwd())
+    os.chdir(folder)
+    return folder
+
+
+def find_repository(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that holds ``dvc.yaml`` and ``params.yaml``.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (start, *start.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
-            os.chdir(folder)
             return folder
     raise UserError(
         "no lecdsr repository here",
-        where=str(Path.cwd()),
+        where=str(start),
         do="change to the folder that holds dvc.yaml and params.yaml",
     )
 

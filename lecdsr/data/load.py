@@ -25,6 +25,20 @@ class PairData(NamedTuple):
     sequences: Sequences
 
 
+class PairTables(NamedTuple):
+    """The tables of a pair that :class:`PairData` is made of, see ``lecdsr.core.schemas``.
+
+    ``item_vectors`` and ``user_vectors`` are ``None`` where there are no texts to encode.
+    """
+
+    items: pa.Table
+    users: pa.Table
+    interactions: pa.Table
+    windows: pa.Table
+    item_vectors: pa.Table | None = None
+    user_vectors: pa.Table | None = None
+
+
 def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed: int = 0) -> PairData:
     """Load sequences and vectors.
 
@@ -39,10 +53,28 @@ def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed
     """
     interactions = read_table(artefacts.interactions, INTERACTIONS)
     info = load_info(artefacts, interactions)
-    sequences = from_tables(interactions, read_table(artefacts.windows, WINDOWS))
+    windows = read_table(artefacts.windows, WINDOWS)
+    return PairData(info, read_sequences(interactions, windows, info.n_x, domains, order, seed))
+
+
+def pair_data(tables: PairTables, domains: str, order: str = "time", seed: int = 0) -> PairData:
+    """Make sequences and sizes of tables in memory; arguments as for :func:`load_pair_data`.
+
+    Raises:
+        UserError: the vectors are not those of the sequences.
+    """
+    info = info_of(tables)
+    return PairData(info, read_sequences(tables.interactions, tables.windows, info.n_x, domains, order, seed))
+
+
+def read_sequences(
+    interactions: pa.Table, windows: pa.Table, n_x: int, domains: str, order: str, seed: int
+) -> Sequences:
+    """Windows over the interactions as a model reads them: of both domains or its own, in time order or shuffled."""
+    sequences = from_tables(interactions, windows)
     if domains == "own":
-        sequences = own_domain(sequences, info.n_x)
-    return PairData(info, shuffled(sequences, seed) if order == "shuffled" else sequences)
+        sequences = own_domain(sequences, n_x)
+    return shuffled(sequences, seed) if order == "shuffled" else sequences
 
 
 def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> DatasetInfo:
@@ -54,14 +86,39 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
     if interactions is None:
         interactions = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
     items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
-    n_users = len(read_table(artefacts.users, USERS, ["user"]))
+    users = read_table(artefacts.users, USERS, ["user"])
+    return _info(
+        items,
+        interactions,
+        len(users),
+        _vectors(artefacts.item_vectors, len(items)),
+        _vectors(artefacts.user_vectors, len(users)),
+    )
+
+
+def info_of(tables: PairTables) -> DatasetInfo:
+    """Sizes, vectors, training counts and days of a pair whose tables are in memory.
+
+    Raises:
+        UserError: the vectors are not those of the sequences.
+    """
+    n_items, n_users = len(tables.items), len(tables.users)
+    items, users = tables.item_vectors, tables.user_vectors
+    item_rows = None if items is None else vector_rows(items, n_items, "vectors of items")
+    user_rows = None if users is None else vector_rows(users, n_users, "vectors of users")
+    return _info(tables.items, tables.interactions, n_users, item_rows, user_rows)
+
+
+def _info(
+    items: pa.Table, interactions: pa.Table, n_users: int, item_vectors: Tensor | None, user_vectors: Tensor | None
+) -> DatasetInfo:
     domain = items["domain"].to_numpy()
     return DatasetInfo(
         n_x=int((domain == 0).sum()),
         n_y=int((domain == 1).sum()),
         n_users=n_users,
-        item_vectors=_vectors(artefacts.item_vectors, len(items)),
-        user_vectors=_vectors(artefacts.user_vectors, n_users),
+        item_vectors=item_vectors,
+        user_vectors=user_vectors,
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
         train_days=_train_days(interactions),
     )
@@ -73,11 +130,23 @@ def _train_days(interactions: pa.Table) -> tuple[int, int]:
 
 
 def _vectors(path: Path, count: int) -> Tensor:
-    """``[count+1, D]``, the last row zeros (padding item or anonymous user); ids must be 0 … count-1 in order."""
-    where = str(path)
-    table: pa.Table = read_table(path, vectors(1))  # the columns are checked, the width is the encoder's
+    # The columns are checked, the width is the encoder's.
+    return vector_rows(read_table(path, vectors(1)), count, str(path))
+
+
+def vector_rows(table: pa.Table, count: int, where: str) -> Tensor:
+    """``[count+1, D]`` the rows of a table of vectors; the last row (padding item or anonymous user) is zeros.
+
+    Args:
+        table: its ids must be 0 … count-1 in order.
+        count: items or users that there are.
+        where: what to call the table in an error.
+
+    Raises:
+        UserError: the ids are others.
+    """
     if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
         raise UserError(f"holds {len(table):,} vectors, expected {count:,} in order", where=where, do=REBUILD)
-    column = table["vector"].chunk(0) if count else table["vector"]
+    column = table["vector"].combine_chunks() if count else table["vector"]
     rows = column.values.to_numpy().reshape(count, -1)
     return torch.from_numpy(np.vstack([rows, np.zeros((1, rows.shape[1]), rows.dtype)]))

@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lecdsr.core.console import progress_bar
+from lecdsr.core.schemas import vectors
 from lecdsr.embed.store import VectorStore
 
 Vectors = NDArray[np.float32]
@@ -67,10 +69,10 @@ class CachedEncoder(ABC):
             self.full_width = len(next(iter(found.values())))
         with progress_bar() as bar:
             task = bar.add_task("encoding", total=len(missing), note="")
-            for chunk, vectors in self.chunks(missing) if missing else ():
+            for chunk, encoded in self.chunks(missing) if missing else ():
                 chunk_keys = [keys[text] for text in chunk]
-                store.put(chunk_keys, vectors)
-                found.update(zip(chunk_keys, vectors, strict=True))
+                store.put(chunk_keys, encoded)
+                found.update(zip(chunk_keys, encoded, strict=True))
                 self.encoded += len(chunk)
                 bar.update(task, advance=len(chunk), note=f"{self.spent:.4f} USD" if self.spent else "")
         width = len(next(iter(found.values()))) if found else self.width
@@ -91,3 +93,10 @@ def normalised(rows: Vectors) -> Vectors:
 def cut_to(rows: Vectors, width: int | None) -> Vectors:
     """The first ``width`` components, normalised again."""
     return rows if width is None else normalised(rows[:, :width])
+
+
+def to_table(rows: Vectors, made_of: str) -> pa.Table:
+    """Vectors as a table, one row per id; its metadata hold what they are made of."""
+    schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+    return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)

@@ -1,1 +1,34 @@
-"""The models, one a file, and the registry that names them."""
+"""The models, one a file, the registry that names them, and a class of the Python interface for each.
+
+``lecdsr.models.Tandem`` is the estimator of ``tandem.py``: the interface is loaded when a class is first asked for, so
+that a stage that imports a model does not depend on it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    # Files have small letters: asking for one here would keep `from lecdsr.models import tandem` from finding it.
+    found = _find(name) if name[:1].isupper() else None
+    if found is None:
+        hint = f"; there are {', '.join(_classes())}" if name[:1].isupper() else ""
+        raise AttributeError(f"module 'lecdsr.models' has no attribute {name!r}{hint}")
+    return import_module("lecdsr.api.model").estimator(found)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_classes()])
+
+
+def _find(name: str) -> str | None:
+    """The model of a class; a file has the name of its class in small letters, perhaps with underscores."""
+    registry = import_module("lecdsr.models.registry")
+    files = {model.replace("_", ""): model for model in registry.model_names()}
+    model = files.get(name.lower())
+    return model if model is not None and registry.find_model(model).recommender.__name__ == name else None
+
+
+def _classes() -> list[str]:
+    registry = import_module("lecdsr.models.registry")
+    return [registry.find_model(model).recommender.__name__ for model in registry.model_names()]

@@ -79,6 +79,18 @@ class PairRecommender:
         """How the model uses the user of a history."""
         return self.network.user_input(self.trained)
 
+    def check_anonymous(self) -> None:
+        """Refuse anonymous users where the model learned an embedding for every user.
+
+        Raises:
+            UserError: it did; the message names models that can serve them.
+        """
+        if self.user_input == "embedding":
+            raise UserError(
+                "this model learned an embedding for every user, so it cannot recommend to an anonymous user",
+                do=self.anonymous_advice(),
+            )
+
     def user_id(self, reviewer: str) -> int:
         """Id of a reviewer.
 

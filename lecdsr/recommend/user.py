@@ -85,11 +85,7 @@ def anonymous_user(recommender: PairRecommender, history: list[str], day: str | 
             "the history is empty",
             do='name a user by --user, or give items: --history "ASIN,ASIN" or --history "a title"',
         )
-    if recommender.user_input == "embedding":
-        raise UserError(
-            "this model learned an embedding for every user, so it cannot recommend to an anonymous user",
-            do=recommender.anonymous_advice(),
-        )
+    recommender.check_anonymous()
     items = np.array([row.item for row in given], np.int64)
     times = np.array([row.day for row in given], np.int64) * SECONDS_PER_DAY
     notes = [row.note for row in given if row.note]

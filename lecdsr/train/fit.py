@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 
-from lecdsr.core.console import quiet_console, say, warn
+from lecdsr.core.console import say, silent, warn
 from lecdsr.core.device import choose_device, has_bfloat16
 from lecdsr.core.files import sha256_file
 from lecdsr.core.memory import keep_freed_memory
@@ -100,8 +100,7 @@ def fit_model(
     Raises:
         UserError: the training does not fit into memory, or it fails.
     """
-    silence = quiet_console() if quiet else nullcontext()
-    with silence, _deterministic(), join_processes(choose_device(shared.device)) as (context, device):
+    with silent(quiet), _deterministic(), join_processes(choose_device(shared.device)) as (context, device):
         shared = _with_supported_precision(model_name, shared, device, context)
         estimate = estimate_memory(model_name, settings, data.info, shared, device)
         check_memory(estimate, model_name, device, context.size)

@@ -1,0 +1,316 @@
+"""A data set of two domains: from data frames, from what the pipeline built, or from a saved model's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.api.build import build_tables, sequence_settings
+from lecdsr.api.folder import replaced
+from lecdsr.api.frames import check_domains, read_interactions, read_items, read_profiles, require_known_items
+from lecdsr.api.vectors import Texts
+from lecdsr.config.load import load_pair as read_pair
+from lecdsr.core.console import silent
+from lecdsr.core.errors import InputError, input_errors
+from lecdsr.core.files import read_json, read_table, write_json, write_table
+from lecdsr.core.paths import Artefacts, find_repository
+from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
+from lecdsr.data.load import PairData, PairTables, pair_data
+from lecdsr.embed.encoder import BUNDLED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SCHEMAS = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
+_VECTORS = ("item_vectors", "user_vectors")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Two domains: items, users, interactions in time order, splits, negatives and text vectors.
+
+    Args:
+        name: what to call it on a model card.
+        domains: names of domain X and Y.
+        tables: as the stages of the pipeline write them.
+        candidates: negatives of the sampled protocol.
+        facts: what was counted when it was built; empty where that is not known.
+    """
+
+    name: str
+    domains: tuple[str, str]
+    tables: PairTables
+    candidates: pa.Table
+    facts: dict[str, Any]
+
+    @classmethod
+    @input_errors()
+    def from_frames(
+        cls,
+        interactions: Any,
+        items: Any = None,
+        *,
+        domains: Sequence[Any],
+        split: str = "leave_one_out",
+        encoder: str | None = BUNDLED,
+        item_vectors: Any = None,
+        profiles: Any = None,
+        negatives: int = 999,
+        name: str | None = None,
+        quiet: bool = False,
+        **sequences: Any,
+    ) -> Dataset:
+        """Build a data set of frames: pandas, pyarrow, or any other library that speaks Arrow.
+
+        Args:
+            interactions: columns ``user``, ``item``, ``domain``, ``time`` (seconds since 1970, datetimes or dates;
+                UTC without a zone), optionally ``rating``. Interactions of one moment keep their order per domain.
+            items: columns ``item``, optionally ``domain`` (needed where two domains share ids), ``title``, ``brand``,
+                ``categories`` (text or lists) and ``description``. Items without a row have no text.
+            domains: the two values of the column ``domain``.
+            split: ``leave_one_out``, ``temporal`` or ``ratio_windows``.
+            encoder: sentence-transformers model or folder that encodes the texts; ``None`` encodes nothing.
+            item_vectors: ``[len(items), D]`` vectors in place of encoded texts, one for each row of ``items``.
+            profiles: columns ``user`` and ``text``, encoded into user vectors.
+            negatives: items that a target is ranked against in the sampled protocol, at most those of its domain.
+            name: what to call the data set; default the names of the domains.
+            quiet: print nothing.
+            **sequences: settings of the stage ``sequences`` (docs/parameters.md), such as ``min_item``,
+                ``min_user_total``, ``overlap``, ``cuts``. Unlike in the pipeline nothing is filtered by default:
+                ``min_item=1, min_user_domain=1, min_user_total=2, max_length=None, min_history=1,
+                overlap="prefer"`` (users of one domain are trained on, and not evaluated).
+
+        Raises:
+            ValueError: a frame or a setting is wrong; the message says which and what was expected.
+            TypeError: an argument is no frame.
+        """
+        names = check_domains(domains)
+        settings = sequence_settings({"split": split, **sequences})
+        rows = read_interactions(interactions, names)
+        _require_shared_users(rows, names, settings.overlap)
+        texts = None if items is None else read_items(items, names)
+        if texts is not None:
+            require_known_items(rows, texts, names)
+        told = None if profiles is None else read_profiles(profiles, rows["user"])
+        if told is not None and encoder is None:
+            raise InputError("profiles need an encoder, and it is None", where="encoder")
+        given = None if item_vectors is None else _item_vectors(item_vectors, texts)
+        with silent(quiet):
+            built = build_tables(rows, texts, Texts(encoder, given, told), settings, negatives)
+        return cls(name or f"{names[0]} and {names[1]}", names, *built)
+
+    def pair_data(self, domains: str = "both", order: str = "time", seed: int = 0) -> PairData:
+        """What training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
+        return pair_data(self.tables, domains, order, seed)
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """Items that are left: ``item``, ``domain``, ``title``, ``brand``, ``categories``, ``description``, count."""
+        table = self.tables.items
+        columns = {name: table[name] for name in ("title", "brand", "categories", "description", "train_count")}
+        return pa.table({"item": table["asin"], "domain": self.domain_names(table["domain"]), **columns}).to_pandas()
+
+    @property
+    def users(self) -> pd.DataFrame:
+        """Users that are left, with their interactions in each domain."""
+        table = self.tables.users
+        return pa.table(
+            {"user": table["reviewer"], self.domains[0]: table["n_x"], self.domains[1]: table["n_y"]}
+        ).to_pandas()
+
+    @property
+    def interactions(self) -> pd.DataFrame:
+        """Interactions that are left: ``user``, ``item``, ``domain``, ``time``, ``rating``, ``split``."""
+        table = self.tables.interactions
+        columns = {
+            "user": self.tables.users["reviewer"].take(table["user"]),
+            "item": self.tables.items["asin"].take(table["item"]),
+            "domain": self.domain_names(table["domain"]),
+            "time": table["time"].cast(pa.timestamp("s")),
+            "rating": table["rating"],
+            "split": pa.array(SPLITS).take(table["split"]),
+        }
+        return pa.table(columns).to_pandas()
+
+    def __repr__(self) -> str:
+        tables, (x, y) = self.tables, self.domains
+        n_x = self.n_x
+        text = "with text vectors" if tables.item_vectors is not None else "without text vectors"
+        return (
+            f"Dataset {self.name!r}: {len(tables.users):,} users, {n_x:,} items of {x}, {len(tables.items) - n_x:,} of "
+            f"{y}, {len(tables.interactions):,} interactions, {len(self.candidates):,} held-out targets, {text}"
+        )
+
+    @property
+    def n_x(self) -> int:
+        """Items of the first domain; they come first."""
+        return int(pc.sum(pc.equal(self.tables.items["domain"], 0)).as_py() or 0)
+
+    def domain_names(self, codes: Any) -> pa.Array:
+        """Names of the domains 0 and 1."""
+        return pa.array(self.domains).take(codes)
+
+    def domain_code(self, domain: Any) -> int:
+        """Number of a domain.
+
+        Raises:
+            InputError: there is no such domain.
+        """
+        if str(domain) in self.domains:
+            return self.domains.index(str(domain))
+        raise InputError(f"there is no domain {domain!r}", do=f"use {self.domains[0]!r} or {self.domains[1]!r}")
+
+    def user_id(self, user: Any) -> int:
+        """Number of a user.
+
+        Raises:
+            InputError: there is no such user.
+        """
+        return _known(self._users, user, "user")
+
+    def item_id(self, item: Any, domain: int | None = None) -> int:
+        """Number of an item.
+
+        Args:
+            item: its id.
+            domain: 0 or 1; needed only where both domains have an item of this id.
+
+        Raises:
+            InputError: there is no such item, or there are two.
+        """
+        if domain is not None:
+            return _known(self._items[domain], item, f"item of {self.domains[domain]}")
+        found = [items[str(item)] for items in self._items if str(item) in items]
+        if len(found) > 1:
+            raise InputError(f"both domains have an item {item!r}", do="say which: (domain, item)")
+        return found[0] if found else _known({**self._items[0], **self._items[1]}, item, "item")
+
+    @cached_property
+    def _users(self) -> dict[str, int]:
+        return {user: place for place, user in enumerate(self.tables.users["reviewer"].to_pylist())}
+
+    @cached_property
+    def _items(self) -> tuple[dict[str, int], dict[str, int]]:
+        names, n_x = self.tables.items["asin"].to_pylist(), self.n_x
+        return (
+            {name: place for place, name in enumerate(names[:n_x])},
+            {name: n_x + place for place, name in enumerate(names[n_x:])},
+        )
+
+    def same_ids(self, other: Dataset) -> bool:
+        """Whether items and users have the same numbers in both, so that a model of one can read the other."""
+        return self.tables is other.tables or (
+            self.tables.items.select(["domain", "asin"]).equals(other.tables.items.select(["domain", "asin"]))
+            and self.tables.users["reviewer"].equals(other.tables.users["reviewer"])
+        )
+
+    def save(self, folder: Path | str) -> None:
+        """Write the tables as Parquet files, and ``dataset.json``; what the folder held of another is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
+        """
+        described = {"name": self.name, "domains": list(self.domains), "facts": self.facts}
+        with replaced(Path(folder), "dataset.json") as new:
+            for kind, table in (*self.tables._asdict().items(), ("candidates", self.candidates)):
+                if table is not None:
+                    write_table(new / f"{kind}.parquet", table, table.schema.remove_metadata())
+            write_json(new / "dataset.json", described)
+
+    @classmethod
+    @input_errors()
+    def load(cls, folder: Path | str) -> Dataset:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: a file is missing or broken.
+        """
+        folder = Path(folder)
+        described = read_json(folder / "dataset.json")
+        tables = {kind: read_table(folder / f"{kind}.parquet", schema) for kind, schema in _SCHEMAS.items()}
+        for kind in _VECTORS:
+            path = folder / f"{kind}.parquet"
+            tables[kind] = read_table(path, vectors(1)) if path.exists() else None
+        candidates = read_table(folder / "candidates.parquet", CANDIDATES)
+        domains = check_domains(described["domains"])
+        return cls(described["name"], domains, PairTables(**tables), candidates, described["facts"])
+
+
+@input_errors()
+def load_pair(name: str, root: Path | str = ".") -> Dataset:
+    """What the pipeline built for a pair.
+
+    Args:
+        name: of the pair.
+        root: a folder inside the clone.
+
+    Raises:
+        ValueError: there is no clone around ``root``, no such pair in it, or the pair is not built.
+    """
+    with contextlib.chdir(find_repository(Path(root).expanduser().resolve())):
+        artefacts, pair = Artefacts(name), read_pair(name)
+        paths = {kind: getattr(artefacts, kind) for kind in (*_SCHEMAS, *_VECTORS)}
+        tables = {kind: read_table(path, _SCHEMAS.get(kind, vectors(1))) for kind, path in paths.items()}
+        candidates = read_table(artefacts.candidates, CANDIDATES)
+    return Dataset(name, pair.domains, PairTables(**tables), candidates, {})
+
+
+def require_dataset(data: Any) -> None:
+    """Check that something is a data set.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data is a {type(data).__name__}, expected a Dataset: see Dataset.from_frames and load_pair")
+
+
+def _known(numbers: dict[str, int], wanted: Any, kind: str) -> int:
+    place = numbers.get(str(wanted))
+    if place is None:
+        near = difflib.get_close_matches(str(wanted), list(numbers)[:50_000], n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        example = next(iter(numbers), None)
+        raise InputError(
+            f"there is no {kind} {wanted!r} in this data",
+            do=f"{hint}an id is wanted, for example {example!r}; the filters may have removed some",
+        )
+    return place
+
+
+def _require_shared_users(rows: pa.Table, domains: tuple[str, str], overlap: str) -> None:
+    """Refuse data in which nobody can be evaluated.
+
+    Raises:
+        InputError: no user has interactions in both domains, and the settings want some.
+    """
+    of_x, of_y = (rows.filter(pc.equal(rows["domain"], code))["user"].unique() for code in (0, 1))
+    if overlap != "all" and not pc.any(pc.is_in(of_x, value_set=of_y)).as_py():
+        raise InputError(
+            f"no user has interactions in both domains ({domains[0]} and {domains[1]})",
+            where="interactions: user",
+            do='use the same user ids in both, or overlap="all" to evaluate users of one domain',
+        )
+
+
+def _item_vectors(values: Any, items: pa.Table | None) -> np.ndarray[Any, np.dtype[np.float32]]:
+    if items is None:
+        raise InputError("item_vectors are one for each row of items, and there are no items", where="item_vectors")
+    try:
+        rows = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError("expected an array of numbers", where="item_vectors") from error
+    if rows.ndim != 2 or len(rows) != len(items) or not rows.shape[1]:
+        raise InputError(f"the shape is {rows.shape}, expected [{len(items)}, width]", where="item_vectors")
+    if not np.isfinite(rows).all():
+        raise InputError("some values are not finite", where="item_vectors")
+    return rows

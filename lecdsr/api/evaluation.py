@@ -1,0 +1,171 @@
+"""Metrics of a model and comparisons of two, as data frames."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from lecdsr.api.dataset import Dataset, require_dataset
+from lecdsr.config.load import check_values
+from lecdsr.core.console import silent
+from lecdsr.core.device import choose_device
+from lecdsr.core.errors import InputError, input_errors
+from lecdsr.core.schemas import DOMAINS, SPLITS
+from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Contest, Options, Row, Side
+from lecdsr.evaluate.compare import compare as compare_ranks
+from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
+from lecdsr.evaluate.metrics import per_target
+from lecdsr.evaluate.settings import Settings
+from lecdsr.evaluate.significance import RESAMPLES
+from lecdsr.evaluate.slices import KINDS
+
+if TYPE_CHECKING:
+    from lecdsr.api.model import Model
+
+HELD_OUT = SPLITS[1:]
+
+
+@input_errors()
+def evaluate(model: Model, data: Dataset, *, exclude_history: bool = True, batch_size: int = 512) -> pd.DataFrame:
+    """Rank the validation and test targets of the data with a model, and average over users.
+
+    Args:
+        model: fitted or loaded.
+        data: the data set it was fitted on, or one of the same items and users.
+        exclude_history: leave the items of the history out of the full ranking.
+        batch_size: targets scored at once.
+
+    Returns:
+        Columns ``split`` (``valid``, ``test``), ``domain``, ``protocol`` (``full``: all items of the domain,
+        ``sampled``: the drawn negatives), ``metric`` and ``value``.
+
+    Raises:
+        ValueError: the model is not fitted, or not on these items and users.
+    """
+    metrics = metrics_of(rank(model, data, exclude_history, batch_size))
+    names = dict(zip(DOMAINS, data.domains, strict=True))
+    rows = [
+        (split, names[domain], protocol, metric, value)
+        for split, domains in metrics.items()
+        for domain, block in domains.items()
+        for protocol in PROTOCOLS
+        for metric, value in block[protocol].items()
+    ]
+    return pd.DataFrame(rows, columns=["split", "domain", "protocol", "metric", "value"])
+
+
+@input_errors()
+def compare(
+    a: Model | Sequence[Model],
+    b: Model | Sequence[Model],
+    data: Dataset,
+    *,
+    split: str = "test",
+    protocols: Sequence[str] = PROTOCOLS,
+    metrics: Sequence[str] = METRICS,
+    slices: Sequence[str] = (),
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """Compare two models on the same targets: is one better, and could that be chance?
+
+    Tests are paired by user (docs/evaluation.md); ``p_holm`` is adjusted for all rows of the frame.
+
+    Args:
+        a: a model, or one trained with several seeds, whose metrics are averaged.
+        b: what to compare it with.
+        data: whose targets are ranked.
+        split: ``test`` or ``valid``.
+        protocols: ``full``, ``sampled`` or both.
+        metrics: such as ``ndcg@10``, ``hr@10``, ``mrr``.
+        slices: ways of slicing the targets, of ``training``, ``history``, ``ties``; adds a column ``slice``.
+        resamples: bootstrap resamples of an interval.
+
+    Returns:
+        Columns ``domain``, ``protocol``, ``metric``, ``a``, ``b`` (means over users), ``difference``, ``low`` and
+        ``high`` (95 % interval), ``effect_size``, ``p``, ``p_holm``, ``better`` (``a``, ``b`` or missing).
+
+    Raises:
+        ValueError: a model is not fitted, or not on these items and users; or an option is unknown.
+    """
+    known = tuple(per_target(torch.ones(1).numpy()))
+    for name, values, choices in (
+        ("split", (split,), HELD_OUT), ("protocols", protocols, PROTOCOLS), ("metrics", metrics, known),
+        ("slices", slices, KINDS),
+    ):  # fmt: skip
+        _require(name, values, choices)
+    sides = [_side(name, models, data) for name, models in (("a", a), ("b", b))]
+    options = Options(SPLITS.index(split), tuple(protocols), tuple(metrics), tuple(slices), resamples)
+    with silent():
+        rows = compare_ranks([Contest(*sides)], options)
+    names = dict(zip(DOMAINS, data.domains, strict=True))
+    found = pd.DataFrame([_described(row, names) for row in rows])
+    return found if slices else found.drop(columns="slice")
+
+
+def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: int = 512) -> pa.Table:
+    """Ranks of every validation and test target, as the stage ``evaluate`` writes them.
+
+    Raises:
+        UserError: the model is not fitted, or not on these items and users.
+    """
+    require_dataset(data)
+    values = {"exclude_history": exclude_history, "batch_size": batch_size}
+    settings, trained = check_values(Settings, values, "evaluate"), model.settings
+    if not model.data.same_ids(data):
+        raise InputError(
+            f"the model {model.model!r} was fitted on {model.data.name!r}, which has other items or users",
+            do="evaluate it on the data it was fitted on",
+        )
+    info, sequences = data.pair_data(trained.domains, trained.order, model.config["seed"])
+    device = choose_device()
+    network = model.network.to(device)
+    try:
+        return rank_held_out(network, sequences, info, data.candidates, trained.history_length, settings, device)
+    finally:
+        network.cpu()
+
+
+def _side(name: str, models: Model | Sequence[Model], data: Dataset) -> Side:
+    listed = list(models) if isinstance(models, Sequence) else [models]
+    if not listed:
+        raise InputError("expected at least one model", where=name)
+    return Side(name, [f"{name} ({model.model})" for model in listed], [rank(model, data) for model in listed])
+
+
+def _require(name: str, values: Sequence[str], choices: Sequence[str]) -> None:
+    if isinstance(values, str) or not all(value in choices for value in values) or (name != "slices" and not values):
+        raise InputError(f"{name!r} is {values!r}, expected some of {', '.join(choices)}", where="compare")
+
+
+def _described(row: Row, domains: dict[str, str]) -> dict[str, Any]:
+    return {
+        "domain": domains[row.domain],
+        "slice": row.slice,
+        "protocol": row.protocol,
+        "metric": row.metric,
+        "a": row.a.mean,
+        "b": row.b.mean,
+        "difference": row.paired.difference,
+        "low": row.paired.low,
+        "high": row.paired.high,
+        "effect_size": row.paired.effect_size,
+        "p": row.paired.p,
+        "p_holm": row.p_holm,
+        "better": row.better,
+    }
+
+
+class _CallablePackage(ModuleType):
+    """Makes ``lecdsr.evaluate(model, data)`` work although Python gives the name to the package ``lecdsr.evaluate``."""
+
+    def __call__(self, model: Model, data: Dataset, **options: Any) -> pd.DataFrame:
+        return evaluate(model, data, **options)
+
+
+sys.modules["lecdsr.evaluate"].__class__ = _CallablePackage

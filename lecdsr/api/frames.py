@@ -1,0 +1,295 @@
+"""Data frames of a caller as Arrow tables of known columns and types, or an error that says what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.core.errors import InputError
+
+#: Other names under which the columns are common, to guess from.
+COMMON_NAMES = {
+    "user": ("user_id", "userid", "uid", "reviewer", "reviewerID", "customer", "customer_id", "visitor"),
+    "item": ("item_id", "itemid", "iid", "asin", "parent_asin", "product", "product_id", "sku", "article"),
+    "domain": ("category", "source", "shop", "market"),
+    "time": ("timestamp", "datetime", "date", "unixReviewTime", "ts", "unix_time"),
+    "text": ("profile", "description"),
+}
+TEXTS = ("title", "brand", "categories", "description")
+#: First second of the year 2100: a later time is not in seconds.
+LAST_TIME = 4_102_444_800
+
+
+def to_arrow(frame: Any, name: str) -> pa.Table:
+    """The frame as a table.
+
+    Raises:
+        TypeError: it is no frame of pandas, pyarrow, or another library that speaks Arrow.
+        InputError: a column has values of several types.
+    """
+    if isinstance(frame, pa.Table):
+        return frame
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise TypeError(f"{name} is a {type(frame).__name__}, expected a pandas DataFrame or a pyarrow Table")
+    try:
+        return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=name, do="give each column values of one type") from error
+
+
+def check_domains(domains: Sequence[Any]) -> tuple[str, str]:
+    """Names of the two domains.
+
+    Raises:
+        InputError: they are not two different names.
+    """
+    names = (domains,) if isinstance(domains, str) else tuple(str(name) for name in domains)
+    if len(names) != 2 or names[0] == names[1] or not all(names):
+        raise InputError(f"domains is {domains!r}, expected two different names", where="domains")
+    return names[0], names[1]
+
+
+def read_interactions(frame: Any, domains: tuple[str, str]) -> pa.Table:
+    """Columns ``user``, ``item`` (text), ``domain`` (0 or 1), ``time`` (seconds since 1970) and perhaps ``rating``.
+
+    Raises:
+        TypeError: the frame is none.
+        InputError: it is empty, lacks a column or a value, or names other domains.
+    """
+    name = "interactions"
+    table = to_arrow(frame, name)
+    require_columns(table, ("user", "item", "domain", "time"), name)
+    if not len(table):
+        raise InputError("there are no interactions", where=name)
+    columns = {
+        "user": ids(table, "user", name),
+        "item": ids(table, "item", name),
+        "domain": domain_codes(table, domains, name, whole=True),
+        "time": seconds(table, "time", name),
+    }
+    if "rating" in table.column_names:
+        columns["rating"] = _ratings(table, name)
+    return pa.table(columns)
+
+
+def read_items(frame: Any, domains: tuple[str, str]) -> pa.Table:
+    """Columns ``item`` (text), ``domain`` (0 or 1) if the frame has one, those of :data:`TEXTS` it has, and ``row``.
+
+    Raises:
+        TypeError: the frame is none.
+        InputError: it lacks a column or a value, repeats an item, or names other domains.
+    """
+    name = "items"
+    table = to_arrow(frame, name)
+    require_columns(table, ("item",), name)
+    columns = {"item": ids(table, "item", name), "row": pa.array(np.arange(len(table)))}
+    if "domain" in table.column_names:
+        columns["domain"] = domain_codes(table, domains, name, whole=False)
+    columns |= {text: _text(table, text, name) for text in TEXTS if text in table.column_names}
+    found = pa.table(columns)
+    _refuse_repeated(found, [key for key in ("item", "domain") if key in columns], name)
+    return found
+
+
+def read_profiles(frame: Any, users: pa.ChunkedArray) -> pa.Table:
+    """Columns ``user`` and ``text``; the users must be some of ``users``.
+
+    Raises:
+        TypeError: the frame is none.
+        InputError: it lacks a column or a value, repeats a user, or names an unknown one.
+    """
+    name = "profiles"
+    table = to_arrow(frame, name)
+    require_columns(table, ("user", "text"), name)
+    found = pa.table({"user": ids(table, "user", name), "text": _text(table, "text", name)})
+    _refuse_repeated(found, ["user"], name)
+    unknown = found["user"].filter(pc.invert(pc.is_in(found["user"], value_set=users.combine_chunks())))
+    if len(unknown):
+        raise InputError(
+            f"{len(unknown):,} users have no interactions, for example {unknown[0].as_py()!r}", where=f"{name}: user"
+        )
+    return found
+
+
+def require_known_items(interactions: pa.Table, items: pa.Table, domains: tuple[str, str]) -> None:
+    """Check that the frames speak of the same items in each domain; some items may be without a row.
+
+    Raises:
+        InputError: no item of one domain's interactions has a row.
+    """
+    for code, domain in enumerate(domains):
+        own = interactions.filter(pc.equal(interactions["domain"], code))["item"].unique()
+        rows = items.filter(pc.equal(items["domain"], code)) if "domain" in items.column_names else items
+        if not pc.any(pc.is_in(own, value_set=rows["item"].combine_chunks())).as_py():
+            raise InputError(
+                f"no item of the {domain!r} interactions has a row in items, for example {own[0].as_py()!r}",
+                where="items: item",
+                do="use the same ids in both frames",
+            )
+
+
+def require_columns(table: pa.Table, wanted: Iterable[str], name: str) -> None:
+    """Check that the columns are there.
+
+    Raises:
+        InputError: some are not; it guesses which column was meant.
+    """
+    there = [str(column) for column in table.column_names]
+    missing = [column for column in wanted if column not in there]
+    if not missing:
+        return
+    guesses = {near: column for column in missing if (near := _guess(column, there))}
+    raise InputError(
+        f"the frame has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, there)) or 'none'}",
+        where=name,
+        do=f"rename columns: {name}.rename(columns={guesses})" if guesses else None,
+    )
+
+
+def ids(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
+    """A column of ids as text; whole numbers without a decimal point.
+
+    Raises:
+        InputError: a value is missing, or no text and no whole number.
+    """
+    values = _plain(table[column])
+    _refuse_missing(values, column, name)
+    try:
+        if pa.types.is_floating(values.type):
+            values = values.cast(pa.int64())
+        values = values.cast(pa.string())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{column!r} holds {values.type}, expected text or whole numbers", where=f"{name}: {column}"
+        ) from error
+    _refuse_missing(values, column, name, pc.equal(values, ""))
+    return values
+
+
+def domain_codes(table: pa.Table, domains: tuple[str, str], name: str, whole: bool) -> pa.ChunkedArray:
+    """The column of domains as 0 and 1; ``whole``: both must occur.
+
+    Raises:
+        InputError: one does not, or there is another.
+    """
+    where = f"{name}: domain"
+    values = ids(table, "domain", name)
+    there = sorted(values.unique().to_pylist())
+    for domain in domains if whole else ():
+        if domain not in there:
+            near = difflib.get_close_matches(domain, [one for one in there if one not in domains], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, there[:8]))}"
+            raise InputError(f"no interaction is in the domain {domain!r}{hint}", where=where)
+    others = [one for one in there if one not in domains]
+    if others:
+        raise InputError(
+            f"rows are in {', '.join(map(repr, others[:8]))}, which `domains` does not name", where=where,
+            do=f"keep the rows of {domains[0]!r} and {domains[1]!r} only, or name the domain in `domains`",
+        )  # fmt: skip
+    return pc.index_in(values, value_set=pa.array(domains)).cast(pa.int8())
+
+
+def seconds(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
+    """Times as seconds since 1970: numbers are seconds; days and datetimes without a zone are UTC.
+
+    Raises:
+        InputError: a value is missing, no time, or not between 1970 and 2099.
+    """
+    values, where = _plain(table[column]), f"{name}: {column}"
+    _refuse_missing(values, column, name)
+    try:
+        found = _as_seconds(values)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{column!r} holds {values[0].as_py()!r}, expected seconds since 1970, a datetime or a date", where=where
+        ) from error
+    outside = pc.or_(pc.less(found, 0), pc.greater_equal(found, LAST_TIME))
+    if pc.any(outside).as_py():
+        row = pc.index(outside, True).as_py()
+        raise InputError(
+            f"row {row} has the time {values[row].as_py()!r}, which is not between 1970 and 2099 in seconds",
+            where=where,
+            do="divide milliseconds by 1000, or give datetimes",
+        )
+    return found
+
+
+def _as_seconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = values.type
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return pc.floor(values.cast(pa.float64())).cast(pa.int64())
+    if pa.types.is_integer(kind):
+        return values.cast(pa.int64())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        try:
+            values = values.cast(pa.timestamp("us"))
+        except pa.ArrowInvalid:
+            values = values.cast(pa.timestamp("us", "UTC"))
+    elif pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("s"))
+    zone = values.type.tz if pa.types.is_timestamp(values.type) else None
+    return values.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64())
+
+
+def _ratings(table: pa.Table, name: str) -> pa.ChunkedArray:
+    where = f"{name}: rating"
+    try:
+        values = _plain(table["rating"]).cast(pa.float32())
+    except pa.ArrowException as error:
+        raise InputError(f"'rating' holds {table['rating'].type}, expected numbers", where=where) from error
+    if not pc.all(pc.fill_null(pc.is_finite(values), False)).as_py():
+        raise InputError("some rows have no rating", where=where, do="fill them, or leave the column out")
+    return values
+
+
+def _text(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
+    values = _plain(table[column])
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        kind = pa.list_(pa.string())
+    else:
+        kind = pa.string()
+    try:
+        return values.cast(kind)
+    except pa.ArrowException as error:
+        raise InputError(f"{column!r} holds {values.type}, expected text", where=f"{name}: {column}") from error
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values themselves where they are stored as codes (a pandas categorical)."""
+    return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+
+
+def _refuse_missing(values: pa.ChunkedArray, column: str, name: str, missing: Any = None) -> None:
+    missing = pc.is_null(values, nan_is_null=True) if missing is None else missing
+    count = pc.sum(missing).as_py()
+    if count:
+        row = pc.index(missing, True).as_py()
+        raise InputError(
+            f"{count:,} rows have no {column}, the first is row {row}", where=f"{name}: {column}", do="leave them out"
+        )
+
+
+def _refuse_repeated(table: pa.Table, keys: list[str], name: str) -> None:
+    counts = table.group_by(keys).aggregate([([], "count_all")])
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    if len(repeated):
+        kind = keys[0]
+        raise InputError(
+            f"{len(repeated):,} {kind}s are there more than once, for example {repeated[kind][0].as_py()!r}",
+            where=f"{name}: {kind}",
+            do=f'keep one row of each: {name}.drop_duplicates("{kind}")' if len(keys) == 1 else "keep one row of each",
+        )
+
+
+def _guess(column: str, there: Sequence[str]) -> str | None:
+    common = {name.lower(): name for name in there}
+    for name in COMMON_NAMES.get(column, ()):
+        if name.lower() in common:
+            return common[name.lower()]
+    near = difflib.get_close_matches(column, list(common), n=1)
+    return common[near[0]] if near else None

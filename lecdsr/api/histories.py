@@ -1,0 +1,76 @@
+"""Whom to recommend to: users of the data, or anonymous users who are known by their histories alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lecdsr.api.dataset import Dataset
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.errors import InputError
+from lecdsr.recommend.recommender import PairRecommender
+
+
+class History(NamedTuple):
+    """A label, the row of user tables that the model reads, and items and times ``[H]`` in time order."""
+
+    label: str
+    user: int
+    items: IntArray
+    times: IntArray
+
+
+def of_users(data: Dataset, recommender: PairRecommender, users: Iterable[Any] | None) -> Iterator[History]:
+    """All interactions of users by their ids; of all users for ``None``.
+
+    Raises:
+        InputError: a user is unknown.
+    """
+    if isinstance(users, str):
+        raise InputError(f"users is {users!r}, expected a list of ids", where="users", do=f"give [{users!r}]")
+    names = data.tables.users["reviewer"].to_pylist()
+    numbers = range(len(names)) if users is None else [data.user_id(user) for user in _listed(users)]
+    return (History(names[user], user, *recommender.history(user)) for user in numbers)
+
+
+def anonymous(data: Dataset, histories: Any, row: int) -> list[History]:
+    """Histories of users without an id, their items as if of the last day of the data.
+
+    Args:
+        data: knows the items.
+        histories: lists of items, the latest last; or such lists by a label.
+        row: of the user tables, that stands for an anonymous user.
+
+    Raises:
+        InputError: an item is unknown, or a history is empty.
+        TypeError: the histories are no lists.
+    """
+    if isinstance(histories, str) or not isinstance(histories, Mapping | Sequence):
+        raise TypeError(f"histories is a {type(histories).__name__}, expected lists of items, or a dict of lists")
+    labelled = histories.items() if isinstance(histories, Mapping) else enumerate(histories)
+    latest = int(data.tables.interactions["time"].to_numpy().max())
+    found = []
+    for label, items in labelled:
+        known = _items(data, label, items)
+        found.append(History(str(label), row, known, np.full(len(known), latest)))
+    return found
+
+
+def _items(data: Dataset, label: Any, items: Any) -> IntArray:
+    listed = [] if isinstance(items, str) else _listed(items)
+    if not listed:
+        raise InputError(f"the history {label!r} is {items!r}, expected a list of at least one item", where="histories")
+    return np.array([_item(data, item) for item in listed], np.int64)
+
+
+def _item(data: Dataset, item: Any) -> int:
+    if isinstance(item, tuple) and len(item) == 2:
+        return data.item_id(item[1], data.domain_code(item[0]))
+    return data.item_id(item)
+
+
+def _listed(values: Any) -> list[Any]:
+    """Values of a list, a column or an array as plain Python values."""
+    return list(values.tolist() if hasattr(values, "tolist") else values)

@@ -1,0 +1,271 @@
+"""Models as estimators: settings in, fit on a data set, recommend, save and load."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import torch
+
+from lecdsr.api.dataset import Dataset, require_dataset
+from lecdsr.api.evaluation import rank
+from lecdsr.api.folder import replaced
+from lecdsr.api.histories import History, anonymous, of_users
+from lecdsr.config.load import check_values
+from lecdsr.core.errors import InputError, input_errors
+from lecdsr.evaluate.evaluate import metrics_of
+from lecdsr.models import saved
+from lecdsr.models.base import Recommender
+from lecdsr.models.registry import find_model
+from lecdsr.recommend.recommender import PairRecommender
+from lecdsr.report.model_card import model_card
+from lecdsr.train.fit import Fitted, fit_model
+from lecdsr.train.settings import SharedSettings
+
+_COLUMNS = ["user", "domain", "rank", "item", "score"]
+
+
+class Model:
+    """A model by its name, with settings; :attr:`lecdsr.models` has a class for each name.
+
+    Args:
+        model: name of the model, such as ``tandem``.
+        **settings: of the model, see docs/parameters.md; each has a default.
+
+    Attributes:
+        settings: the settings, checked and complete.
+        data: the data set that it was fitted on, or loaded with.
+        config: what describes the trained model, as in ``config.json``.
+        log: one row for each epoch; empty for a loaded model.
+
+    Raises:
+        ValueError: there is no such model, or a setting is unknown or ill-typed.
+    """
+
+    @input_errors()
+    def __init__(self, model: str, /, **settings: Any) -> None:
+        schema = find_model(model).settings
+        self.model = model
+        self.settings: Any = check_values(schema, settings, model)
+        self.config: dict[str, Any] = {}
+        self.log = pd.DataFrame()
+        self._data: Dataset | None = None
+        self._network: Recommender | None = None
+
+    @input_errors()
+    def fit(self, data: Dataset, *, seed: int = 1, quiet: bool = False, **training: Any) -> Self:
+        """Train on a data set, and keep the best epoch on its validation targets.
+
+        Args:
+            data: what to train on.
+            seed: of weights, order of samples and negatives. The same seed gives the same weights on a machine.
+            quiet: print nothing.
+            **training: settings that hold for every model, such as ``epochs``, ``patience``, ``device``
+                (docs/parameters.md, block ``train.shared``).
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: a setting is wrong, the model wants texts that the data lack, or the training fails.
+            TypeError: the data is no data set.
+        """
+        require_dataset(data)
+        shared = check_values(SharedSettings, {**training, "seed": seed}, "fit")
+        self._require_texts(data)
+        sequences = data.pair_data(self.settings.domains, self.settings.order, shared.seed)
+        with torch.random.fork_rng():
+            fitted = fit_model(self.model, self.settings, shared, sequences, label=data.name, quiet=quiet)
+        self._network, self._data = fitted.network.cpu().eval(), data
+        self._unload()
+        self.log = pd.DataFrame(fitted.result.log)
+        self.config = self._describe(fitted, shared.seed)
+        return self
+
+    @property
+    def data(self) -> Dataset:
+        """The data set that the model was fitted on.
+
+        Raises:
+            InputError: it is not fitted.
+        """
+        if self._data is None:
+            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first")
+        return self._data
+
+    @property
+    def network(self) -> Recommender:
+        """The trained module.
+
+        Raises:
+            InputError: the model is not fitted.
+        """
+        if self._network is None:
+            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first")
+        return self._network
+
+    @torch.no_grad()
+    @input_errors()
+    def recommend(
+        self,
+        users: Iterable[Any] | None = None,
+        k: int = 10,
+        *,
+        histories: Mapping[Any, Sequence[Any]] | Sequence[Sequence[Any]] | None = None,
+        domain: Any = None,
+        include_owned: bool = False,
+    ) -> pd.DataFrame:
+        """The ``k`` best items of each domain for users of the data, or for anonymous histories.
+
+        Args:
+            users: ids of users; ``None`` with no ``histories`` is all of them. All their interactions are read.
+            k: items in each domain.
+            histories: items of anonymous users, the latest last: lists, or lists by a label. An item is its id, or
+                ``(domain, id)`` where both domains have that id. They count as bought on the last day of the data.
+            domain: only this one.
+            include_owned: recommend items of the history too.
+
+        Returns:
+            Columns ``user``, ``domain``, ``rank`` (from 1), ``item``, ``score``; sorted by the first three.
+
+        Raises:
+            ValueError: a user, an item or a domain is unknown, or the model cannot serve anonymous users.
+        """
+        if k < 1:
+            raise InputError(f"k is {k!r}, expected at least 1", where="k")
+        if users is not None and histories is not None:
+            raise InputError("users and histories are different people", do="give one of them")
+        codes = (0, 1) if domain is None else (self.data.domain_code(domain),)
+        if histories is None:
+            people: Iterable[History] = of_users(self.data, self._recommender, users)
+        else:
+            self._recommender.check_anonymous()
+            people = anonymous(self.data, histories, self._recommender.info.anonymous_user)
+        rows = [
+            (who.label, self.data.domains[code], place, item, score)
+            for who in people
+            for code in codes
+            for place, (item, score) in enumerate(_best(self._recommender, who, code, k, include_owned), start=1)
+        ]
+        return pd.DataFrame(rows, columns=_COLUMNS)
+
+    @input_errors()
+    def save(self, folder: Path | str) -> None:
+        """Write ``model.safetensors``, ``config.json``, the model card ``card.md`` and, in ``data``, its tables.
+
+        Nothing in it can execute anything. A model that the folder holds already is replaced as a whole.
+
+        Raises:
+            ValueError: the model is not fitted, or the folder holds something else.
+        """
+        folder, network, data = Path(folder), self.network, self.data
+        metrics = metrics_of(rank(self, data))
+        with replaced(folder, "config.json") as new:
+            data.save(new / "data")
+            saved.save(new, network, self.config)
+            (new / "card.md").write_text(model_card(data.name, self.config, metrics=metrics), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._data is None else f"fitted on {self._data.name!r}"
+        return f"Model {self.model!r}, {state}"
+
+    def _require_texts(self, data: Dataset) -> None:
+        """Refuse settings that read vectors which the data lack."""
+        for key, there in (("item_text", data.tables.item_vectors), ("user_text", data.tables.user_vectors)):
+            if there is None and getattr(self.settings, key, "none") != "none":
+                raise InputError(
+                    f"{key!r} is {getattr(self.settings, key)!r}, and the data has no vectors for it",
+                    where=self.model,
+                    do=f"set {key}='none' where the model knows it, or build the data with texts and an encoder",
+                )
+        if getattr(self.settings, "start", "random") == "text" and data.tables.item_vectors is None:
+            raise InputError(
+                "'start' is 'text', and the data has no vectors for it", where=self.model, do="set start='random'"
+            )
+
+    def _describe(self, fitted: Fitted, seed: int) -> dict[str, Any]:
+        """What the stage ``train`` writes to ``config.json``."""
+        info, result = fitted.data.info, fitted.result
+        return {
+            "model": self.model,
+            "seed": seed,
+            "settings": self.settings.model_dump(),
+            "n_x": info.n_x,
+            "n_y": info.n_y,
+            "n_users": info.n_users,
+            "best_epoch": result.best_epoch,
+            "valid_ndcg@10": result.best_score,
+            "parameters": sum(parameter.numel() for parameter in fitted.network.parameters()),
+        }
+
+    @functools.cached_property
+    def _recommender(self) -> PairRecommender:
+        tables = self.data.tables
+        info = self.data.pair_data().info
+        return PairRecommender(
+            tables.items, tables.users, tables.interactions, {}, info, self.network.cpu().eval(), self.settings
+        )
+
+    def _unload(self) -> None:
+        self.__dict__.pop("_recommender", None)
+
+
+@functools.cache
+def estimator(model: str) -> Callable[..., Model]:
+    """The class of a model: ``estimator("tandem")`` is :attr:`lecdsr.models.Tandem`.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    entry = find_model(model)
+    name = entry.recommender.__name__
+
+    def __init__(self: Model, **settings: Any) -> None:
+        Model.__init__(self, model, **settings)
+
+    __init__.__signature__ = _signature(entry.settings)  # type: ignore[attr-defined]
+    doc = f"{inspect.getdoc(entry.recommender)}\n\nSettings: docs/parameters.md, block ``train.{model}``."
+    return type(name, (Model,), {"__init__": __init__, "__doc__": doc, "__module__": "lecdsr.models"})
+
+
+@input_errors()
+def load(folder: Path | str, data: Dataset | None = None) -> Model:
+    """A saved model, ready to recommend and to be evaluated.
+
+    Args:
+        folder: what :meth:`Model.save` or the stage ``train`` wrote.
+        data: the data set it was trained on; ``None`` reads the one that was saved with it.
+
+    Raises:
+        ValueError: a file is missing or broken, or the model is not of this data.
+    """
+    folder = Path(folder)
+    config, settings = saved.read_config(folder)
+    if data is None:
+        if not (folder / "data" / "dataset.json").exists():
+            raise InputError(
+                "no data set is saved with this model", where=str(folder), do="pass data=, such as load_pair(NAME)"
+            )
+        data = Dataset.load(folder / "data")
+    model: Model = estimator(config["model"])(**settings.model_dump())
+    model._network = saved.load(folder, data.pair_data().info)
+    model._data, model.config = data, config
+    return model
+
+
+def _best(recommender: PairRecommender, who: History, domain: int, k: int, owned: bool) -> list[tuple[str, float]]:
+    """Ids and scores of the best items."""
+    return [(line.asin, line.score) for line in recommender.recommend(*who[1:], domain, k, owned)]
+
+
+def _signature(settings: Any) -> inspect.Signature:
+    """Settings as keywords, for ``help`` and for completion in a notebook."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    for name, field in settings.model_fields.items():
+        parameters.append(inspect.Parameter(name, kind, default=field.default, annotation=field.annotation))
+    return inspect.Signature(parameters)

@@ -1,0 +1,115 @@
+"""Text vectors of a caller's items and users: given, or encoded as the stage embed does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lecdsr.api.frames import TEXTS
+from lecdsr.core.schemas import ANSWERS
+from lecdsr.data.load import PairTables
+from lecdsr.embed.cached import Vectors, to_table
+from lecdsr.embed.providers import encoder_of
+from lecdsr.embed.settings import Settings
+from lecdsr.embed.store import VectorStore, store_path
+from lecdsr.embed.texts import item_texts, user_texts
+
+SETTINGS: dict[str, Any] = {
+    "provider": "sentence-transformers",
+    "precision": "float32",
+    "width": None,
+    "item_text": [*TEXTS],
+    "max_characters": 1000,
+    "batch_size": 32,
+}
+#: What tables of vectors say they are made of.
+MADE_OF = "frames"
+
+
+class Texts(NamedTuple):
+    """What is known of items and users beside their interactions.
+
+    Args:
+        encoder: name or folder of a sentence encoder; ``None`` encodes nothing.
+        item_vectors: ``[rows of the caller's items, D]`` in place of encoded texts.
+        profiles: columns ``user`` and ``text``.
+    """
+
+    encoder: str | None
+    item_vectors: Vectors | None
+    profiles: pa.Table | None
+
+
+def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder: Path) -> PairTables:
+    """The tables with vectors of items and users, as far as anything is known of them.
+
+    Args:
+        tables: of the pair; without vectors.
+        items: as ``frames.read_items`` gives them.
+        texts: what else is known.
+        folder: for vectors that are not to be kept.
+
+    Raises:
+        UserError: the encoder cannot be loaded.
+    """
+    has_texts = items is not None and any(column in items.column_names for column in TEXTS)
+    answers = _answers(texts.profiles, tables.users)
+    item_rows: Vectors | None = None
+    user_rows: Vectors | None = None
+    if texts.item_vectors is not None and items is not None:
+        item_rows = _placed(texts.item_vectors, items, tables.items)
+    if texts.encoder is not None:
+        settings = Settings.model_validate({**SETTINGS, "encoder": texts.encoder})
+        encoder = encoder_of(settings, os.environ)
+        with _store(folder) as store:
+            if item_rows is None and has_texts:
+                item_rows = encoder.encode(item_texts(tables.items, answers, settings), store)
+            if len(answers):
+                user_rows = encoder.encode(user_texts(tables.users, answers, settings), store)
+    if user_rows is None and item_rows is not None:
+        # Nobody has a profile: zeros, as the stage has them.
+        user_rows = np.zeros((len(tables.users), item_rows.shape[1]), np.float32)
+    return tables._replace(
+        item_vectors=None if item_rows is None else to_table(item_rows, MADE_OF),
+        user_vectors=None if user_rows is None else to_table(user_rows, MADE_OF),
+    )
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[VectorStore]:
+    """The store that the caller's environment names, else one in ``folder``."""
+    kept = os.environ.get("LECDSR_VECTOR_STORE")
+    with VectorStore(store_path() if kept else folder / "vectors.sqlite") as store:
+        yield store
+
+
+def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
+    """Profiles as the stage ask hands them on; those of users whom the filters removed are left out."""
+    if profiles is None:
+        return ANSWERS.empty_table()
+    place = pc.index_in(profiles["user"], value_set=users["reviewer"].combine_chunks())
+    kept = pc.is_valid(place)
+    place, text = place.filter(kept), profiles["text"].filter(kept)
+    nothing = pa.nulls(len(place), pa.string())
+    kind = pa.array(["user"] * len(place), pa.string())
+    return pa.table({"kind": kind, "id": place, "key": nothing, "text": text, "reason": nothing}).cast(ANSWERS)
+
+
+def _placed(vectors: Vectors, given: pa.Table, items: pa.Table) -> Vectors:
+    """``[N, D]`` the caller's vectors in the order of the items; zeros for an item without a row."""
+    codes = given["domain"].to_pylist() if "domain" in given.column_names else [None] * len(given)
+    names = zip(codes, given["item"].to_pylist(), strict=True)
+    rows = dict(zip(names, given["row"].to_pylist(), strict=True))
+    placed = np.zeros((len(items), vectors.shape[1]), np.float32)
+    for place, (code, name) in enumerate(zip(items["domain"].to_pylist(), items["asin"].to_pylist(), strict=True)):
+        row = rows.get((code, name), rows.get((None, name)))
+        if row is not None:
+            placed[place] = vectors[row]
+    return placed

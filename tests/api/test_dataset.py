@@ -1,0 +1,170 @@
+"""A data set of frames is what the stages make of the same rows; what the pipeline built loads as it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+import lecdsr
+from lecdsr.api.build import SEQUENCES
+from lecdsr.candidates.draw import Settings as CandidateSettings
+from lecdsr.candidates.draw import draw_candidates
+from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
+from lecdsr.core.files import read_table
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.data.load import load_pair_data
+from lecdsr.embed.encoder import BUNDLED, Encoder
+from lecdsr.embed.store import VectorStore
+from lecdsr.sequences.build import build
+from lecdsr.sequences.settings import Settings
+from tests.api.small import DOMAINS, clone, dataset, interactions, items
+
+
+def by_the_stages(folder, **changed):
+    """The tables of the same rows, written as CSV files of a custom catalogue."""
+    raw = folder / "raw"
+    raw.mkdir()
+    for domain in DOMAINS:
+        rows, texts = interactions(), items()
+        rows[rows["domain"] == domain].to_csv(raw / f"buys_{domain}.csv", index=False)
+        texts[texts["domain"] == domain].to_csv(raw / f"goods_{domain}.csv", index=False)
+    custom = Custom(
+        interactions=CustomInteractions(
+            file="buys_{domain}.csv", user="user", item="item", time="time", time_unit="seconds"
+        ),
+        items=CustomItems(file="goods_{domain}.csv", item="item", title="title"),
+    )
+    pair = Pair(name="shop", domains=DOMAINS, release="custom", source=("here",), custom=custom)
+    settings = Settings.model_validate({**SEQUENCES, **changed})
+    facts = build(pair, settings, raw, folder / "out", folder / "rejected")
+    schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
+    return {name: read_table(folder / "out" / f"{name}.parquet", schema) for name, schema in schemas.items()}, facts
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"split": "temporal", "cuts": (0.6, 0.8)}, {"overlap": "only", "min_item": 6, "max_length": 7}],
+    ids=["leave_one_out", "temporal", "filters"],
+)
+def test_tables_are_those_of_the_stages(tmp_path, changed):
+    tables, facts = by_the_stages(tmp_path, **changed)
+    data = dataset(negatives=4, **changed)
+    for name, table in tables.items():
+        assert getattr(data.tables, name).equals(table), name
+    assert data.facts == facts
+    settings = CandidateSettings(negatives=4, exclude="history", seed=2024)
+    drawn = draw_candidates(tables["interactions"], tables["windows"], tables["items"], settings)
+    assert data.candidates.equals(drawn.combine_chunks())
+
+
+def test_nothing_is_dropped_by_default():
+    frame = interactions()
+    data = dataset()
+    assert len(data.users) == frame["user"].nunique()
+    assert len(data.items) == frame[["domain", "item"]].drop_duplicates().shape[0]
+    assert len(data.interactions) == len(frame.drop_duplicates(["user", "item"]))
+    kept = data.interactions.merge(frame, on=["user", "item", "domain"])
+    assert (kept["time_x"].astype("int64") == kept["time_y"]).any()
+    assert set(kept["split"]) == {"train", "valid", "test"}
+
+
+def test_vectors_are_put_where_their_items_are():
+    frame, vectors = items(), np.arange(40, dtype=np.float32).reshape(20, 2) + 1
+    shuffled = frame.sample(frac=1, random_state=0).iloc[:-2]
+    rows = vectors[shuffled.index]
+    data = dataset(items=shuffled, item_vectors=rows)
+    info = data.pair_data().info
+    given = dict(zip(shuffled["item"], rows.tolist(), strict=True))
+    for item, row in zip(data.items["item"], info.item_vectors, strict=False):
+        assert row.tolist() == given.get(item, [0, 0]), item
+    assert info.user_vectors[: info.n_users].eq(0).all()
+
+
+def test_texts_are_encoded_as_the_stage_does(tmp_path, monkeypatch):
+    monkeypatch.delenv("LECDSR_VECTOR_STORE", raising=False)
+    profiles = pd.DataFrame({"user": ["u3", "u1"], "text": ["likes red things", "likes small things"]})
+    data = dataset(encoder=BUNDLED, item_vectors=None, profiles=profiles)
+    with VectorStore(tmp_path / "vectors.sqlite") as store:
+        encoder = Encoder(BUNDLED, 32)
+        wanted = encoder.encode(data.items["title"].tolist(), store)
+        told = encoder.encode([dict(profiles.to_numpy()).get(user, "") for user in data.users["user"]], store)
+    info = data.pair_data().info
+    assert torch.equal(info.item_vectors[:-1], torch.from_numpy(wanted))
+    assert torch.equal(info.user_vectors[: info.n_users], torch.from_numpy(told))
+    assert data.tables.user_vectors["known"].to_pylist().count(True) == 2
+
+
+def test_no_texts_no_vectors():
+    data = dataset(items=None, item_vectors=None)
+    assert data.tables.item_vectors is None
+    assert data.pair_data().info.item_vectors is None
+    assert "without text vectors" in repr(data)
+
+
+def test_saved_and_loaded(tmp_path):
+    for data in (dataset(), dataset(items=None, item_vectors=None)):
+        data.save(tmp_path / "folder")  # the second takes the place of the first
+        again = lecdsr.Dataset.load(tmp_path / "folder")
+        for ours, theirs in zip(again.tables, data.tables, strict=True):
+            assert (ours is None and theirs is None) or ours.equals(theirs)
+        assert again.candidates.equals(data.candidates)
+        assert (again.name, again.domains, again.facts) == (data.name, data.domains, data.facts)
+        assert again.same_ids(data)
+
+
+def test_what_the_pipeline_built(tmp_path, monkeypatch):
+    artefacts = clone(tmp_path)
+    (tmp_path / "data" / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "data" / "deeper")
+    data = lecdsr.load_pair("toy")
+    assert (data.name, data.domains) == ("toy", ("Food", "Kitchen"))
+    monkeypatch.chdir(tmp_path)
+    wanted, found = load_pair_data(artefacts, "own", "shuffled", 5), data.pair_data("own", "shuffled", 5)
+    assert np.array_equal(wanted.sequences.items, found.sequences.items)
+    assert torch.equal(wanted.info.item_vectors, found.info.item_vectors)
+    assert torch.equal(wanted.info.user_vectors, found.info.user_vectors)
+    assert torch.equal(wanted.info.train_counts, found.info.train_counts)
+    assert wanted.info.train_days == found.info.train_days
+
+
+def test_load_pair_leaves_the_current_folder(tmp_path, monkeypatch):
+    clone(tmp_path / "clone")
+    monkeypatch.chdir(tmp_path)
+    assert len(lecdsr.load_pair("toy", root="clone").users) == 40
+    assert Path.cwd() == tmp_path
+
+
+def test_load_pair_outside_a_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"dvc\.yaml"):
+        lecdsr.load_pair("demo")
+
+
+def test_pairs_that_are_not_there(tmp_path, monkeypatch):
+    artefacts = clone(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="toy"):
+        lecdsr.load_pair("toi")
+    artefacts.candidates.unlink()
+    with pytest.raises(ValueError, match="candidates"):
+        lecdsr.load_pair("toy")
+
+
+def test_ids_that_are_not_there():
+    data = dataset()
+    with pytest.raises(ValueError, match="u11"):
+        data.user_id("u111")
+    with pytest.raises(ValueError, match="food-1"):
+        data.item_id("food-11")
+    with pytest.raises(ValueError, match="kitchen"):
+        data.domain_code("toys")
+    assert data.item_id("kitchen-3") == data.item_id("kitchen-3", 1) >= data.n_x
+
+
+def test_any_arrow_frame():
+    frame = pa.Table.from_pandas(interactions(), preserve_index=False)
+    data = lecdsr.Dataset.from_frames(frame, pa.Table.from_pandas(items()), domains=DOMAINS, encoder=None, quiet=True)
+    assert data.same_ids(dataset())
