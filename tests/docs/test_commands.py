@@ -9,8 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.docs.blocks import commands, pages
-from tests.docs.built import Copy
-from tests.pipeline.conftest import copy_repository
+from tests.repository import Copy, copy_repository
 
 ROOT = Path(__file__).parents[2]
 TABLE = YAML(typ="safe").load((ROOT / "tests/docs/commands.yaml").read_text(encoding="utf-8"))
@@ -115,9 +114,7 @@ def test_the_settings_of_an_experiment_are_settings(command, tmp_path):
 
 
 def test_they_run_and_say_what_they_should(copy: Copy):
-    copy.run("git", "init", "-q", "-b", "main")
-    copy.run("git", "config", "user.name", "tests")
-    copy.run("git", "config", "user.email", "tests@example.org")
+    copy.init()
     copy.commit("built")
     wrong = []
     for command, entry in TABLE.items():
