@@ -9,7 +9,11 @@ SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install local-llm fast-embed demo test lint docs bench clean
+# Processes that share the tests; a test that needs another's fixture goes to the same one.
+JOBS ?= auto
+PYTEST := python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: help install local-llm fast-embed demo test test-fast lint docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
@@ -45,7 +49,10 @@ demo: install ## Build the embedded data set end to end: metrics, and a report t
 	@lecdsr metrics --pair demo
 
 test: install $(SPARK) local-llm fast-embed ## Run all tests; those of Spark where there is Java
-	python -m pytest
+	$(PYTEST)
+
+test-fast: install ## Run the tests that take no DVC, Java, browser or other process
+	$(PYTEST) -m "not slow"
 
 lint: install ## Check style and types
 	ruff check .

@@ -1,10 +1,77 @@
-"""What all tests share: one thread each, and a tiny demo that is built once."""
+"""What all tests share: one thread each, a tiny demo that is built once, and the rules of the marker ``slow``."""
 
 import os
+import sys
+from pathlib import Path
 
 # Models this small lose time to more threads, and all of it on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
-from tests.docs.built import copy, prepared
+import pytest
+from hypothesis import settings
 
-__all__ = ["copy", "prepared"]
+from tests.fixtures import built, copy, prepared
+
+__all__ = ["built", "copy", "prepared"]
+
+#: Programs that a test may start only if it is marked ``slow``.
+SLOW_PROGRAMS = ("python", "dvc", "lecdsr", "java", "chromium", "google-chrome", "make", "pip", "bash")
+
+# How long one example takes says nothing where several processes share the cores.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+
+class _Running:
+    """The test that runs now."""
+
+    fast: str = ""
+
+
+def _refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen" and _Running.fast:
+        program = Path(os.fsdecode(arguments[0])).name  # type: ignore[arg-type]
+        if program.startswith(SLOW_PROGRAMS):
+            raise AssertionError(f"{_Running.fast} starts {program}: mark it slow")
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """Know whether the test that runs may start programs."""
+    _Running.fast = "" if item.get_closest_marker("slow") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        _Running.fast = ""
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that is made once for all tests of its module."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = info.name2fixturedefs.values() if info else ()
+    return any(definitions[-1].scope in ("module", "package") for definitions in found)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses the built demo as slow; let several processes share the tests well.
+
+    Tests that share a fixture of their module run in one process. One of them builds the demo first, while the others
+    run what does not need it, the longest first.
+    """
+    for item in items:
+        if "built" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        first = next((item for item in items if "built" in getattr(item, "fixturenames", ())), None)
+        items.sort(key=lambda item: (item is not first, _turn(item)))
+
+
+def _turn(item: pytest.Item) -> int:
+    if not item.get_closest_marker("slow"):
+        return 2
+    return 1 if "built" in getattr(item, "fixturenames", ()) else 0

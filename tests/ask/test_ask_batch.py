@@ -110,6 +110,7 @@ def question_rows():
     return list(_rows(table, set(table["key"].to_pylist())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["POST /v1/files", "POST /v1/batches", "GET /v1/batches/batch_0"])
 def test_killed_after_any_step_it_goes_on_and_pays_once(api, tmp_path, step):
     api.polls = 10**9
@@ -174,6 +175,7 @@ def test_a_run_submits_its_own_job_and_collects_one_that_another_is_submitting(a
     assert sorted(api.asked) == PROMPTS
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_submit_once(api, tmp_path):
     write_table(tmp_path / "questions.parquet", question_table(PROMPTS), QUESTIONS)
     command = [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]

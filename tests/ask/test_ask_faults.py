@@ -42,6 +42,7 @@ def store(tmp_path):
         yield opened
 
 
+@pytest.mark.slow
 def test_every_question_is_answered_or_listed_and_none_is_asked_after_its_answer(server, store):
     draw = random.Random(5).choices([*FAULTS, "none"], [*FAULTS.values(), 1 - sum(FAULTS.values())], k=4 * QUESTIONS)
     dealt = {}

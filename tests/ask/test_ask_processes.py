@@ -70,6 +70,7 @@ def kept(tmp_path, questions):
         return [key for key, _ in store.answers(questions["key"].to_pylist())]
 
 
+@pytest.mark.slow
 def test_sigkill_loses_nothing_that_arrived_and_the_rest_is_asked(server, tmp_path, questions, command):
     server.behave = lambda prompt, number: Reply(wait=0.02, body=chat(f"about {prompt}").body)
     process = start(command, server, tmp_path)
@@ -88,6 +89,7 @@ def test_sigkill_loses_nothing_that_arrived_and_the_rest_is_asked(server, tmp_pa
     assert KEY.encode() not in (tmp_path / "log").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_under_way(server, tmp_path, questions, command):
     server.behave = lambda prompt, number: Reply(wait=0.2, body=chat().body)
     process = start(command, server, tmp_path)
@@ -97,6 +99,7 @@ def test_an_interrupt_keeps_what_is_under_way(server, tmp_path, questions, comma
     assert len(kept(tmp_path, questions)) == len(server.requests) < 30
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_waits_for_nothing(server, tmp_path, command):
     server.behave = lambda prompt, number: chat() if number < 8 else Reply(wait=8.0, body=chat().body)
     process = start(command, server, tmp_path)
@@ -109,6 +112,7 @@ def test_a_second_interrupt_waits_for_nothing(server, tmp_path, command):
     assert time.monotonic() - started < 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", [None, "/bin/sh"], ids=["direct", "below the shell of DVC"])
 def test_an_orphan_stops_asking_within_two_seconds(server, tmp_path, questions, command, shell, monkeypatch):
     server.behave = lambda prompt, number: Reply(wait=0.1, body=chat().body)
@@ -152,6 +156,7 @@ def test_the_watch_ends_with_its_block(monkeypatch):
     assert steps == []
 
 
+@pytest.mark.slow
 def test_twenty_kills_in_a_row_lose_nothing_that_was_stored(server, tmp_path):
     table = question_table([f"p{number}" for number in range(1500)])
     write_table(tmp_path / "questions.parquet", table, QUESTIONS)
@@ -177,6 +182,7 @@ def test_twenty_kills_in_a_row_lose_nothing_that_was_stored(server, tmp_path):
     assert 0 <= asked_again <= at_kills
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_pay_once(server, tmp_path, questions, command):
     server.behave = lambda prompt, number: Reply(wait=0.1, body=chat(f"about {prompt}").body)
     runs = [start(command, server, tmp_path) for _ in range(2)]
@@ -184,6 +190,7 @@ def test_two_runs_at_once_pay_once(server, tmp_path, questions, command):
     assert len(server.requests) == len(kept(tmp_path, questions)) == 200
 
 
+@pytest.mark.slow
 def test_a_run_takes_over_what_a_killed_one_had_claimed(server, tmp_path, questions, command):
     server.behave = lambda prompt, number: Reply(wait=0.05, body=chat(f"about {prompt}").body)
     first = start(command, server, tmp_path)

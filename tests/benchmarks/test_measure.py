@@ -39,6 +39,7 @@ def test_workers_take_turns():
         worker.close()
 
 
+@pytest.mark.slow
 def test_peak_memory_is_the_workers_own():
     small, large = Worker(hungry, 1), Worker(hungry, 400)
     small.next(), large.next()

@@ -172,6 +172,7 @@ def card(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "data" / "toy" / "card").iterdir())}
 
 
+@pytest.mark.slow
 def test_the_stage_twice(artefacts, tmp_path):
     hand.repository(tmp_path)
     hand.write(artefacts)

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
 from lecdsr.core import memory
 
 CHILD = "from lecdsr.core.memory import peak_memory; print(peak_memory())"
 PARENT = f"import subprocess, sys; held = b'x' * (700 << 20); subprocess.run([sys.executable, '-c', {CHILD!r}])"
 
 
+@pytest.mark.slow
 def test_a_child_does_not_inherit_the_peak_of_its_parent():
     done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 600 << 20

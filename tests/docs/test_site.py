@@ -32,6 +32,7 @@ def text(page: Path) -> str:
     return re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_no_page_fetches_anything_from_another_host(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 20
@@ -47,6 +48,7 @@ def test_the_check_of_hosts_sees_one():
     assert not FETCHED.search('<a href="https://example.org">')
 
 
+@pytest.mark.slow
 def test_pages_hold_what_comes_from_the_code_and_the_examples(site):
     parameters = text(site / "parameters.html")
     for word in ("synthetic.users", "train.tandem", "content_weight", "custom.interactions.time_unit", "active"):

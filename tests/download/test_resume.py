@@ -336,6 +336,7 @@ download((sys.argv[1],), [NAME], Path(sys.argv[2]), settings(), lambda path, nam
 """
 
 
+@pytest.mark.slow
 def test_a_killed_download_resumes(serve, tmp_path):
     body = gzip.compress(random.Random(4).randbytes(3_000_000))
     server = serve(body, chunk=20_000)

@@ -28,6 +28,7 @@ def store(tmp_path):
         yield opened
 
 
+@pytest.mark.slow
 @needs_extra
 def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
     monkeypatch.setattr(encoder.model._model, "max_seq_length", 12)
@@ -38,6 +39,7 @@ def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
     np.testing.assert_allclose(encode_whole(encoder.model, [long], 8)[0], mean / np.linalg.norm(mean), atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_extra
 def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
     # More than any can reach: a processor without products in int8 computes them in float32 and loses next to nothing.
@@ -46,6 +48,7 @@ def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
         encoder.encode(TEXTS, store)
 
 
+@pytest.mark.slow
 @needs_extra
 def test_nothing_is_reported_to_anybody(encoder):
     assert encoder.model.get_embedding_dimension() == 384

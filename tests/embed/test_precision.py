@@ -30,6 +30,7 @@ def test_bfloat16_is_close_to_float32_and_kept_apart_from_it(tmp_path):
 needs_openvino = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra fast-embed is not installed")
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path):
     exact, fast = encode(TEXTS, tmp_path), encode(TEXTS, tmp_path, precision="int8")
@@ -39,6 +40,7 @@ def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_int8_vectors_belong_to_their_texts_in_any_order(tmp_path):
     # Batches end in any order and are filled by length; rows are those of the texts all the same.

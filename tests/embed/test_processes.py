@@ -18,6 +18,8 @@ from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY
 from tests.embed.served import reply_to, unit
 
+pytestmark = pytest.mark.slow  # every test kills processes
+
 ROOT = Path(__file__).parents[2]
 AT_ONCE, BATCH = 2, 5
 #: Texts under way, or come back and not yet on the disk, that a kill can cost: see `lecdsr.ask.rate_limit`.

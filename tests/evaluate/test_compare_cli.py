@@ -9,7 +9,9 @@ import pytest
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import RANKS
 from tests.evaluate.rank_tables import shop
-from tests.pipeline.conftest import Repository
+from tests.repository import Repository
+
+pytestmark = pytest.mark.slow  # dvc builds the repository
 
 QUALITY = {"sasrec": 2.0, "lecdsr": 1.0}
 EVALUATE = """
@@ -54,10 +56,10 @@ source: synthetic
 
 
 class ExperimentRunner(Repository):
-    """Runs `lecdsr compare`, apart from its standard error."""
+    """Runs `lecdsr compare`."""
 
     def compare(self, *arguments: str, check: bool = True) -> str:
-        return self.run("lecdsr", "compare", *arguments, check=check)
+        return self.lecdsr("compare", *arguments, check=check)
 
     def figures(self, *arguments: str) -> dict:
         """What --format json prints, after the warnings."""

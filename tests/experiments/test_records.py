@@ -121,6 +121,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_a_whole_table(tmp_path):
     path = tmp_path / "runs.csv"
     sizes = set()

@@ -54,6 +54,7 @@ def test_what_is_not_installed_says_how_to_install_it(monkeypatch, tmp_path):
         server.start(tmp_path / "m.gguf", 0, 1, 128, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_model(), reason="the local language model is not installed: make local-llm")
 def test_it_answers_as_the_openai_api_does_and_ends_when_told_to():
     with subprocess.Popen(command("--port", "0"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

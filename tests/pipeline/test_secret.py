@@ -7,7 +7,7 @@ import pytest
 
 from tests.ask.loopback import KEY, Loopback, chat, error
 from tests.embed.served import reply_to
-from tests.pipeline.conftest import Repository, copy_repository, shrink
+from tests.repository import Repository, copy_repository, shrink
 
 
 class Server(Loopback):
@@ -58,6 +58,7 @@ def repository(tmp_path):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the processes are not listed under /proc")
 def test_the_key_appears_nowhere(repository, tmp_path):
     with Server() as server:

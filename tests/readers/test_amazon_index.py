@@ -73,6 +73,7 @@ def lecdsr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_list_outside_any_repository(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = lecdsr(tmp_path, "data", "list")
@@ -83,6 +84,7 @@ def test_the_list_outside_any_repository(tmp_path, monkeypatch):
     assert re.findall(r"[\d,]+|\?", toys) == ["8,201,231", "?", "?", "634,414"]
 
 
+@pytest.mark.slow
 def test_the_list_of_one_release(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     output = lecdsr(tmp_path, "data", "list", "--release", "2023").stdout

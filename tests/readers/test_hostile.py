@@ -148,6 +148,7 @@ print(peak_memory() >> 20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["A.csv.gz", "A.json.gz", "meta_A.json.gz"])
 def test_a_line_of_a_gigabyte_is_bad_or_an_error_within_little_memory(tmp_path, name):
     path = tmp_path / name

@@ -76,6 +76,7 @@ def enlarge(out):
     pq.write_table(pa.Table.from_pandas(large, schema, preserve_index=False), out / "items.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["tandem", "lecdsr"])
 def test_index_finds_the_same(tmp_path, monkeypatch, model):
     exported(tmp_path, monkeypatch, model)

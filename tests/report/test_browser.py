@@ -6,7 +6,10 @@ from tests.report import chromium
 from tests.report.small import EVIL, page
 
 BROWSER = chromium.find()
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser here: none of {', '.join(chromium.NAMES)}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason=f"no browser here: none of {', '.join(chromium.NAMES)}"),
+]
 
 WIDE, NARROW = 1280, 390
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

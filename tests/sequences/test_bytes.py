@@ -39,6 +39,7 @@ def made(raw, chosen, folder):
     return {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in NAMES}, facts
 
 
+@pytest.mark.slow
 def test_runs_threads_memory_and_chunks_do_not_change_a_byte(raw, chosen, tmp_path, monkeypatch):
     expected = made(raw, chosen, tmp_path / "first")
     assert expected[1]["interactions"] > 200_000

@@ -54,6 +54,7 @@ def random_rows(seed, n=3_000):
     ]
 
 
+@pytest.mark.slow
 @needs_spark
 @pytest.mark.parametrize("overlap", ["only", "prefer"])
 def test_filters_leave_the_same_rows(tmp_path, overlap):
@@ -68,6 +69,7 @@ def test_filters_leave_the_same_rows(tmp_path, overlap):
     assert 0 < len(found["spark"][1]) < len(rows)
 
 
+@pytest.mark.slow
 @needs_spark
 def test_the_whole_stage_gives_the_same_bytes(tmp_path, monkeypatch):
     raw = tmp_path / "raw"

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from tests.train.toy import finish, kill, launch, write_pair
 
+pytestmark = pytest.mark.slow  # every test starts trainings
+
 LECDSR = {
     "model": "lecdsr",
     "settings": {

@@ -1,0 +1,75 @@
+"""Wrong settings, as the first stages refuse them: called in process, on the data that was there before."""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from lecdsr.core.errors import UserError
+from lecdsr.core.paths import Artefacts
+from tests.repository import ROOT, shrink
+
+PIPELINE = list(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+#: The stages that read the settings and the raw data, in the order in which dvc runs them.
+FIRST = PIPELINE[: PIPELINE.index("sequences") + 1]
+
+
+def run_first_stages() -> None:
+    for stage in FIRST:
+        importlib.import_module(f"stages.{stage}").main("demo")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    """A folder with settings, the raw data of the tiny demo, and its sequences."""
+    folder = tmp_path_factory.mktemp("sequences")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "pairs", folder / "pairs")
+    shrink(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_first_stages()
+    return folder
+
+
+@pytest.fixture
+def folder(sequences, tmp_path, monkeypatch):
+    """A copy of it, the current one."""
+    shutil.copytree(sequences, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MISTAKES = [
+    ("params.yaml", "min_item: 5", "min_itme: 5", ["sequences.min_itme", "min_item", "params.yaml"]),
+    ("params.yaml", "max_length: 50", "max_length: many", ["sequences.max_length", "many", "integer"]),
+    ("params.yaml", "min_user_total: 10", "min_user_total: 100000", ["min_user_total", "leaves nobody"]),
+    ("pairs/demo.yaml", "min_item: 1", "split: half", ["sequences.split", "half", "pairs/demo.yaml", "temporal"]),
+    ("pairs/demo.yaml", "release: 2018", "release: 2019", ["release", "2019", "pairs/demo.yaml"]),
+    ("pairs/demo.yaml", "source: synthetic", "source: nowhere", ["nowhere", "does not exist"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "words"), MISTAKES, ids=[row[2].strip() for row in MISTAKES])
+def test_a_mistake_is_named_and_harms_nothing(folder, file, right, wrong, words):
+    path = folder / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    tables, raw = contents(Artefacts("demo").sequences), contents(Artefacts("demo").raw)
+    path.write_text(text.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        run_first_stages()
+    for word in words:
+        assert word in str(caught.value)
+    assert contents(Artefacts("demo").sequences) == tables
+    path.write_text(text, encoding="utf-8")
+    run_first_stages()
+    assert contents(Artefacts("demo").sequences) == tables
+    assert contents(Artefacts("demo").raw) == raw
