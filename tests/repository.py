@@ -105,9 +105,22 @@ class Copy(Repository):
         return self.run(sys.executable, "-c", CALLS, *(f"stages.{call}" for call in calls), **environment)
 
     def extend(self, name: str, source: str, target: str) -> None:
-        """Do what the page of an example says: copy its file, apply its patch."""
+        """Do what the page of an example says: copy its file; apply its patch if it has one."""
         shutil.copy(self.folder / "examples" / name / source, self.folder / target)
-        self.run("git", "apply", f"examples/{name}/wiring.patch")
+        if (self.folder / "examples" / name / "wiring.patch").exists():
+            self.run("git", "apply", f"examples/{name}/wiring.patch")
+
+    def set(self, file: str, **blocks: object) -> None:
+        """Set top-level keys of a YAML file; those of a block are merged."""
+        yaml, path = YAML(), self.folder / file
+        values = yaml.load(path.read_text(encoding="utf-8"))
+        for name, value in blocks.items():
+            if isinstance(value, dict):
+                values.setdefault(name, {}).update(value)
+            else:
+                values[name] = value
+        with open(path, "w", encoding="utf-8") as handle:
+            yaml.dump(values, handle)
 
     def replace(self, file: str, old: str, new: str) -> None:
         path = self.folder / file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lecdsr.config.schema import Block
-from lecdsr.download.synthetic import Settings as Synthetic
+from lecdsr.download.synthetic.settings import Settings as Synthetic
 
 
 class Settings(Block):

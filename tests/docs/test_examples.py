@@ -16,11 +16,19 @@ from lecdsr.core.schemas import ANSWERS, RANKS
 
 
 def test_a_model_is_trained_and_ranks(copy):
+    """One file and one word: the model trains, ranks, recommends, explains, exports, and is in the report."""
     copy.extend("model", "fism.py", "lecdsr/models/fism.py")
-    copy.replace("params.yaml", "models: [popularity, sasrec, lecdsr, tandem]", "models: [popularity, fism]")
-    copy.replace("pairs/demo.yaml", "fism: {}", "fism: {width: 8, batch_size: 32}")
+    copy.set("params.yaml", models=["popularity", "fism"])
+    copy.set("pairs/demo.yaml", train={"fism": {"width": 8, "batch_size": 32}})
     assert "all settings are right" in copy.run("lecdsr", "check")
-    copy.stages("train demo fism", "evaluate demo fism")
+    copy.stages("settings demo", "train demo fism", "evaluate demo fism", "report demo")
+    assert "fism" in (copy.folder / "data/demo/report.html").read_text()
+    asin = pq.read_table(copy.folder / "data/demo/sequences/items.parquet")["asin"][0].as_py()
+    history = ("--pair", "demo", "--model", "fism", "--history", asin)
+    assert len(json.loads(copy.run("lecdsr", "recommend", *history, "-k", "3", "--json"))) > 0
+    assert json.loads(copy.run("lecdsr", "explain", *history, "--item", asin, "--json"))["model"] == "fism"
+    copy.run("lecdsr", "export", "--pair", "demo", "--model", "fism", "--out", "build/vectors")
+    assert pq.read_schema(copy.folder / "build/vectors/items.parquet").field("vector").type.list_size == 8
 
     ranks = read_table(copy.folder / "data/demo/ranks/fism.parquet", RANKS)
     assert len(ranks) > 100
@@ -49,8 +57,8 @@ def test_a_model_is_trained_and_ranks(copy):
 
 def test_an_encoder_makes_the_vectors(copy):
     copy.extend("encoder", "hashing.py", "lecdsr/embed/hashing.py")
-    copy.replace("pairs/demo.yaml", "embed: {}", "embed: {provider: hashing, width: 32, item_text: [title]}")
-    copy.stages("embed demo")
+    copy.set("pairs/demo.yaml", embed={"provider": "hashing", "width": 32, "item_text": ["title"]})
+    copy.stages("settings demo", "embed demo")
     table = pq.read_table(copy.folder / "data/demo/vectors/items.parquet")
     rows = np.array(table["vector"].to_pylist())
     assert rows.shape[1] == 32
@@ -78,12 +86,11 @@ printf 'likes '; printf '%s' "$request" | cksum
 
 def test_a_provider_asks_a_program_and_nothing_twice(copy, tmp_path):
     copy.extend("provider", "command.py", "lecdsr/ask/command.py")
-    copy.replace("pairs/demo.yaml", "prompts: {}", "prompts: {model: my-model}")
-    copy.replace("pairs/demo.yaml", "ask: {}", "ask: {provider: command, max_failed_share: 0.5}")
+    copy.set("pairs/demo.yaml", prompts={"model": "my-model"}, ask={"provider": "command", "max_failed_share": 0.5})
     program = tmp_path / "my model"  # a space in its path
     program.write_text(PROGRAM)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    copy.stages("prompts demo")
+    copy.stages("settings demo", "prompts demo")
     questions = pq.read_table(copy.folder / "data/demo/questions.parquet").to_pylist()
     bad = json.loads(questions[0]["body"])["messages"][1]["content"].splitlines()
     unlike = next(line for line in bad if line and sum(line in question["body"] for question in questions) == 1)
@@ -108,14 +115,15 @@ def test_a_provider_asks_a_program_and_nothing_twice(copy, tmp_path):
 
 def test_without_a_program_a_message_says_so(copy):
     copy.extend("provider", "command.py", "lecdsr/ask/command.py")
-    copy.replace("pairs/demo.yaml", "ask: {}", "ask: {provider: command}")
+    copy.set("pairs/demo.yaml", ask={"provider": "command"})
+    copy.stages("settings demo")
     shown = copy.run("python", "-m", "stages.ask", "--pair", "demo", check=False)
     assert "LECDSR_LLM_COMMAND" in shown
     assert "Traceback" not in shown
 
 
-def test_a_catalogue_of_ones_own_becomes_sequences(copy):
-    """The pair's file as the page has it, over files with its columns."""
+def test_a_catalogue_of_your_own_becomes_sequences(copy):
+    """One file and one word: the pair's file as the page has it, over files with its columns."""
     shop = copy.folder.parent / "shop"
     shop.mkdir()
     generator = np.random.default_rng(0)
@@ -129,7 +137,8 @@ def test_a_catalogue_of_ones_own_becomes_sequences(copy):
         (shop / f"products_{domain}.csv").write_text("\n".join(["sku;name;maker;shelf;text", *goods]) + "\n")
     (copy.folder / "pairs/shop.yaml").write_text((copy.folder / "examples/catalogue/shop.yaml").read_text())
     assert "all settings are right" in copy.run("lecdsr", "check")
-    copy.stages("download shop", "sequences shop")
+    copy.set("params.yaml", active=["demo", "shop"])
+    copy.stages("settings shop", "download shop", "sequences shop")
     items = pq.read_table(copy.folder / "data/shop/sequences/items.parquet").to_pylist()
     assert items[0]["title"].startswith("Grocery thing")
     assert items[0]["categories"] == ["Grocery", "Shelf"]

@@ -63,9 +63,7 @@ def relative(files: set[Path]) -> list[str]:
 def imports_of(stage: str, model: str) -> set[Path]:
     """All files of this project that a stage runs with a model; packages hold no code of their own."""
     files = closure({ROOT / "stages" / f"{stage}.py"} | by_name(stage, model))
-    return {file for file in files if file.parent.parent != ROOT / "lecdsr" or file.name != "__init__.py"} - {
-        ROOT / "lecdsr" / "__init__.py"
-    }
+    return {file for file in files if file.name != "__init__.py" or file.parents[1] not in (ROOT, ROOT / "lecdsr")}
 
 
 def listed(stage: str, model: str) -> set[Path]:
