@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from lecdsr.ask.offline import describe_customer
-from lecdsr.ask.openai_provider import OpenAIProvider, Pace
+from lecdsr.ask.openai_provider import OpenAIProvider, RetryPolicy
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
@@ -100,7 +100,7 @@ def main() -> None:
                 (wording.format(history=text) for text in histories), arguments.model, arguments.max_tokens
             )
             with Store(Path(folder) / name) as store:
-                provider = OpenAIProvider(os.environ, Pace(failures_in_a_row=len(rows) + 1))
+                provider = OpenAIProvider(os.environ, RetryPolicy(failures_in_a_row=len(rows) + 1))
                 asked = ask(table, provider, store)
             print(measure(name, list(asked.texts.values()), len(rows), encoder, vectors), flush=True)
 

@@ -10,11 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from lecdsr.ask.endpoint import Endpoint
-from lecdsr.ask.interrupt import gentle_interrupt
-from lecdsr.ask.openai_provider import OpenAIProvider, Pace
-from lecdsr.ask.parent import watched_parent
-from lecdsr.ask.types import Answer, Failure, Outcome, Question
+from lecdsr.ask.openai_provider import OpenAIProvider, RetryPolicy
+from lecdsr.ask.shutdown import graceful_interrupt, stop_with_parent
+from lecdsr.ask.types import Answer, Endpoint, Failure, Outcome, Question
 from lecdsr.core.errors import UserError
 from lecdsr.embed.cached import CachedEncoder, Vectors, cut_to
 from lecdsr.embed.reply import read_vectors
@@ -38,14 +36,19 @@ class ServerEncoder(CachedEncoder):
     """
 
     def __init__(
-        self, name: str, batch_size: int, width: int | None, environment: Mapping[str, str], pace: Pace | None = None
+        self,
+        name: str,
+        batch_size: int,
+        width: int | None,
+        environment: Mapping[str, str],
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         self.name, self.batch_size, self.cut = name, batch_size, width
         self._sent: dict[str, list[str]] = {}
         self._read: dict[str, Vectors] = {}
         endpoint = Endpoint(_PATH, self._outcome, "embed.encoder", "embed.provider: sentence-transformers")
         # One for all calls: the caps hold for everything that the stage asks.
-        self._provider = OpenAIProvider(environment, pace, endpoint)
+        self._provider = OpenAIProvider(environment, retry_policy, endpoint)
 
     @property
     def width(self) -> int:
@@ -81,7 +84,7 @@ class ServerEncoder(CachedEncoder):
             UserError: the server cannot be asked, or some texts came back without a vector.
         """
         failures: Counter[str] = Counter()
-        with watched_parent(self._provider.shut, _nothing), gentle_interrupt(self._provider.shut):
+        with stop_with_parent(self._provider.stop, _nothing), graceful_interrupt(self._provider.stop):
             for outcomes in self._provider.answer(self._questions(texts)):
                 for question, outcome in outcomes:
                     sent = self._sent.pop(question.key)

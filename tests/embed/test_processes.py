@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.embed.encoder import BUNDLED, Encoder
 from lecdsr.embed.server import ServerEncoder
 from lecdsr.embed.store import VectorStore
@@ -94,7 +94,7 @@ def test_a_killed_run_asks_the_server_for_the_rest_alone(path, server):
     assert len(sent) - AT_RISK <= len(survived) <= len(sent)
 
     with VectorStore(path) as store:
-        encoder = ServerEncoder("m", BATCH, None, server.environment(), Pace(first_s=0.01))
+        encoder = ServerEncoder("m", BATCH, None, server.environment(), RetryPolicy(first_s=0.01))
         rows = encoder.encode([*TEXTS, "one more"], store)
     np.testing.assert_allclose(rows, unit([*TEXTS, "one more"]), atol=1e-6)
     again = list(chain.from_iterable(server.prompts[before:]))
