@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lecdsr.core.files import require, sha256_file
 from lecdsr.core.paths import Artefacts
-from lecdsr.embed.cached import MADE_OF
+from lecdsr.embed.base import MADE_OF
 from lecdsr.models.registry import model_names
 
 DOORS = (Path("stages/train.py"), Path("stages/evaluate.py"))

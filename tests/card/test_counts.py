@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecdsr.card.counts import (
@@ -87,6 +87,7 @@ def test_rank_curve(numbers):
     assert found["value"] == [falling[rank - 1] for rank in found["rank"]]
 
 
+@settings(deadline=None)  # the first connection loads DuckDB
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), max_size=50))
 def test_counting_in_the_database(rows):
     numbers = pa.table({name: pa.array([row[i] for row in rows], pa.int64()) for i, name in enumerate(("domain", "n"))})

@@ -12,9 +12,8 @@ from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.types import Failure, Usage
 from lecdsr.core.errors import UserError
-from lecdsr.embed import encoder_of
-from lecdsr.embed.reply import read_vectors
-from lecdsr.embed.server import MOST_BYTES, MOST_TEXTS, ServerEncoder, batches
+from lecdsr.embed.providers import encoder_of
+from lecdsr.embed.server_encoder import MOST_BYTES, MOST_TEXTS, ServerEncoder, batches, read_vectors
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY, Reply, error
