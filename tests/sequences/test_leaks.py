@@ -13,8 +13,8 @@ from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
 from lecdsr.data.batch import Gatherer, prefix_samples, sequence_samples
 from lecdsr.data.sequences import from_tables
-from lecdsr.prompts import Settings as Prompts
-from lecdsr.prompts import write_questions
+from lecdsr.prompts.questions import write_questions
+from lecdsr.prompts.settings import Settings as Prompts
 from lecdsr.sequences.build import build
 from tests.sequences.test_build import settings
 
