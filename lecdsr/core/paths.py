@@ -21,7 +21,7 @@ class Artefacts:
         self.raw = self.root / "raw"
         # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
         # would delete them when the stage fails.
-        self.rejected = self.root / "aside"
+        self.rejected = self.root / "rejected"
         self.sequences = self.root / "sequences"
         self.items = self.sequences / "items.parquet"
         self.users = self.sequences / "users.parquet"

@@ -40,7 +40,7 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, rejected: Pat
         settings: block ``sequences``.
         raw: folder of the raw files.
         folder: where ``items``, ``users``, ``interactions`` and ``windows`` go, as Parquet files.
-        aside: where malformed lines are kept.
+        rejected: folder where malformed lines are kept.
 
     Returns:
         Facts for the metrics.
@@ -51,7 +51,7 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, rejected: Pat
     """
     spill = folder / ".spill"
     with connect(spill) as db:
-        asides = _read_ratings(db, pair, settings, raw, rejected)
+        rejected_lines = _read_ratings(db, pair, settings, raw, rejected)
         engine = choose(settings.engine, db, spill)
         say("filtering")
         counts = apply_filters(engine, settings)
@@ -66,7 +66,7 @@ def build(pair: Pair, settings: Settings, raw: Path, folder: Path, rejected: Pat
     if settings.expect is not None:
         check_expected(facts, counts, settings.expect)
     metadata = {f"metadata_{name}": each for name, each in zip(DOMAINS, found, strict=False)}
-    facts["bad_lines"] = {name: each.bad for name, each in {**asides, **metadata}.items()}
+    facts["bad_lines"] = {name: each.bad for name, each in {**rejected_lines, **metadata}.items()}
     facts["repeated_metadata_lines"] = repeated
     return facts
 
@@ -76,14 +76,14 @@ def _read_ratings(
 ) -> dict[str, RejectedLines]:
     layout = layout_of(pair)
     create_ratings(db, "ratings")
-    asides = {}
+    rejected_lines = {}
     for code, (name, domain) in enumerate(zip(DOMAINS, pair.domains, strict=True)):
         path = find(raw, layout.ratings, domain)
         say(f"reading {path.name}")
         rejected = read_ratings(db, path, layout, "ratings", code)
         rejected.check(folder, settings.max_bad_share)
-        asides[f"ratings_{name}"] = rejected
-    return asides
+        rejected_lines[f"ratings_{name}"] = rejected
+    return rejected_lines
 
 
 def _write_sequences(engine: Engine, settings: Settings, folder: Path) -> Tally:

@@ -17,14 +17,14 @@ from lecdsr.core.console import say
 from lecdsr.core.schemas import ITEMS
 from lecdsr.readers.custom import custom_records
 from lecdsr.readers.layouts import find, layout_of
-from lecdsr.readers.metadata import Item, Reading, records_of_lines
+from lecdsr.readers.metadata import ItemTexts, MetadataReader, records_of_lines
 from lecdsr.readers.rejected import RejectedLines
 from lecdsr.sequences.engine import BATCH
 
 # Items handed to DuckDB at once.
 ITEMS_AT_ONCE = 20_000
 NAMES = pa.schema([ITEMS.field(name) for name in ("item", "domain", "asin")])
-TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *Item._fields)])
+TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *ItemTexts._fields)])
 
 
 def read_texts(
@@ -50,18 +50,18 @@ def read_texts(
     append(db, "texts", TEXTS, iter(()))
     if not layout.metadata:
         return [], 0
-    asides, repeated = [], 0
+    rejected_lines, repeated = [], 0
     for code, domain in enumerate(pair.domains):
         path = find(raw, layout.metadata, domain)
         say(f"reading {path.name}")
         rejected = RejectedLines(path)
         custom = layout.custom
         records = custom_records(db, path, custom, rejected) if custom else records_of_lines(path, layout, rejected)
-        reading = Reading(_wanted(db, code), text_length, rejected)
+        reading = MetadataReader(_wanted(db, code), text_length, rejected)
         append(db, "texts", TEXTS, _tables(reading.items(records)))
-        asides.append(rejected)
+        rejected_lines.append(rejected)
         repeated += reading.repeated
-    return asides, repeated
+    return rejected_lines, repeated
 
 
 def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iterator[pa.Table]:
@@ -99,7 +99,7 @@ def _wanted(db: duckdb.DuckDBPyConnection, domain: int) -> dict[str, int]:
     return dict(zip(table["asin"].to_pylist(), table["item"].to_pylist(), strict=True))
 
 
-def _tables(items: Iterator[tuple[int, Item]]) -> Iterator[pa.Table]:
+def _tables(items: Iterator[tuple[int, ItemTexts]]) -> Iterator[pa.Table]:
     while part := list(islice(items, ITEMS_AT_ONCE)):
         texts = zip(*(item for _, item in part), strict=True)
         columns = [[number for number, _ in part], *texts]

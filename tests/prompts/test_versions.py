@@ -64,7 +64,7 @@ def test_every_version_has_every_template(version):
 
 
 def test_an_unknown_version_names_those_there_are():
-    with pytest.raises(UserError, match="no version 'v0'") as unknown:
+    with pytest.raises(UserError, match="no prompt version 'v0'") as unknown:
         shop(1, version="v0")
     assert "v1, v2" in str(unknown.value)
 

@@ -49,7 +49,7 @@ class Made:
 
     def __init__(self, raw, folder, split, overlap):
         chosen = settings(split=split, overlap=overlap, min_history=2, min_user_total=5, min_window=3)
-        self.facts = build(PAIR, chosen, raw, folder, folder / "aside")
+        self.facts = build(PAIR, chosen, raw, folder, folder / "rejected")
         schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
         for name, schema in schemas.items():
             setattr(self, name, read_table(folder / f"{name}.parquet", schema))

@@ -80,7 +80,7 @@ def test_the_whole_stage_gives_the_same_bytes(tmp_path, monkeypatch):
     facts = {}
     for name in ("duckdb", "spark"):
         folder = tmp_path / name
-        facts[name] = build(pair, chosen.model_copy(update={"engine": name}), raw, folder, tmp_path / "aside")
+        facts[name] = build(pair, chosen.model_copy(update={"engine": name}), raw, folder, tmp_path / "rejected")
         assert {path.name for path in folder.iterdir()} == {f"{table}.parquet" for table in TABLES}
     assert facts["spark"] == facts["duckdb"]
     for table in TABLES:
