@@ -31,7 +31,7 @@ def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with duckdb.connect() as db:
             _configure(db, spill)
-            _only_on_a_terminal(db)
+            _progress_only_on_terminal(db)
             yield db
     except duckdb.OutOfMemoryException as error:
         raise UserError(
@@ -59,13 +59,13 @@ def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
             ) from error
 
 
-def another(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def second_connection(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """A further connection to the same database, so that work can go on while a result is read."""
     cursor = db.cursor()
-    _only_on_a_terminal(cursor)
+    _progress_only_on_terminal(cursor)
     return cursor
 
 
-def _only_on_a_terminal(db: duckdb.DuckDBPyConnection) -> None:
+def _progress_only_on_terminal(db: duckdb.DuckDBPyConnection) -> None:
     """DuckDB draws its progress bar into logs as well."""
     db.execute(f"SET enable_progress_bar = {console.is_terminal}")

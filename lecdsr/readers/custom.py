@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lecdsr.config.pair import Custom
-from lecdsr.core.database import another
+from lecdsr.core.database import second_connection
 from lecdsr.core.errors import UserError
 from lecdsr.readers.lines import LONGEST_LINE, MAX_REJECTED, RawRows, open_bytes, quoted, unreadable
 from lecdsr.readers.metadata import Record
@@ -65,7 +65,7 @@ def custom_records(
     table = _table(path, custom.delimiter, columns)
     chosen = ", ".join(f"{_name(column)} AS {name}" for name, column in columns.items())
     try:
-        for row in _rows(another(db).sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
+        for row in _rows(second_connection(db).sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
             rejected.total += 1
             if row["item"] in (None, ""):
                 rejected.add(rejected.total, "no item", str(row))

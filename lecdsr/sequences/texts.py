@@ -1,4 +1,4 @@
-"""Texts of the items that were kept, gathered from the metadata files and put in the order of items."""
+"""Read the texts of the remaining items from the metadata files, and order them by item."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lecdsr.readers.metadata import ItemTexts, MetadataReader, records_of_lines
 from lecdsr.readers.rejected import RejectedLines
 from lecdsr.sequences.engine import BATCH
 
-# Items handed to DuckDB at once.
+# Items inserted into DuckDB at once.
 ITEMS_AT_ONCE = 20_000
 NAMES = pa.schema([ITEMS.field(name) for name in ("item", "domain", "asin")])
 TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *ItemTexts._fields)])
@@ -30,17 +30,17 @@ TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *ItemTexts._fields)])
 def read_texts(
     db: duckdb.DuckDBPyConnection, pair: Pair, names: Iterator[pa.Table], raw: Path, text_length: int
 ) -> tuple[list[RejectedLines], int]:
-    """Make the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row for an item with metadata.
+    """Create the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row per item with metadata.
 
     Args:
-        db: where the tables go.
+        db: database of the tables.
         pair: names the domains and the layout of the files.
         names: all items, in order.
         raw: folder of the raw files.
         text_length: characters kept of a title, and of a description.
 
     Returns:
-        Malformed lines of each domain's file, and the number of lines that repeat an ASIN.
+        Rejected lines of each domain's file, and the number of lines that repeat an ASIN.
 
     Raises:
         UserError: a file is missing or cannot be read.
@@ -65,7 +65,7 @@ def read_texts(
 
 
 def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iterator[pa.Table]:
-    """One row per item, see ``ITEMS``, some at a time; an item without metadata has empty texts."""
+    """Yield one row per item, see ``ITEMS``, in chunks; an item without metadata has empty texts."""
     query = db.sql(
         """SELECT item, domain, asin, coalesce(title, '') AS title, coalesce(brand, '') AS brand,
             coalesce(categories, []) AS categories, coalesce(description, '') AS description
@@ -78,13 +78,13 @@ def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iter
         yield pa.Table.from_batches([batch]).append_column("train_count", counts)
 
 
-def without_title(items: pa.Table) -> int:
-    """How many items have no title."""
+def count_untitled(items: pa.Table) -> int:
+    """Count the items without a title."""
     return int(pc.sum(pc.equal(items["title"], "")).as_py() or 0)
 
 
 def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: Iterator[pa.Table]) -> None:
-    """Append Arrow tables to a table of the database, made where it is missing."""
+    """Append Arrow tables to a table of the database, which is created if it does not exist."""
     db.register("part", schema.empty_table())
     db.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM part")
     for part in parts:
@@ -94,7 +94,7 @@ def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: 
 
 
 def _wanted(db: duckdb.DuckDBPyConnection, domain: int) -> dict[str, int]:
-    """Items of one domain by their ASIN."""
+    """Return the items of one domain by ASIN."""
     table = db.sql(f"SELECT asin, item FROM names WHERE domain = {domain}").to_arrow_table()
     return dict(zip(table["asin"].to_pylist(), table["item"].to_pylist(), strict=True))
 

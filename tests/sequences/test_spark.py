@@ -37,7 +37,7 @@ def engine(name, rows, spill):
     db.register("source", ratings(rows))
     db.execute("CREATE TABLE ratings AS SELECT * FROM source")
     spill.mkdir(exist_ok=True)
-    return engines.choose(name, db, spill)
+    return engines.choose_engine(name, db, spill)
 
 
 def random_rows(seed, n=3_000):
