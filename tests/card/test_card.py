@@ -203,5 +203,5 @@ def test_a_missing_and_a_broken_table(artefacts, tmp_path):
 
 def test_too_little_memory_is_told(artefacts):
     hand.write(artefacts)
-    with pytest.raises(UserError, match="did not suffice"), open_tables(artefacts):
+    with pytest.raises(UserError, match="memory or disk is too small"), open_tables(artefacts):
         raise duckdb.OutOfMemoryException("no more")
