@@ -69,7 +69,7 @@ def scan(raw: Path) -> dict[str, int]:
 def ours(raw: Path, settings: Settings, folder: Path) -> dict[str, Any]:
     """The whole work of the stage `sequences`."""
     pair = Pair(name="benchmark", domains=DOMAINS, release=2018, source=(str(raw),))
-    facts = build(pair, settings, raw, folder, folder / "aside")
+    facts = build(pair, settings, raw, folder, folder / "rejected")
     return {
         "users": facts["users"],
         "items": facts["items_x"] + facts["items_y"],

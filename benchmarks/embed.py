@@ -22,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, ITEMS
-from lecdsr.embed.encoder import BUNDLED, Encoder
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.settings import Precision
 from lecdsr.embed.store import VectorStore
 
@@ -38,7 +38,7 @@ def main() -> None:
     answers = read_table(demo.answers, ANSWERS)["text"].drop_null().unique().to_pylist()
     titles = read_table(demo.items, ITEMS)["title"].drop_null().unique().to_pylist()
     titles = [title for title in titles if title]  # without a text there is no vector
-    folder = Encoder(BUNDLED, 32).folder
+    folder = LocalEncoder(BUNDLED, 32).folder
     plain = SentenceTransformer(str(folder), model_kwargs={"torch_dtype": "float32"})
     print("| texts | way | texts/s | ratio | cosine, mean | least | ready after |\n|" + " --- |" * 7)
     for name, texts in (("titles", titles), ("profiles", answers)):
@@ -54,7 +54,7 @@ def main() -> None:
 
 def ours(texts: list[str], precision: Precision, exact: np.ndarray, base: float) -> str:
     """Way, speed, ratio and cosines, the check of a lower precision included."""
-    encoder = Encoder(BUNDLED, 32, precision)
+    encoder = LocalEncoder(BUNDLED, 32, precision)
     with tempfile.TemporaryDirectory() as folder, VectorStore(Path(folder) / "v.sqlite") as store:
         began = time.perf_counter()
         encoder.encode(texts[:2], store)

@@ -121,12 +121,12 @@ def ours(table: pa.Table, url: str) -> Iterator[str]:
     threading.Thread(target=sample_memory, args=(stop, memory), daemon=True).start()
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
         began, cpu = time.perf_counter(), time.process_time()
-        asked = ask(table, OpenAIProvider(environment), store)
+        result = ask(table, OpenAIProvider(environment), store)
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     stop.set()
     count = table.num_rows
     third = max(1, len(memory) // 3)
-    yield f"lecdsr:  {len(asked.texts):,} of {count:,} answered in {wall:.1f} s, {count / wall:.0f}/s"
+    yield f"lecdsr:  {len(result.texts):,} of {count:,} answered in {wall:.1f} s, {count / wall:.0f}/s"
     yield f"         {count / wall / CAPACITY:.1%} of the capacity of {CAPACITY:.0f}/s"
     yield f"         {cpu / count * 1e3:.2f} ms of processor time a question"
     yield (

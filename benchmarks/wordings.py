@@ -22,14 +22,14 @@ import numpy as np
 import pyarrow as pa
 
 from lecdsr.ask.offline import describe_customer
-from lecdsr.ask.openai_provider import OpenAIProvider, Pace
+from lecdsr.ask.openai_provider import OpenAIProvider, RetryPolicy
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
 from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import QUESTIONS
-from lecdsr.embed.encoder import BUNDLED, Encoder
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.store import VectorStore
 
 SYSTEM = "You write profiles of customers for a system that recommends products."
@@ -55,7 +55,7 @@ WORDINGS = {
 }
 
 
-def measure(name: str, texts: list[str], asked: int, encoder: Encoder, vectors: VectorStore) -> str:
+def measure(name: str, texts: list[str], asked: int, encoder: LocalEncoder, vectors: VectorStore) -> str:
     """One line of the table."""
     rows = encoder.encode(texts, vectors)
     count = len(texts)
@@ -88,7 +88,7 @@ def main() -> None:
     rows = rows[:: max(1, len(rows) // arguments.users)][: arguments.users]
     users = [json.loads(row["body"])["messages"][-1]["content"] for row in rows]
     histories = [text.partition("<history>\n")[2].partition("\n</history>")[0] for text in users]
-    encoder = Encoder(BUNDLED, 32)
+    encoder = LocalEncoder(BUNDLED, 32)
     with tempfile.TemporaryDirectory() as folder, VectorStore(Path(folder) / "v.sqlite") as vectors:
         print(f"{arguments.pair}, {len(rows)} users\n\n| wording | ended | words | cosine | duplicates |")
         print("| --- | --- | --- | --- | --- |")
@@ -100,7 +100,7 @@ def main() -> None:
                 (wording.format(history=text) for text in histories), arguments.model, arguments.max_tokens
             )
             with Store(Path(folder) / name) as store:
-                provider = OpenAIProvider(os.environ, Pace(failures_in_a_row=len(rows) + 1))
+                provider = OpenAIProvider(os.environ, RetryPolicy(failures_in_a_row=len(rows) + 1))
                 asked = ask(table, provider, store)
             print(measure(name, list(asked.texts.values()), len(rows), encoder, vectors), flush=True)
 

@@ -18,19 +18,19 @@ def main(pair: str) -> None:
     artefacts = Artefacts(pair)
     settings = read_resolved(artefacts.stage_settings("ask"), Settings).settings
     questions = read_table(artefacts.questions, QUESTIONS)
-    asked = answer_questions(questions, settings)
-    answers = answer_table(questions, asked)
-    check_failures(answers, asked, settings.max_failed_share)
-    metrics = answer_metrics(answers, questions, asked)
+    result = answer_questions(questions, settings)
+    answers = answer_table(questions, result)
+    check_failures(answers, result, settings.max_failed_share)
+    metrics = answer_metrics(answers, questions, result)
     write_table(artefacts.answers, answers, ANSWERS)
     write_json(artefacts.stage_metrics("ask"), metrics)
     summary(
         f"ask: {pair}",
         {
             **metrics,
-            "answers from the store": asked.from_store,
-            "prompt tokens of this run": asked.usage_now.prompt_tokens,
-            "completion tokens of this run": asked.usage_now.completion_tokens,
+            "answers from the store": result.from_store,
+            "prompt tokens of this run": result.usage_of_run.prompt_tokens,
+            "completion tokens of this run": result.usage_of_run.completion_tokens,
         },
     )
 

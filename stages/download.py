@@ -11,7 +11,7 @@ from lecdsr.core.console import summary
 from lecdsr.core.files import write_json
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.stage import run_stage
-from lecdsr.download.bring import bring
+from lecdsr.download.fetch_pair import fetch_pair
 from lecdsr.download.settings import Settings
 
 
@@ -19,7 +19,7 @@ def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
     resolved = read_resolved(artefacts.stage_settings("download"), Settings)
-    files = bring(resolved.pair, resolved.settings, artefacts.raw)
+    files = fetch_pair(resolved.pair, resolved.settings, artefacts.raw)
     facts = {file.name: {"size": file.size, "sha256": file.sha256} for file in files}
     write_json(artefacts.stage_metrics("download"), {"files": facts})
     summary(f"Raw files of {pair}", {file.name: f"{file.size:,} bytes, sha256 {file.sha256[:12]}…" for file in files})

@@ -12,12 +12,11 @@ from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
 from lecdsr.core.stage import run_stage
-from lecdsr.embed.cached import to_table
+from lecdsr.embed.base import to_table
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
-from lecdsr.embed.statistics import mean_cosine, share_of_duplicates
 from lecdsr.embed.store import VectorStore, store_path
-from lecdsr.embed.texts import item_texts, user_texts
+from lecdsr.embed.texts import item_texts, mean_cosine, share_of_duplicates, user_texts
 
 
 def main(pair: str) -> None:

@@ -1,7 +1,7 @@
 """Filter, number, order in time and split the interactions of a pair.
 
 Reads data/PAIR/raw; writes items, users, interactions and windows to data/PAIR/sequences, counts to
-metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/aside. Memory is bounded
+metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/rejected. Memory is bounded
 (LECDSR_MEMORY_LIMIT, default 2500MB); what does not fit is spilled to data/PAIR/sequences meanwhile.
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from lecdsr.embed.cached import CachedEncoder, Vectors, normalised
+from lecdsr.embed.base import CachedEncoder, Vectors, normalised
 
 CHUNK = 512
 _WORD = re.compile(r"\w+")

@@ -25,7 +25,7 @@ from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
 from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
 from lecdsr.data.load import PairData, PairTables, pair_data
-from lecdsr.embed.encoder import BUNDLED
+from lecdsr.embed.local_encoder import BUNDLED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from lecdsr.api.frames import TEXTS
 from lecdsr.core.schemas import ANSWERS
 from lecdsr.data.load import PairTables
-from lecdsr.embed.cached import Vectors, to_table
+from lecdsr.embed.base import Vectors, to_table
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path

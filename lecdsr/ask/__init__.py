@@ -1,1 +1,1 @@
-"""Answer the questions by rules or by a language model, and never pay for the same question twice."""
+"""Stage ``ask``: answer the questions by rules or by a language model, and pay for each question once."""

@@ -1,4 +1,4 @@
-"""How a server is reached: address, key and limits, all from the environment."""
+"""Read the address, key and limits of a server from the environment."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TRANSPORT = "LECDSR_LLM_TRANSPORT"
 TRANSPORTS = ("sync", "batch", "files")
 
 DEFAULT_URL = "https://api.openai.com/v1"
-# Servers on the same machine ask for no key; the client wants one all the same.
+# Servers on the same machine need no key, but the client requires one.
 _NO_KEY = "none"
-# Placeholders such as "none" or "EMPTY" are no secrets, and are words of ordinary replies.
+# Placeholders such as "none" or "EMPTY" are not secret and occur in ordinary replies.
 _SHORTEST_SECRET = 8
 
 N = TypeVar("N", int, float)
@@ -31,7 +31,7 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True)
 class Access:
-    """Where questions are sent and how hard the server is worked."""
+    """Address, key and limits of one server."""
 
     base_url: str = field(repr=False)  # may carry a password
     key: str = field(repr=False)
@@ -47,23 +47,23 @@ class Access:
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     def redact(self, text: str) -> str:
-        """Take the key out of what a server said."""
+        """Replace the key in a server's reply by ``[key]``."""
         return text.replace(self.key, "[key]") if len(self.key) >= _SHORTEST_SECRET else text
 
 
 def read_access(environment: Mapping[str, str], keyless: str = "ask.provider: offline") -> Access:
-    """Read the environment; an empty variable counts as one that is not set.
+    """Read the environment; an empty variable counts as not set.
 
     Args:
         environment: the variables.
-        keyless: the setting that needs no key, for the message where there is none.
+        keyless: the setting that needs no key, for the error message when the key is missing.
 
     Raises:
         UserError: the key is missing, or a variable cannot be read.
     """
     base_url = environment.get(BASE_URL, "").strip() or DEFAULT_URL
     if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-        raise UserError("not the address of a server", where=BASE_URL, do=f"set it to one like {DEFAULT_URL}")
+        raise UserError("not the address of a server", where=BASE_URL, do=f"set it to a URL like {DEFAULT_URL}")
     return Access(
         base_url=base_url,
         key=_read_key(environment, base_url, keyless),
@@ -75,7 +75,9 @@ def read_access(environment: Mapping[str, str], keyless: str = "ask.provider: of
 
 
 def read_transport(environment: Mapping[str, str]) -> str:
-    """How questions travel: one by one (``sync``), by the batch API, or as files. No setting: no answer changes by it.
+    """Read how questions are sent: one by one (``sync``), by the batch API, or as files.
+
+    This is not a setting because it does not change any answer.
 
     Raises:
         UserError: there is no such transport.
@@ -92,11 +94,11 @@ def _read_key(environment: Mapping[str, str], base_url: str, keyless: str) -> st
         raise UserError(
             f"no key for {urlsplit(base_url).hostname}",
             where=KEY,
-            do=f"set the variable {KEY}, or set `{keyless}`, which needs none",
+            do=f"set the variable {KEY}, or set `{keyless}`, which needs no key",
         )
-    # An HTTP header cannot hold anything else, and the library's complaint would quote the key.
+    # An HTTP header cannot hold anything else, and the library's error message would quote the key.
     if not (key.isascii() and key.isprintable()):
-        raise UserError("the key holds characters that no key has", where=KEY, do="copy it anew")
+        raise UserError("the key contains characters that no key has", where=KEY, do="copy the key again")
     return key or _NO_KEY
 
 
@@ -117,5 +119,5 @@ def _number(environment: Mapping[str, str], name: str, kind: type[N], default: N
     except ValueError:
         value = kind(-1)
     if not (math.isfinite(value) and value >= least):
-        raise UserError(f"expected a number from {least} up, not {text!r}", where=name)
+        raise UserError(f"expected a number of at least {least}, not {text!r}", where=name)
     return value

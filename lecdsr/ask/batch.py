@@ -1,4 +1,4 @@
-"""The batch API: half the price for an answer within a day. Safe to kill and to start again at any moment."""
+"""Ask through the batch API: half the price, answers within a day. Safe to kill and restart at any moment."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lecdsr.ask.access import BASE_URL, Access, read_access
 from lecdsr.ask.budget import Budget, BudgetReached
 from lecdsr.ask.claims import Claims
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
-from lecdsr.ask.errors import KEPT, Retry, validator
+from lecdsr.ask.errors import KEPT, Retry, classify_error
 from lecdsr.ask.jobs import (
     Job,
-    advance,
-    finish,
-    items_of,
-    job_of,
+    create_job,
+    delete_job,
+    job_questions,
+    keys_in_open_jobs,
     open_jobs,
-    plan,
     read_results,
+    reload_job,
     request_line,
-    under_way,
+    update_job,
 )
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.reply import plain
@@ -36,22 +36,22 @@ from lecdsr.core.console import say
 from lecdsr.core.errors import UserError
 
 T = TypeVar("T")
-#: What the API allows in one file, with room to spare for its bytes.
+#: Limits of the API for one file, with room to spare for its bytes.
 MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 _ATTEMPTS = 8
 _LONGEST_PAUSE_S = 30.0
-# Seconds between looks at a job that another run is submitting.
+# Seconds between checks of a job that another run is submitting.
 _LOOK_S = 0.2
 # Outcomes stored together while a result file is read.
 _STORED_AT_ONCE = 512
 
 
 class BatchProvider:
-    """Provider that submits files of questions, waits for them, and goes on with those of an earlier run.
+    """Provider that submits files of questions, waits for the results, and resumes the batches of an earlier run.
 
-    Every step is in the store before the next is taken. A kill between a step and its note is
-    mended by asking the server what it has: files by their name, batches by their label.
+    Every step is recorded in the store before the next one starts. If the process is killed between a step and its
+    record, the next run asks the server what it has: files by name, batches by label.
     """
 
     name = "openai"
@@ -59,7 +59,7 @@ class BatchProvider:
 
     def __init__(self, environment: Mapping[str, str], store: Store, poll_s: float = 30.0) -> None:
         self._environment, self._store, self._poll_s = environment, store, poll_s
-        self._shut: BaseException | None = None
+        self._stop_reason: BaseException | None = None
         self._woken = threading.Event()
         self._budget: Budget | None = None
 
@@ -68,31 +68,31 @@ class BatchProvider:
         """US dollars of the results collected, at the price of batches."""
         return self._budget.spent if self._budget else 0.0
 
-    def shut(self, reason: BaseException) -> None:
-        """Submit nothing more and stop waiting; what the server works on is collected by a later run."""
-        self._shut = self._shut or reason
+    def stop(self, reason: BaseException) -> None:
+        """Submit nothing more and stop waiting; a later run collects the batches under way."""
+        self._stop_reason = self._stop_reason or reason
         self._woken.set()
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
         """Submit what no open job holds, then collect every open job of this server.
 
         Raises:
-            BudgetReached: not all could be submitted under the caps; the results of those that
-                were have been yielded.
-            UserError: the server refuses, cannot be reached, or another server has the open jobs.
+            BudgetReached: the caps did not allow all questions; the results of the submitted ones
+                have been yielded.
+            UserError: the server refuses or cannot be reached, or the open jobs belong to another server.
         """
-        self._check_shut()
+        self._check_stopped()
         access = read_access(self._environment)
         client = openai.OpenAI(api_key=access.key, base_url=access.base_url, timeout=access.timeout_s, max_retries=0)
         with client:
-            server = _Server(client, access, self._check_shut, self._woken)
+            server = _Server(client, access, self._check_stopped, self._woken)
             capped = self._plan(questions, access)
             jobs = open_jobs(self._store, "batch")
             if other := next((job.server for job in jobs if job.server != access.host), None):
                 raise UserError(
                     f"a batch is under way at {other}, not at {access.host}",
                     where=BASE_URL,
-                    do="set the address back and collect it, or drop it: `lecdsr answers prune`",
+                    do="set the address back and collect it, or discard it with `lecdsr answers prune`",
                 )
             submitted = [self._submit(server, job) for job in jobs]
             yield from self._collect(server, [job for job in submitted if job is not None])
@@ -100,44 +100,44 @@ class BatchProvider:
             raise capped
 
     def _plan(self, questions: Iterable[Question], access: Access) -> BudgetReached | None:
-        """Write down jobs for all questions that lie in none and that the caps allow."""
+        """Create jobs for all questions that are in no open job, as far as the caps allow."""
         fresh, size = list[Question](), 0
         capped: BudgetReached | None = None
-        for question in self._not_under_way(questions):
+        for question in self._not_in_open_jobs(questions):
             self._budget = self._budget or self._new_budget(question, access)
             request = sent_part(question.body)
             line = request_line(question)
-            worst = self._budget.worst(line.encode(), int(request.get("max_tokens", 0)))
+            worst_cost = self._budget.worst_cost(line.encode(), int(request.get("max_tokens", 0)))
             try:
-                if not self._budget.has_room(worst):
+                if not self._budget.has_room(worst_cost):
                     raise _cap_on_cost(access)
             except BudgetReached as reached:
                 capped = reached
                 break
-            self._budget.reserve(worst)
+            self._budget.reserve(worst_cost)
             if len(fresh) == MOST_REQUESTS or size + len(line.encode()) > MOST_BYTES:
-                plan(self._store, fresh, "batch", access.host)
+                create_job(self._store, fresh, "batch", access.host)
                 fresh, size = [], 0
             fresh.append(question)
             size += len(line.encode())
         if fresh:
-            plan(self._store, fresh, "batch", access.host)
+            create_job(self._store, fresh, "batch", access.host)
         return capped
 
-    def _not_under_way(self, questions: Iterable[Question]) -> Iterator[Question]:
+    def _not_in_open_jobs(self, questions: Iterable[Question]) -> Iterator[Question]:
         iterator = iter(questions)
         while part := list(islice(iterator, _STORED_AT_ONCE)):
-            held = under_way(self._store, [question.key for question in part])
+            held = keys_in_open_jobs(self._store, [question.key for question in part])
             yield from (question for question in part if question.key not in held)
 
     def _submit(self, server: _Server, job: Job) -> Job | None:
-        """Bring a job to the state ``submitted``, or wait until another run has; None if it is done by then.
+        """Submit a job, or wait until another run has submitted it; return None if it is finished by then.
 
-        One run at a time submits a job: two would both find no batch of it, and each pay for one.
+        Only one run at a time submits a job. Two would both find no batch of it, and each pay for one.
         """
         # Renewed before every request, so that it outlasts the longest one and the pause before it.
         claims = Claims(self._store, lease_s=2 * server.timeout_s + _LONGEST_PAUSE_S)
-        waited, current = False, job_of(self._store, job)
+        waited, current = False, reload_job(self._store, job)
         while current is not None and current.state != "submitted":
             if claims.take([f"job {job.job}"]):
                 try:
@@ -149,26 +149,26 @@ class BatchProvider:
                 say("another run is submitting the questions; waiting for it")
                 waited = True
             self._woken.wait(_LOOK_S)
-            self._check_shut()
-            current = job_of(self._store, job)
+            self._check_stopped()
+            current = reload_job(self._store, job)
         return current
 
     def _submit_claimed(self, server: _Server, job: Job, claims: Claims) -> Job | None:
-        """Go on from wherever another run, or an earlier one, left the job; submitted, or done."""
-        current = job_of(self._store, job)  # as it is now that nobody else changes it
+        """Resume a job in the state in which another run left it; return it submitted, or None if it is finished."""
+        current = reload_job(self._store, job)  # its state now that no other run changes it
         if current is None:
             return None
         if current.state == "planned":
-            lines = [request_line(question) for question in items_of(self._store, current).values()]
+            lines = [request_line(question) for question in job_questions(self._store, current).values()]
             name = _file_name(current)
             file = server.find_file(name) or server.upload(name, "".join(lines).encode())
-            current = advance(self._store, current, "uploaded", file, None)
+            current = update_job(self._store, current, "uploaded", file, None)
         if current.state == "uploaded" and current.file is not None:
             batch = server.create(current.file, current.job, claims.hold)
             if batch is None:
-                return current  # the claim was lost meanwhile: whoever has it submits
-            current = advance(self._store, current, "submitted", current.file, batch)
-            say(f"batch {batch}: {len(items_of(self._store, current)):,} questions submitted")
+                return current  # the claim was lost meanwhile: the run that holds it submits
+            current = update_job(self._store, current, "submitted", current.file, batch)
+            say(f"batch {batch}: {len(job_questions(self._store, current)):,} questions submitted")
         return current
 
     def _collect(self, server: _Server, jobs: list[Job]) -> Iterator[list[tuple[Question, Outcome]]]:
@@ -181,14 +181,14 @@ class BatchProvider:
                     if batch.status in _ENDED:
                         yield from self._results(server, job, batch)
                         jobs.remove(job)
-            yield []  # the reader looks around: claims are renewed, the live line moves
-            self._check_shut()
+            yield []  # lets the caller renew its claims and update the progress line
+            self._check_stopped()
             if jobs:
                 self._woken.wait(min(1.0, self._poll_s))
 
     def _results(self, server: _Server, job: Job, batch: Any) -> Iterator[list[tuple[Question, Outcome]]]:
-        """What a batch that ended has for each of its questions; a reason for those it has nothing for."""
-        items = items_of(self._store, job)
+        """Read the outcome of every question of a batch that ended; a question without a result fails with a reason."""
+        items = job_questions(self._store, job)
         part: list[tuple[Question, Outcome]] = []
         for file in (batch.output_file_id, batch.error_file_id):
             for custom_id, outcome in read_results(server.lines(file)) if file else ():
@@ -198,9 +198,9 @@ class BatchProvider:
                 if len(part) == _STORED_AT_ONCE:
                     yield part
                     part = []
-        why = Failure(f"batch {batch.status}", _errors_of(batch))
-        yield part + [(question, why) for question in items.values()]
-        finish(self._store, job)  # reached only when the reader has stored the last part
+        missing = Failure(f"batch {batch.status}", _errors_of(batch))
+        yield part + [(question, missing) for question in items.values()]
+        delete_job(self._store, job)  # reached only when the reader has stored the last part
 
     def _count(self, usage: Usage) -> None:
         if self._budget is not None:
@@ -211,13 +211,13 @@ class BatchProvider:
         price = read_price(model, self._environment)
         return Budget(model, price.batched() if price else None, access.max_requests, access.max_cost)
 
-    def _check_shut(self) -> None:
-        if self._shut is not None:
-            raise self._shut
+    def _check_stopped(self) -> None:
+        if self._stop_reason is not None:
+            raise self._stop_reason
 
 
 class _Server:
-    """The files and batches of one server; what is no fault of ours is tried again."""
+    """Files and batches of one server; temporary errors are retried."""
 
     def __init__(
         self, client: openai.OpenAI, access: Access, check: Callable[[], None], woken: threading.Event
@@ -238,12 +238,12 @@ class _Server:
         return self._access.timeout_s
 
     def create(self, file: str, label: str, hold: Callable[[], bool]) -> str | None:
-        """The batch of a job; None if ``hold`` says that the job is no longer ours, so that nothing was created."""
+        """Return the batch of a job, created if needed; None if ``hold`` says that the job is no longer ours."""
 
         def once() -> str | None:
             if not hold():
                 return None
-            # Looked up before every attempt: an attempt whose reply was lost may have made it.
+            # Looked up before every attempt: an attempt whose reply was lost may have created it.
             found = next((made.id for made in self._client.batches.list(limit=100) if _label(made) == label), None)
             if found is not None:
                 return found
@@ -274,14 +274,14 @@ class _Server:
             try:
                 return send()
             except openai.OpenAIError as error:
-                verdict = validator(_plain_error(error), self._access, "of the batch")
-            if isinstance(verdict, Failure):
-                raise UserError(f"the server refuses a batch: {verdict}", where=self._access.host, do=KEPT)
-            if isinstance(verdict, UserError):
-                raise verdict
+                classified = classify_error(_plain_error(error), self._access, "of the batch")
+            if isinstance(classified, Failure):
+                raise UserError(f"the server refuses a batch: {classified}", where=self._access.host, do=KEPT)
+            if isinstance(classified, UserError):
+                raise classified
             if attempt == _ATTEMPTS:
-                raise _exhausted(verdict)
-            self._woken.wait(verdict.after or min(_LONGEST_PAUSE_S, 0.5 * 2.0**attempt))
+                raise _exhausted(classified)
+            self._woken.wait(classified.after or min(_LONGEST_PAUSE_S, 0.5 * 2.0**attempt))
 
 
 def _plain_error(error: openai.OpenAIError) -> Refused | TimedOut | Unreachable:
@@ -290,17 +290,17 @@ def _plain_error(error: openai.OpenAIError) -> Refused | TimedOut | Unreachable:
     return TimedOut() if isinstance(error, openai.APITimeoutError) else Unreachable(sent=True)
 
 
-def _exhausted(verdict: Retry) -> UserError:
-    if isinstance(verdict.exhausted, UserError):
-        return verdict.exhausted
-    return UserError(f"the server keeps failing: {verdict.exhausted}", do=KEPT)
+def _exhausted(classified: Retry) -> UserError:
+    if isinstance(classified.exhausted, UserError):
+        return classified.exhausted
+    return UserError(f"the server keeps failing: {classified.exhausted}", do=KEPT)
 
 
 def _cap_on_cost(access: Access) -> BudgetReached:
     return BudgetReached(
-        f"what is submitted may cost the cap of {access.max_cost:g} USD, and questions are left",
+        f"the submitted questions may cost the cap of {access.max_cost:g} USD, and questions are left",
         where="LECDSR_LLM_MAX_COST",
-        do=f"raise it, or run again: what was cheaper than its worst case makes room; {KEPT}",
+        do=f"raise it, or run again once the actual cost is known, which is usually lower; {KEPT}",
     )
 
 

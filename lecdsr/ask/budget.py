@@ -1,4 +1,4 @@
-"""How much a run may spend: requests and dollars, those under way counted at their worst."""
+"""Limit what a run may spend: requests and dollars, with requests in flight counted at their worst case."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from lecdsr.core.errors import UserError
 
 #: Exit code of a run that stopped because its cap was reached.
 EXIT_CODE = 3
-# Role marks and the like around every message, of which a request has two.
+# Role markers and the like around the two messages of a request.
 _FRAME_TOKENS = 16
-# Sums of floats taken apart again leave a rest, which must not pass for a request under way.
+# Adding and subtracting floats leaves a remainder, which must not be taken for a request in flight.
 _ROUNDING = 1e-12
 
 
 class BudgetReached(UserError):
-    """A cap was reached before all was asked; what came so far is kept."""
+    """A cap was reached before all questions were asked; the answers so far are kept."""
 
     exit_code = EXIT_CODE
 
 
 @dataclass
 class Budget:
-    """Counts what was spent. With a cap on dollars nothing is sent whose worst case might break it.
+    """Counts requests and dollars. With a cap on dollars no request is sent whose worst case would exceed it.
 
     Raises:
         UserError: dollars are capped and the model has no price.
@@ -43,51 +43,51 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_cost is not None and self.price is None:
             raise UserError(
-                f"no price is known for the model {self.model!r}, so that {MAX_COST} cannot be kept",
+                f"no price is known for the model {self.model!r}, so {MAX_COST} cannot be enforced",
                 where=PRICES,
-                do=f"name a price table there that holds it (0 where it is free), or unset {MAX_COST}",
+                do=f"set it to a price table that contains the model (0 if it is free), or unset {MAX_COST}",
             )
 
-    def worst(self, body: bytes, max_tokens: int) -> float:
-        """Dollars that a request can cost at most: no tokenizer of bytes makes more tokens than bytes."""
+    def worst_cost(self, body: bytes, max_tokens: int) -> float:
+        """Return the most dollars that a request can cost; byte-level tokenizers never make more tokens than bytes."""
         return self.price.of(Usage(len(body) + _FRAME_TOKENS, max_tokens)) if self.price else 0.0
 
-    def has_room(self, worst: float) -> bool:
-        """Whether a request may be sent now. A cap on cost may have room later, when others came cheaper.
+    def has_room(self, worst_cost: float) -> bool:
+        """Return whether a request may be sent now; the cap on cost may allow it later, when others cost less.
 
         Raises:
-            BudgetReached: no request can be sent any more.
+            BudgetReached: no further request can be sent.
         """
         if self.requests == self.max_requests:
             raise BudgetReached(
-                f"the cap of {self.requests:,} requests is reached and not all is asked",
+                f"the cap of {self.requests:,} requests is reached, and questions are left",
                 where=MAX_REQUESTS,
                 do=f"raise or unset it; {KEPT}",
             )
-        if self.max_cost is None or self.spent + self.reserved + worst <= self.max_cost:
+        if self.max_cost is None or self.spent + self.reserved + worst_cost <= self.max_cost:
             return True
         if self.reserved == 0.0:
             raise BudgetReached(
-                f"{self.spent:.4f} USD are spent, and the next request may cost {worst:.4f}: "
-                f"the cap of {self.max_cost:g} USD is reached and not all is asked",
+                f"{self.spent:.4f} USD are spent, and the next request may cost {worst_cost:.4f}: "
+                f"the cap of {self.max_cost:g} USD is reached, and questions are left",
                 where=MAX_COST,
                 do=f"raise or unset it; {KEPT}",
             )
         return False
 
-    def reserve(self, worst: float) -> None:
+    def reserve(self, worst_cost: float) -> None:
         """Count a request that is about to be sent."""
         self.requests += 1
-        self.reserved += worst
+        self.reserved += worst_cost
 
-    def settle(self, worst: float, cost: float) -> None:
+    def settle(self, worst_cost: float, cost: float) -> None:
         """Replace the worst case of a request by what it cost."""
-        left = self.reserved - worst
+        left = self.reserved - worst_cost
         self.reserved = left if left > _ROUNDING else 0.0
         self.spent += cost
 
-    def cost(self, usage: Usage, worst: float) -> float:
-        """Dollars of a reply; its worst case where the server counted no tokens."""
+    def cost(self, usage: Usage, worst_cost: float) -> float:
+        """Return the dollars of a reply; its worst case if the server reported no tokens."""
         if self.price is None:
             return 0.0
-        return self.price.of(usage) if usage != Usage() else worst
+        return self.price.of(usage) if usage != Usage() else worst_cost

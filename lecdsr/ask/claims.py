@@ -1,4 +1,4 @@
-"""Claims: a question that one run is asking is left alone by every other run on the same store."""
+"""Claims on questions, so that two runs on the same store never ask the same question."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 from lecdsr.ask.store import Store, chunks
 
-#: Seconds for which a claim holds unless renewed: what a run on another machine that died holds up.
+#: Seconds for which a claim holds unless renewed: how long a dead run on another machine blocks its questions.
 LEASE_S = 60.0
 _RENEW_S = 15.0
 
 
 class Claims:
-    """The claims of this run, on the store's own file.
+    """The claims of this run, kept in the store's file.
 
-    A claim is void when its run has answered or ended, when the process that made it is gone from
-    this machine, or when its lease was not renewed.
+    A claim ends when its question is answered, when its run has ended, when the process that made it no longer
+    exists on this machine, or when its lease was not renewed.
 
     Args:
         store: where the claims are written.
@@ -32,7 +32,7 @@ class Claims:
         self._renewed = time.monotonic()
 
     def take(self, keys: Sequence[str]) -> set[str]:
-        """Claim keys; return those that are now ours. The others are answered or claimed by another run.
+        """Claim keys and return the ones claimed; the others are answered or claimed by another run.
 
         Raises:
             UserError: the store cannot be written.
@@ -50,7 +50,7 @@ class Claims:
         return ours
 
     def renew(self) -> None:
-        """Prolong what is still claimed; cheap to call often.
+        """Extend the leases that are still held; cheap to call often.
 
         Raises:
             UserError: the store cannot be written.
@@ -60,7 +60,7 @@ class Claims:
         self.hold()
 
     def hold(self) -> bool:
-        """Prolong what is still claimed, now; false where nothing is.
+        """Extend the leases that are still held, now; return whether there are any.
 
         Raises:
             UserError: the store cannot be written.
@@ -72,7 +72,7 @@ class Claims:
             return changed.rowcount > 0
 
     def release(self) -> None:
-        """Give up every claim of this run.
+        """Release every claim of this run.
 
         Raises:
             UserError: the store cannot be written.
@@ -84,7 +84,7 @@ class Claims:
 def _alive(owner: str) -> bool:
     host, process, _ = owner.rsplit(":", 2)
     if host != socket.gethostname():
-        return True  # nothing can be known of it before its lease ends
+        return True  # unknown until its lease ends
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""HTTP to a server that speaks the OpenAI API: JSON out, raw text back, errors by kind.
+"""HTTP client for servers with the OpenAI API: sends JSON, returns raw text, raises errors by kind.
 
-The ``openai`` client takes two to three milliseconds of processor time for a request, which over a
-hundred thousand questions is the larger part of the work on this side; see benchmarks/llm.py.
+The ``openai`` client takes two to three milliseconds of processor time per request, most of the client-side work
+for a hundred thousand questions; see benchmarks/llm.py.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Refused(Exception):
 
 
 class TimedOut(Exception):
-    """No whole reply within the time allowed; the server may have worked, and charged, all that time."""
+    """No complete reply within the timeout; the server may have worked, and charged, all that time."""
 
 
 class Unreachable(Exception):
-    """No connection, or one that broke. ``sent``: the request may have reached the server."""
+    """No connection, or a broken one. ``sent``: the request may have reached the server."""
 
     def __init__(self, sent: bool) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Client:
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
-            # The gate bounds how many are under way; a second bound here would only hide it.
+            # The rate limiter bounds the requests in flight; a second limit here would only hide it.
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=self._access.timeout_s),
             headers={"Authorization": f"Bearer {self._access.key}", "Content-Type": "application/json"},
@@ -58,12 +58,12 @@ class Client:
         await self._session.close()
 
     async def post(self, path: str, body: bytes) -> str:
-        """Send a JSON body to ``base_url/path``; return the raw reply.
+        """Send a JSON body to ``base_url/path`` and return the raw reply.
 
         Raises:
             Refused: the status is not a success.
-            TimedOut: no whole reply in time.
-            Unreachable: no connection, or it broke before the reply was whole.
+            TimedOut: no complete reply in time.
+            Unreachable: no connection, or it broke before the reply was complete.
         """
         url = f"{self._access.base_url.rstrip('/')}/{path}"
         try:
@@ -77,7 +77,7 @@ class Client:
         except aiohttp.ClientConnectorError:
             raise Unreachable(sent=False) from None
         except aiohttp.ClientError:
-            # Not chained: what these exceptions hold of the request includes its headers.
+            # Not chained: these exceptions hold the request with its headers.
             raise Unreachable(sent=True) from None
 
 

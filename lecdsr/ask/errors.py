@@ -1,4 +1,4 @@
-"""What an error of the server means: try again, give up the question, or stop the run."""
+"""Error classification: retry the request, fail the question, or stop the run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ LONGEST_PAUSE_S = 3600.0
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "arrearage"}
 _NO_MODEL = {"model_not_found", "invalid_model"}
 _FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed"}
-KEPT = "what was answered is kept; run `dvc repro` again to ask the rest"
+KEPT = "answers so far are kept; run `dvc repro` again to ask the rest"
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again; ``exhausted`` says what it means if no attempt is left.
+    """Try again.
 
-    ``after``: seconds that the server asked to wait. ``timeout``: the server may have worked, and
-    charged, all that time, so once more and no further.
+    Args:
+        exhausted: the outcome if no attempt is left.
+        after: seconds that the server asked to wait.
+        timeout: the request timed out; the server may have charged for it, so it is repeated only once.
     """
 
     exhausted: Failure | UserError
@@ -37,12 +39,12 @@ class Retry:
     timeout: bool = False
 
 
-Verdict = Retry | Failure | UserError
+Classification = Retry | Failure | UserError
 
 
-def validator(
+def classify_error(
     error: Refused | TimedOut | Unreachable, access: Access, model: str, model_key: str = "prompts.model"
-) -> Verdict:
+) -> Classification:
     """Classify an error of the client; the key appears in no message.
 
     ``model_key``: the setting that names the model.
@@ -50,33 +52,39 @@ def validator(
     if isinstance(error, TimedOut):
         return Retry(Failure("timeout", f"no reply within {access.timeout_s:g} s ({TIMEOUT})"), timeout=True)
     if isinstance(error, Unreachable):
-        return Retry(_stop(f"the server {access.host} cannot be reached", BASE_URL, "check address and network"))
+        return Retry(_stop_run(f"the server {access.host} cannot be reached", BASE_URL, "check address and network"))
     body = _error_of(error.body)
     codes = _codes(body)
     detail = plain(access.redact(_message(body) or error.body), 200)
-    return _stopping(error.status, codes, detail, access, model, model_key) or _passing(error, codes, detail, access)
+    return _fatal_error(error.status, codes, detail, access, model, model_key) or _request_error(
+        error, codes, detail, access
+    )
 
 
-def _stopping(
+def _fatal_error(
     status: int, codes: set[str], detail: str, access: Access, model: str, model_key: str
 ) -> UserError | None:
-    """What every further request would meet as well."""
+    """The error that every further request would meet as well; None if this one is not of that kind."""
     if status == 402 or codes & _NO_MONEY:
-        return _stop(f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit")
+        return _stop_run(
+            f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit"
+        )
     if status == 401:
-        return _stop(f"the server refuses the key: {detail}", KEY, "check the key and that it belongs to the address")
+        return _stop_run(
+            f"the server refuses the key: {detail}", KEY, "check the key and that it belongs to the address"
+        )
     if codes & _NO_MODEL or status == 404:
-        return _stop(
+        return _stop_run(
             f"the server does not know the model {model!r}, or the address is wrong: {detail}",
             f"{model_key}, {BASE_URL}",
             "name a model that the server has",
         )
     if status == 403 and not codes & _FILTERED:
-        return _stop(f"the key may not do this: {detail}", KEY, "ask for access to the model, or name another one")
+        return _stop_run(f"the key may not do this: {detail}", KEY, "ask for access to the model, or name another one")
     return None
 
 
-def _passing(error: Refused, codes: set[str], detail: str, access: Access) -> Verdict:
+def _request_error(error: Refused, codes: set[str], detail: str, access: Access) -> Classification:
     status = error.status
     if codes & _FILTERED:
         return Failure("content filter", detail)
@@ -84,14 +92,14 @@ def _passing(error: Refused, codes: set[str], detail: str, access: Access) -> Ve
         return Failure(f"request refused ({status})", detail)
     after = _retry_after(error.headers)
     if after is not None and after > LONGEST_PAUSE_S:
-        return _stop(f"the server asks to wait {after / 3600:.1f} hours: {detail}", access.host, "come back then")
+        return _stop_run(f"the server asks to wait {after / 3600:.1f} hours: {detail}", access.host, "come back then")
     if status == 429:
-        busy = _stop(f"the server keeps refusing requests as too many: {detail}", access.host, "come back later")
+        busy = _stop_run(f"the server keeps refusing requests as too many: {detail}", access.host, "come back later")
         return Retry(busy, after=after)
     return Retry(Failure(f"server error ({status})", detail), after=after)
 
 
-def _stop(what: str, where: str, do: str) -> UserError:
+def _stop_run(what: str, where: str, do: str) -> UserError:
     return UserError(what, where=where, do=f"{do}; {KEPT}")
 
 
@@ -110,7 +118,7 @@ def _message(error: Any) -> str:
 
 
 def _codes(body: Any) -> set[str]:
-    """Servers put the name of an error under ``code`` or under ``type``."""
+    """Names of an error; servers put them under ``code`` or ``type``."""
     if not isinstance(body, dict):
         return set()
     return {str(body[name]).lower() for name in ("code", "type") if body.get(name)}

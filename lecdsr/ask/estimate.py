@@ -1,4 +1,4 @@
-"""What asking would take, before anything is asked: questions, tokens, dollars, hours."""
+"""Estimate tokens, cost and time of the unanswered questions, before anything is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lecdsr.ask.request import model_of
 from lecdsr.ask.store import Store
 from lecdsr.ask.types import Usage
 
-# English prose has about four bytes in a token; used until the store has answers to measure by.
+# English prose has about four bytes per token; used until the store has answers to measure.
 _BYTES_PER_TOKEN = 4.0
 _MEASURED_ON = 200
 # Seconds in which a hosted model writes an answer of the usual length.
@@ -24,15 +24,22 @@ _SECONDS_PER_ANSWER = 3.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Facts about the questions that the store cannot answer.
+    """Size of the questions that the store cannot answer.
 
-    ``most``: tokens if every answer is as long as it may be; ``likely``: if they are as long as the
-    answers of this model in the store (the same as ``most`` where it has none).
+    Args:
+        questions: distinct questions of the pair.
+        answered: those with an answer in the store.
+        in_open_jobs: those submitted in a batch or written to a file, without a result yet.
+        most: tokens if every answer has the maximum length.
+        likely: tokens if answers are as long as this model's answers in the store (``most`` if there are none).
+        measured_on: stored answers that ``likely`` is measured on.
+        model: name of the model.
+        price: its price, if known.
     """
 
     questions: int
     answered: int
-    under_way: int
+    in_open_jobs: int
     most: Usage
     likely: Usage
     measured_on: int
@@ -45,28 +52,28 @@ class Estimate:
         return self.questions - self.answered
 
     def hours(self, per_minute: float, tokens_per_minute: float) -> float:
-        """Hours that the missing questions take under limits of requests and of tokens a minute."""
+        """Return the hours that the missing questions take under limits of requests and tokens per minute."""
         tokens = self.likely.prompt_tokens + self.likely.completion_tokens
         return max(self.missing / per_minute, tokens / tokens_per_minute) / 60
 
     def facts(self, per_minute: float | None, tokens_per_minute: float | None, concurrency: int) -> dict[str, object]:
-        """What to show, in the order in which it is read."""
+        """Return the figures to print, in reading order."""
         measured = f"measured on {self.measured_on:,} answers" if self.measured_on else "4 bytes a token, full length"
-        told: dict[str, object] = {
+        report: dict[str, object] = {
             "questions": self.questions,
             "already answered": self.answered,
-            "on their way": self.under_way,
+            "in open jobs": self.in_open_jobs,
             "to be asked": self.missing,
             "model": self.model,
             f"tokens ({measured})": f"{self.likely.prompt_tokens:,} in, {self.likely.completion_tokens:,} out",
         }
         if self.price is None:
-            told["cost"] = f"no price known for {self.model}; name a table in LECDSR_LLM_PRICES"
+            report["cost"] = f"no price known for {self.model}; name a table in LECDSR_LLM_PRICES"
         else:
-            told[f"cost, one by one (prices of {self.price.as_of})"] = _dollars(self.price, self.likely, self.most)
-            told["cost, by batch"] = _dollars(self.price.batched(), self.likely, self.most)
-        told |= self._times(per_minute, tokens_per_minute, concurrency)
-        return told
+            report[f"cost, one by one (prices of {self.price.as_of})"] = _dollars(self.price, self.likely, self.most)
+            report["cost, by batch"] = _dollars(self.price.batched(), self.likely, self.most)
+        report |= self._times(per_minute, tokens_per_minute, concurrency)
+        return report
 
     def _times(self, per_minute: float | None, tokens_per_minute: float | None, concurrency: int) -> dict[str, object]:
         if per_minute is None and tokens_per_minute is None:
@@ -77,17 +84,17 @@ class Estimate:
 
 
 def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] = os.environ) -> Estimate:
-    """Count, without asking anything.
+    """Estimate the unanswered questions without sending anything.
 
     Args:
         questions: table ``QUESTIONS``.
         store: the answer store.
-        environment: where a price table may be named.
+        environment: variables, which may name a price table.
 
     Raises:
         UserError: the store or the price table cannot be read.
     """
-    from lecdsr.ask.jobs import under_way
+    from lecdsr.ask.jobs import keys_in_open_jobs
 
     bodies = dict(zip(questions["key"].to_pylist(), questions["body"].to_pylist(), strict=True))
     answered = {key for key, _ in store.answers(list(bodies))}
@@ -101,7 +108,7 @@ def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] =
     return Estimate(
         questions=len(bodies),
         answered=len(answered),
-        under_way=len(under_way(store, [key for key in bodies if key not in answered])),
+        in_open_jobs=len(keys_in_open_jobs(store, [key for key in bodies if key not in answered])),
         most=Usage(prompt, longest),
         likely=Usage(prompt, likely),
         measured_on=measured_on,
@@ -111,7 +118,7 @@ def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] =
 
 
 def _measure(store: Store, model: str) -> tuple[float, float | None, int]:
-    """Bytes in a token of a prompt and tokens in an answer, of this model's latest answers."""
+    """Bytes per prompt token, tokens per answer, and how many of this model's latest answers were measured."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT length(CAST(body AS BLOB)), prompt_tokens, completion_tokens FROM answers "

@@ -1,4 +1,4 @@
-"""Questions handed out as files, for ``vllm run-batch``, a vendor's console or a cluster without a network."""
+"""Write questions to request files, for ``vllm run-batch``, a vendor's console or a cluster without a network."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from lecdsr.ask.jobs import Job, advance, items_of, open_jobs, plan, request_line, under_way
+from lecdsr.ask.jobs import Job, create_job, job_questions, keys_in_open_jobs, open_jobs, request_line, update_job
 from lecdsr.ask.store import Store
 from lecdsr.ask.types import Outcome, Question
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import atomic_path
 
-#: Requests in a file: several tools write their results at the end alone, so a file is what a crash costs.
-SHARD = 2_000
+#: Several tools write their results only at the end, so a crash costs one file.
+REQUESTS_PER_FILE = 2_000
 
 
 class FilesProvider:
-    """Provider that writes questions to ``requests-JOB.jsonl`` beside the store, and leaves it at that."""
+    """Provider that writes questions to ``requests-JOB.jsonl`` beside the store; the answers are imported later."""
 
     name = "openai"
     title = "files of requests"
     spent = 0.0
 
-    def __init__(self, store: Store, shard: int = SHARD) -> None:
-        self._store, self._shard = store, shard
-        self._shut: BaseException | None = None
+    def __init__(self, store: Store, requests_per_file: int = REQUESTS_PER_FILE) -> None:
+        self._store, self._requests_per_file = store, requests_per_file
+        self._stop_reason: BaseException | None = None
 
-    def shut(self, reason: BaseException) -> None:
-        """Write nothing further."""
-        self._shut = self._shut or reason
+    def stop(self, reason: BaseException) -> None:
+        """Write no further file."""
+        self._stop_reason = self._stop_reason or reason
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
         """Write every question that is in no file yet.
 
         Raises:
-            UserError: always: the answers come later, through ``lecdsr answers import``.
+            UserError: always, since the answers come later, through ``lecdsr answers import``.
         """
-        fresh = self._not_under_way(questions)
-        while self._shut is None and (part := list(islice(fresh, self._shard))):
-            job = plan(self._store, part, "files", "", "planned")
+        fresh = self._not_in_open_jobs(questions)
+        while self._stop_reason is None and (part := list(islice(fresh, self._requests_per_file))):
+            job = create_job(self._store, part, "files", "", "planned")
             self._write(job)
-            advance(self._store, job, "written", str(self._path(job.job)), None)
+            update_job(self._store, job, "written", str(self._path(job.job)), None)
             yield []
-        if self._shut is not None:
-            raise self._shut
+        if self._stop_reason is not None:
+            raise self._stop_reason
         jobs = open_jobs(self._store, "files")
         for job in jobs:
-            if not self._path(job.job).exists():  # killed between the note and the file, or deleted since
+            if not self._path(job.job).exists():  # killed between the record and the file, or deleted since
                 self._write(job)
         raise UserError(
             f"the questions are written to {len(jobs)} file(s), {self._path('*').name}; their answers are awaited",
@@ -56,17 +56,17 @@ class FilesProvider:
             "`lecdsr answers import RESULT` and run this again",
         )
 
-    def _not_under_way(self, questions: Iterable[Question]) -> Iterator[Question]:
+    def _not_in_open_jobs(self, questions: Iterable[Question]) -> Iterator[Question]:
         iterator = iter(questions)
-        while part := list(islice(iterator, self._shard)):
-            held = under_way(self._store, [question.key for question in part])
+        while part := list(islice(iterator, self._requests_per_file)):
+            held = keys_in_open_jobs(self._store, [question.key for question in part])
             yield from (question for question in part if question.key not in held)
 
     def _path(self, job: str) -> Path:
         return self._store.path.parent / "requests" / f"requests-{job}.jsonl"
 
     def _write(self, job: Job) -> None:
-        """From the store alone, so that a file written again is the same."""
-        lines = [request_line(question) for question in items_of(self._store, job).values()]
+        """Write the request file of a job from the store alone, so that a file written again is the same."""
+        lines = [request_line(question) for question in job_questions(self._store, job).values()]
         with atomic_path(self._path(job.job)) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Questions that left as a file, to a batch API or to a machine elsewhere: on the disk before they leave."""
+"""Jobs: files of requests for a batch API or another machine, recorded in the store before they are sent."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lecdsr.ask.request import sent_part
 from lecdsr.ask.store import Store, chunks
 from lecdsr.ask.types import Failure, Outcome, Question
 
-#: Longest name that every server takes for a request; of a SHA-256 it is half.
+#: Longest request name that every server accepts: half of a hexadecimal SHA-256.
 _CUSTOM_ID = 32
 ENDPOINT = "/v1/chat/completions"
 
-# planned: written down, nothing sent. uploaded: the server has the file. submitted: it works on it.
-# written: handed out as a file. A job ends by being deleted, once its results are stored.
+# planned: recorded, nothing sent. uploaded: the server has the file. submitted: the server works on it.
+# written: the request file exists. A job is deleted once its results are stored.
 State = Literal["planned", "uploaded", "submitted", "written"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file of requests; ``file`` and ``batch`` are the names that the server, or the disk, has for them."""
+    """One file of requests; ``file`` and ``batch`` are its names on the server or the disk."""
 
     job: str
     transport: str
@@ -36,8 +36,10 @@ class Job:
     created: float
 
 
-def plan(store: Store, questions: Sequence[Question], transport: str, server: str, state: State = "planned") -> Job:
-    """Write down a new job with its questions.
+def create_job(
+    store: Store, questions: Sequence[Question], transport: str, server: str, state: State = "planned"
+) -> Job:
+    """Record a new job with its questions.
 
     Raises:
         UserError: the store cannot be written.
@@ -51,8 +53,8 @@ def plan(store: Store, questions: Sequence[Question], transport: str, server: st
     return job
 
 
-def advance(store: Store, job: Job, state: State, file: str | None, batch: str | None) -> Job:
-    """Write down how far a job has come.
+def update_job(store: Store, job: Job, state: State, file: str | None, batch: str | None) -> Job:
+    """Record the new state of a job.
 
     Raises:
         UserError: the store cannot be written.
@@ -64,8 +66,8 @@ def advance(store: Store, job: Job, state: State, file: str | None, batch: str |
     return Job(job.job, job.transport, job.server, state, file, batch, job.created)
 
 
-def finish(store: Store, job: Job) -> None:
-    """Forget a job whose results are stored.
+def delete_job(store: Store, job: Job) -> None:
+    """Delete a job whose results are stored.
 
     Raises:
         UserError: the store cannot be written.
@@ -76,7 +78,7 @@ def finish(store: Store, job: Job) -> None:
 
 
 def open_jobs(store: Store, transport: str | None = None) -> list[Job]:
-    """Jobs whose results are not all stored, the oldest first.
+    """List the jobs whose results are not all stored, oldest first.
 
     Raises:
         UserError: the store cannot be read.
@@ -86,8 +88,8 @@ def open_jobs(store: Store, transport: str | None = None) -> list[Job]:
     return [job for job in (Job(*row) for row in rows) if transport in (None, job.transport)]
 
 
-def job_of(store: Store, job: Job) -> Job | None:
-    """The job as it stands in the store now; None once its results are stored.
+def reload_job(store: Store, job: Job) -> Job | None:
+    """Return the current state of a job; None once its results are stored.
 
     Raises:
         UserError: the store cannot be read.
@@ -95,8 +97,8 @@ def job_of(store: Store, job: Job) -> Job | None:
     return next((found for found in open_jobs(store) if found.job == job.job), None)
 
 
-def items_of(store: Store, job: Job) -> dict[str, Question]:
-    """The questions of a job by the name they have in its file, ordered by that name.
+def job_questions(store: Store, job: Job) -> dict[str, Question]:
+    """Return the questions of a job by their name in its file, ordered by that name.
 
     Raises:
         UserError: the store cannot be read.
@@ -108,8 +110,8 @@ def items_of(store: Store, job: Job) -> dict[str, Question]:
     return {custom_id: Question("", key, body, "") for custom_id, key, body in rows}
 
 
-def under_way(store: Store, keys: Sequence[str]) -> dict[str, str]:
-    """Those of the keys that lie in an open job, with the transport of that job.
+def keys_in_open_jobs(store: Store, keys: Sequence[str]) -> dict[str, str]:
+    """Return the keys that are in an open job, with the transport of that job.
 
     Raises:
         UserError: the store cannot be read.
@@ -127,7 +129,7 @@ def under_way(store: Store, keys: Sequence[str]) -> dict[str, str]:
 
 
 def request_line(question: Question) -> str:
-    """One line of a file of requests, as the batch API of OpenAI and ``vllm run-batch`` take it."""
+    """Format one line of a request file for the batch API of OpenAI and ``vllm run-batch``."""
     request = {
         "custom_id": question.key[:_CUSTOM_ID],
         "method": "POST",
@@ -138,7 +140,7 @@ def request_line(question: Question) -> str:
 
 
 def read_results(lines: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
-    """Yield each result's name and outcome; lines that are no result are left out."""
+    """Yield the name and outcome of each result; skip lines that are not results."""
     for line in lines:
         try:
             result = json.loads(line)

@@ -1,7 +1,7 @@
-"""The offline rule-based writer: composes texts from facts, without a language model.
+"""Rule-based writer: composes texts from facts offline, without a language model.
 
-It stands in where no server can be asked. A sentence encoder embeds what it writes, so every text
-carries the useful words: special categories, words that return in titles, the latest titles.
+It replaces the language model where no server is available. A sentence encoder embeds the texts, so they contain the
+informative words: specific categories, words that recur in titles, the latest titles.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from lecdsr.ask.types import Answer, Outcome, Question
 
 WORDS = 60
-_FADE = 0.9  # weight of an interaction against the one after it: recent ones count more
+_DECAY = 0.9  # weight of an interaction relative to the next one: recent ones count more
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*[^\W_]")
-# Words that say nothing of a product: grammar, packaging, and praise.
+# Stop words of product texts: grammar, packaging, and praise.
 _COMMON = frozenset(
     _WORD.findall(
         """about all also an and any are as at be best by can case count ct each every extra fl for free from
@@ -31,7 +31,7 @@ _COMMON = frozenset(
 
 
 class OfflineWriter:
-    """Provider that writes by rule; the same facts always give the same text."""
+    """Provider that writes texts by rules; the same facts always give the same text."""
 
     name = "offline"
     title = "offline rule-based writer"
@@ -46,16 +46,16 @@ class OfflineWriter:
 
 
 def describe_customer(history: Sequence[dict[str, Any]]) -> str:
-    """A profile from purchases in time order; one sentence for each shop, the latest shop first."""
-    shops: dict[str, list[dict[str, Any]]] = {}
+    """Write a profile from purchases in time order: one sentence per domain, the latest domain first."""
+    domains: dict[str, list[dict[str, Any]]] = {}
     for item in reversed(history):
-        shops.setdefault(item["domain"], []).append(item)
-    room = WORDS // max(1, len(shops))
-    return " ".join(_shop_sentence(shop, latest_first, room) for shop, latest_first in shops.items())
+        domains.setdefault(item["domain"], []).append(item)
+    most = WORDS // max(1, len(domains))
+    return " ".join(_domain_sentence(domain, latest_first, most) for domain, latest_first in domains.items())
 
 
 def describe_item(facts: dict[str, Any]) -> str:
-    """A description from a catalogue entry: what it is, whose, which kind, and how it is advertised."""
+    """Write a description from a catalogue entry: title, brand, categories, advertising text."""
     title, brand = facts["title"] or "Untitled product", facts["brand"]
     head = f"{title} by {brand}" if brand and brand.lower() not in title.lower() else title
     parts = [head]
@@ -66,7 +66,7 @@ def describe_item(facts: dict[str, Any]) -> str:
     return _limit(". ".join(part.rstrip(" .…") for part in parts), WORDS) + "."
 
 
-def _shop_sentence(shop: str, latest_first: Sequence[dict[str, Any]], room: int) -> str:
+def _domain_sentence(domain: str, latest_first: Sequence[dict[str, Any]], most: int) -> str:
     kinds = _ranked((_special_first(item["categories"]) for item in latest_first), 3)
     brands = _ranked(([item["brand"]] for item in latest_first if item["brand"]), 2)
     latest = _limit(" ".join(_title_words(latest_first[0], ())), 7)
@@ -78,28 +78,28 @@ def _shop_sentence(shop: str, latest_first: Sequence[dict[str, Any]], room: int)
         f"by {_listed(brands)}" if brands else "",
         f"themes {' '.join(themes)}" if themes else "",
     ]
-    return _limit(f"In {shop}: " + "; ".join(clause for clause in clauses if clause), room) + "."
+    return _limit(f"In {domain}: " + "; ".join(clause for clause in clauses if clause), most) + "."
 
 
 def _special_first(categories: Sequence[str]) -> Sequence[str]:
-    """Categories from special to general, without the one that a whole shop shares."""
+    """Categories from specific to general, without the one that all items of a domain share."""
     return categories[:0:-1] or categories
 
 
 def _ranked(groups: Iterable[Iterable[str]], most: int) -> list[str]:
-    """The strings of greatest weight, case ignored; earlier groups and earlier strings win ties."""
+    """The strings of greatest weight, ignoring case; earlier groups and earlier strings win ties."""
     weight: dict[str, float] = defaultdict(float)
     spelling: dict[str, str] = {}
     for age, group in enumerate(groups):
         for text in group:
-            weight[text.lower()] += _FADE**age
+            weight[text.lower()] += _DECAY**age
             spelling.setdefault(text.lower(), text)
     order = sorted(weight, key=lambda text: -weight[text])
     return [spelling[text] for text in order[:most]]
 
 
 def _title_words(item: dict[str, Any], without: Iterable[str]) -> list[str]:
-    """Telling words of a title, each once, in its order."""
+    """Informative words of a title, each once, in order."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(item["title"]))
     return [word for word in words if word not in _COMMON and word not in without]
 

@@ -1,4 +1,4 @@
-"""What a token costs: a table in the repository, and a user's own laid over it."""
+"""Price table of models: the one of this package, overlaid by the user's own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ COLUMNS = ("model", "input", "output", "batch_share", "as_of")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens; ``batch_share`` of it is paid through the batch API.
+    """US dollars per million tokens; the batch API costs the fraction ``batch_share`` of it.
 
-    ``as_of``: the month (YYYY-MM) in which the figures were looked up. They change: a bill counts,
-    this table does not.
+    ``as_of`` is the month (YYYY-MM) of the figures. Prices change: the bill counts, not this table.
     """
 
     input: float
@@ -31,21 +30,21 @@ class Price:
     as_of: str
 
     def of(self, usage: Usage) -> float:
-        """Dollars for the tokens of ``usage``, asked one by one."""
+        """Return the dollars for the tokens of ``usage``, asked one by one."""
         return (usage.prompt_tokens * self.input + usage.completion_tokens * self.output) / 1e6
 
     def batched(self) -> Price:
-        """The price through the batch API."""
+        """Return the price through the batch API."""
         return Price(self.input * self.batch_share, self.output * self.batch_share, 1.0, self.as_of)
 
 
 def read_price(model: str, environment: Mapping[str, str]) -> Price | None:
-    """The price of a model, from the file that LECDSR_LLM_PRICES names, else from the table here.
+    """Look up the price of a model in the file that LECDSR_LLM_PRICES names, then in the table of this package.
 
     A dated name such as ``gpt-4o-mini-2024-07-18`` has the price of ``gpt-4o-mini``.
 
     Raises:
-        UserError: the user's file is missing or is no price table.
+        UserError: the user's file is missing or is not a price table.
     """
     prices = _parse((files(__package__) / "prices.csv").read_text(encoding="utf-8"), "prices.csv")
     if own := environment.get(PRICES):
@@ -74,6 +73,6 @@ def _parse(text: str, name: str) -> dict[str, Price]:
         except (TypeError, ValueError) as error:
             raise UserError(f"line {reader.line_num}: {error}", where=f"{PRICES}: {name}") from error
         if not all(math.isfinite(value) and value >= 0 for value in (price.input, price.output, price.batch_share)):
-            raise UserError(f"line {reader.line_num}: a price is not negative", where=f"{PRICES}: {name}")
+            raise UserError(f"line {reader.line_num}: a price is negative or not finite", where=f"{PRICES}: {name}")
         prices[row["model"]] = price
     return prices

@@ -1,4 +1,4 @@
-"""Choose the provider that the settings name, and answer the questions through it."""
+"""Choose the provider named in the settings and answer the questions through it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lecdsr.ask.request import model_of
-from lecdsr.ask.run import Asked, ask
+from lecdsr.ask.run import AskResult, ask
 from lecdsr.ask.settings import Settings
 from lecdsr.core.console import warn
 from lecdsr.core.errors import UserError
@@ -19,32 +19,31 @@ if TYPE_CHECKING:
     from lecdsr.ask.openai_provider import OpenAIProvider
     from lecdsr.ask.store import Store
 
-#: Name of the model in questions that are meant for the offline writer.
+#: Model name of questions for the offline writer.
 OFFLINE_MODEL = "offline"
 
 
-def answer_questions(questions: pa.Table, settings: Settings) -> Asked:
-    """Answer every question of the table ``QUESTIONS`` through the provider that the settings name.
+def answer_questions(questions: pa.Table, settings: Settings) -> AskResult:
+    """Answer every question of the table ``QUESTIONS`` through the provider named in the settings.
 
     Raises:
-        UserError: the questions name no model to ask, or the provider or the store cannot go on.
+        UserError: the questions name no model of a server, or the provider or the store fails.
     """
     model = model_of(questions["body"][0].as_py()) if questions.num_rows else OFFLINE_MODEL
     return _offline(questions, model) if settings.provider == "offline" else _openai(questions, model)
 
 
-def _offline(questions: pa.Table, model: str) -> Asked:
+def _offline(questions: pa.Table, model: str) -> AskResult:
     from lecdsr.ask.offline import OfflineWriter
 
     if model != OFFLINE_MODEL:
-        warn(f"ask.provider is offline: rules write the texts, the model {model} is not asked")
+        warn(f"ask.provider is offline: texts are written by rules, the model {model} is not asked")
     return ask(questions, OfflineWriter())
 
 
-def _openai(questions: pa.Table, model: str) -> Asked:
-    # Imported here: the clients take a second to load, which the offline writer need not pay.
-    from lecdsr.ask.interrupt import gentle_interrupt
-    from lecdsr.ask.parent import watched_parent
+def _openai(questions: pa.Table, model: str) -> AskResult:
+    # Imported here because the clients take a second to load, which the offline writer does not need.
+    from lecdsr.ask.shutdown import graceful_interrupt, stop_with_parent
     from lecdsr.ask.store import open_store
 
     if questions.num_rows and model == OFFLINE_MODEL:
@@ -55,7 +54,7 @@ def _openai(questions: pa.Table, model: str) -> Asked:
         )
     with open_store() as store:
         provider = _provider(questions, store)
-        with watched_parent(provider.shut, store.close), gentle_interrupt(provider.shut):
+        with stop_with_parent(provider.stop, store.close), graceful_interrupt(provider.stop):
             return ask(questions, provider, store)
 
 
@@ -63,7 +62,7 @@ def _provider(questions: pa.Table, store: Store) -> OpenAIProvider | BatchProvid
     from lecdsr.ask.access import read_transport
 
     transport = read_transport(os.environ)
-    _refuse_elsewhere(questions, store, transport)
+    _refuse_other_transport(questions, store, transport)
     if transport == "batch":
         from lecdsr.ask.batch import BatchProvider
 
@@ -77,16 +76,16 @@ def _provider(questions: pa.Table, store: Store) -> OpenAIProvider | BatchProvid
     return OpenAIProvider(os.environ)
 
 
-def _refuse_elsewhere(questions: pa.Table, store: Store, transport: str) -> None:
-    """Ask nothing that is being answered on another way: it would be paid twice."""
+def _refuse_other_transport(questions: pa.Table, store: Store, transport: str) -> None:
+    """Refuse questions that are under way by another transport: they would be paid twice."""
     from lecdsr.ask.access import TRANSPORT
-    from lecdsr.ask.jobs import under_way
+    from lecdsr.ask.jobs import keys_in_open_jobs
 
-    held = under_way(store, list(dict.fromkeys(questions["key"].to_pylist())))
+    held = keys_in_open_jobs(store, list(dict.fromkeys(questions["key"].to_pylist())))
     elsewhere = sorted({other for other in held.values() if other != transport})
     if elsewhere:
         raise UserError(
-            f"{len(held):,} of these questions are on their way by {elsewhere[0]}; asked otherwise they are paid twice",
+            f"{len(held):,} of these questions are already under way by {elsewhere[0]} and would be paid twice",
             where=TRANSPORT,
-            do=f"set it to {elsewhere[0]} and go on there; or drop what is on its way: `lecdsr answers prune`",
+            do=f"set it to {elsewhere[0]}, or discard the open jobs with `lecdsr answers prune`",
         )

@@ -1,4 +1,4 @@
-"""The gate that every request passes: how many at once, not before when, and never past a cap."""
+"""Rate limiter of requests: bounds concurrency, honours pauses of the server, and enforces the budget."""
 
 from __future__ import annotations
 
@@ -8,147 +8,147 @@ from collections import deque
 
 from lecdsr.ask.budget import Budget
 
-# A timer may fire a little before its moment by the clock; without this its pause would never end.
+# A timer may fire slightly early by the clock; without this tolerance its pause would never end.
 _TICK_S = 0.005
 
 
 class Stopped(Exception):
-    """The gate is shut: send nothing more."""
+    """The rate limiter was stopped: send no further request."""
 
 
-class Gate:
-    """Admits requests: additive increase up to ``most``, halving when the server is overrun.
+class RateLimiter:
+    """Admits requests: additive increase up to ``max_concurrent``, halving when the server answers 429.
 
-    It begins with a single request, so that a wrong key or an empty account is met once and not
-    ``most`` times. Requests under way and outcomes not yet stored are together at most twice ``most``:
-    so much a kill can lose. All methods but those named ``from_outside`` belong to the event loop's
-    thread.
+    It starts with a single request, so that a wrong key or an empty account costs one request and not
+    ``max_concurrent``. Requests in flight and outcomes not yet stored are together at most twice ``max_concurrent``,
+    which bounds what a kill can lose. Except for the methods named ``threadsafe``, all methods must be called in the
+    thread of the event loop.
     """
 
-    def __init__(self, most: int, budget: Budget) -> None:
-        self._most, self.budget = most, budget
+    def __init__(self, max_concurrent: int, budget: Budget) -> None:
+        self._max_concurrent, self.budget = max_concurrent, budget
         self._limit = 1.0
         self._in_flight = 0
         self._unstored = 0
-        self._open_at = 0.0  # moment before which nothing is sent
+        self._paused_until = 0.0  # nothing is sent before this moment
         self._halved_at = -1.0
-        self._stop: BaseException | None = None
+        self._stop_reason: BaseException | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._resting: set[asyncio.Future[None]] = set()
+        self._sleeping: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
     def stop_reason(self) -> BaseException | None:
-        """Why the gate was shut; None while it is open."""
-        return self._stop
+        """Why the limiter was stopped; None while it admits requests."""
+        return self._stop_reason
 
-    async def enter(self, worst: float) -> float:
-        """Wait for a place and reserve ``worst`` dollars; return the moment of sending.
+    async def acquire(self, worst_cost: float) -> float:
+        """Wait for a free slot and reserve ``worst_cost`` dollars; return the moment of sending.
 
-        Every call is paired with :meth:`leave`.
+        Every call is paired with :meth:`release`.
 
         Raises:
-            Stopped: the gate is shut, or a cap is reached.
+            Stopped: the limiter was stopped, or a cap is reached.
         """
-        while not self._admits(worst):
-            place: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.append(place)
-            await place
+        while not self._admits(worst_cost):
+            slot: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append(slot)
+            await slot
         self._in_flight += 1
-        self.budget.reserve(worst)
+        self.budget.reserve(worst_cost)
         return time.monotonic()
 
-    def leave(self, worst: float, cost: float) -> None:
-        """Give the place back and count what the request cost."""
+    def release(self, worst_cost: float, cost: float) -> None:
+        """Free the slot and count the actual cost of the request."""
         self._in_flight -= 1
-        self.budget.settle(worst, cost)
+        self.budget.settle(worst_cost, cost)
         self._wake()
 
-    def received(self) -> None:
+    def count_received(self) -> None:
         """Count an outcome that waits to be stored."""
         self._unstored += 1
 
-    def stored_from_outside(self, outcomes: int) -> None:
-        """Outcomes are on the disk; from any thread."""
+    def stored_threadsafe(self, outcomes: int) -> None:
+        """Count outcomes that were stored; callable from any thread."""
         if outcomes and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stored, outcomes)
 
-    def succeeded(self) -> None:
-        """Allow more at once: eight times as many a round at first, one more a round after a halving."""
+    def increase_limit(self) -> None:
+        """Raise the limit: eightfold per round trip at first, by one per round trip after a halving."""
         step = 7.0 if self._halved_at < 0 else 1.0 / self._limit
-        self._limit = min(float(self._most), self._limit + step)
+        self._limit = min(float(self._max_concurrent), self._limit + step)
         self._wake()
 
-    def limited(self, sent_at: float) -> None:
-        """Halve what is allowed, once for all the requests that were under way together."""
+    def reduce_limit(self, sent_at: float) -> None:
+        """Halve the limit, once for all requests that were in flight together."""
         if sent_at >= self._halved_at:
             self._limit = max(1.0, self._limit / 2)
             self._halved_at = time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for this long."""
-        self._open_at = max(self._open_at, time.monotonic() + seconds)
+        """Admit no request for this long."""
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
         self._loop.call_later(seconds, self._wake)
 
-    async def rest(self, seconds: float) -> None:
-        """Let one worker wait without a place.
+    async def sleep(self, seconds: float) -> None:
+        """Let one worker wait without holding a slot.
 
         Raises:
-            Stopped: the gate was shut meanwhile.
+            Stopped: the limiter was stopped meanwhile.
         """
         alarm: asyncio.Future[None] = self._loop.create_future()
-        self._resting.add(alarm)
-        timer = self._loop.call_later(seconds, _ring, alarm)
+        self._sleeping.add(alarm)
+        timer = self._loop.call_later(seconds, _wake_one, alarm)
         try:
-            if self._stop is None:
+            if self._stop_reason is None:
                 await alarm
         finally:
             timer.cancel()
-            self._resting.discard(alarm)
-        if self._stop is not None:
+            self._sleeping.discard(alarm)
+        if self._stop_reason is not None:
             raise Stopped
 
-    def shut(self, reason: BaseException) -> None:
-        """Admit nothing more; the first reason given is kept."""
-        self._stop = self._stop or reason
-        for sleeper in (*self._waiting, *self._resting):
-            _ring(sleeper)
+    def stop(self, reason: BaseException) -> None:
+        """Admit no further request; the first reason given is kept."""
+        self._stop_reason = self._stop_reason or reason
+        for waiter in (*self._waiting, *self._sleeping):
+            _wake_one(waiter)
         self._waiting.clear()
 
-    def shut_from_outside(self, reason: BaseException) -> None:
-        """:meth:`shut`, from any thread; nothing is admitted from this moment on."""
-        self._stop = self._stop or reason
+    def stop_threadsafe(self, reason: BaseException) -> None:
+        """Like :meth:`stop`, but callable from any thread; takes effect immediately."""
+        self._stop_reason = self._stop_reason or reason
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.shut, reason)
+            self._loop.call_soon_threadsafe(self.stop, reason)
 
-    def _admits(self, worst: float) -> bool:
-        if self._stop is None and self._places() > 0 and not self._paused():
+    def _admits(self, worst_cost: float) -> bool:
+        if self._stop_reason is None and self._free_slots() > 0 and not self._paused():
             try:
-                return self.budget.has_room(worst)
+                return self.budget.has_room(worst_cost)
             except Exception as reached:
-                self.shut(reached)
-        if self._stop is not None:
+                self.stop(reached)
+        if self._stop_reason is not None:
             raise Stopped
         return False
 
-    def _places(self) -> int:
-        return min(int(self._limit), 2 * self._most - self._unstored) - self._in_flight
+    def _free_slots(self) -> int:
+        return min(int(self._limit), 2 * self._max_concurrent - self._unstored) - self._in_flight
 
     def _stored(self, outcomes: int) -> None:
         self._unstored -= outcomes
         self._wake()
 
     def _paused(self) -> bool:
-        return time.monotonic() < self._open_at - _TICK_S
+        return time.monotonic() < self._paused_until - _TICK_S
 
     def _wake(self) -> None:
-        """Let as many try as there are places; those that find none wait again at the end of the line."""
+        """Wake as many waiting requests as there are free slots; those that find none queue again."""
         if self._paused():
-            return  # the timer of the pause comes here again
-        for _ in range(min(len(self._waiting), self._places())):
-            _ring(self._waiting.popleft())
+            return  # the timer of the pause calls this again
+        for _ in range(min(len(self._waiting), self._free_slots())):
+            _wake_one(self._waiting.popleft())
 
 
-def _ring(sleeper: asyncio.Future[None]) -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
+def _wake_one(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""A server's raw reply read as an answer; kept apart, so that a fault here never costs a reply."""
+"""Read answers from raw replies. The store keeps the raw reply, so a bug here never loses a paid answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lecdsr.ask.types import Answer, Failure, Outcome, Usage
 
-# Reasoning models of open servers put their thoughts in front of the answer.
+# Reasoning models of open servers put their reasoning before the answer.
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -25,22 +25,22 @@ def read_reply(raw: str) -> Outcome:
     if choice is None:
         return Failure("reply has no choice", plain(error_message(reply), 200), raw)
     message, usage = choice["message"], usage_of(reply)
-    finish = choice.get("finish_reason")
+    delete_job = choice.get("finish_reason")
     if message.get("refusal"):
         return Failure("refused", plain(str(message["refusal"]), 200), raw, usage)
-    if finish == "content_filter":
+    if delete_job == "content_filter":
         return Failure("content filter", "", raw, usage)
-    if finish != "stop":
-        return Failure("cut off", f"finish_reason {plain(str(finish), 40)}", raw, usage)
+    if delete_job != "stop":
+        return Failure("cut off", f"finish_reason {plain(str(delete_job), 40)}", raw, usage)
     content = message.get("content")
     text = _readable(content) if isinstance(content, str) else ""
     if not text:
         return Failure("empty", "", raw, usage)
-    return Answer(text, raw, plain(str(reply.get("model") or ""), 100), finish, usage)
+    return Answer(text, raw, plain(str(reply.get("model") or ""), 100), delete_job, usage)
 
 
 def plain(text: str, length: int) -> str:
-    """One printable line of at most ``length`` characters, safe to show on a terminal."""
+    """Return one printable line of at most ``length`` characters, safe to show on a terminal."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
@@ -54,7 +54,7 @@ def _first_choice(reply: Any) -> dict[str, Any] | None:
 
 
 def error_message(reply: Any) -> str:
-    """Some servers report an error with status 200."""
+    """Return the error message of a reply; some servers report errors with status 200."""
     error = reply.get("error") if isinstance(reply, dict) else None
     if isinstance(error, dict):
         error = error.get("message")
@@ -62,7 +62,7 @@ def error_message(reply: Any) -> str:
 
 
 def usage_of(reply: dict[str, Any]) -> Usage:
-    """Tokens that the server counted."""
+    """Return the token counts that the server reported."""
     counts = reply.get("usage")
     if not isinstance(counts, dict):
         return Usage()
@@ -71,6 +71,6 @@ def usage_of(reply: dict[str, Any]) -> Usage:
 
 
 def _readable(content: str) -> str:
-    # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
+    # JSON can contain half a surrogate pair, which UTF-8 cannot encode.
     whole = content.encode("utf-8", "replace").decode("utf-8")
     return _THOUGHT.sub("", whole).replace("\0", "").strip()

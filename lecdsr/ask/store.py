@@ -1,4 +1,4 @@
-"""The answer store: what was paid for, by the key of its question, outside every output of DVC."""
+"""Answer store: paid answers by the key of their question, in SQLite, outside the outputs of DVC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.paths import store_root
 
 FOLDER = "LECDSR_LLM_STORE"
-#: Version 1 had answers and failures alone; the tables added since are made where they are absent.
+#: Version 1 had only answers and failures; the tables added since are created if absent.
 VERSION = 2
 _READABLE = (0, 1, VERSION)
 _TABLES = """
@@ -63,23 +63,22 @@ CREATE TABLE IF NOT EXISTS job_items (
     PRIMARY KEY (custom_id, job)
 ) WITHOUT ROWID;
 """
-# SQLite allows a bounded number of values in one statement.
+# SQLite limits the number of values in one statement.
 _CHUNK = 500
 
 
 def store_folder(environment: Mapping[str, str]) -> Path:
-    """``$LECDSR_LLM_STORE``, else ``.llm-store`` in the repository that people keep."""
+    """Return ``$LECDSR_LLM_STORE``, else ``.llm-store`` in the user's repository."""
     return store_root() / Path(environment.get(FOLDER) or ".llm-store").expanduser()
 
 
 class Store:
-    """Answers and failures in one SQLite file; what :meth:`put` returns from is on the disk.
+    """Answers and failures in one SQLite file; once :meth:`put` returns, its outcomes are on the disk.
 
-    Several threads and processes may use the file. Failures are kept to be listed; they are asked
-    again by the next run.
+    Several threads and processes may use the file. Failures are kept for listing; the next run asks them again.
 
     Raises:
-        UserError: the file cannot be opened or is no answer store.
+        UserError: the file cannot be opened or is not an answer store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,7 +101,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for one query read to its end.
+        """Give the connection for one query that is read to its end.
 
         Raises:
             UserError: the file cannot be read.
@@ -112,7 +111,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection inside one transaction, which is kept whole or not at all.
+        """Give the connection inside one transaction, which is committed as a whole or not at all.
 
         Raises:
             UserError: the file cannot be written.
@@ -127,7 +126,7 @@ class Store:
             self._connection.execute("COMMIT")
 
     def answers(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
-        """Yield the answer of every key that has one, in no particular order.
+        """Yield every key that has an answer with that answer, in no particular order.
 
         Raises:
             UserError: the file cannot be read.
@@ -142,9 +141,9 @@ class Store:
                     yield key, answer
 
     def put(self, outcomes: Iterable[tuple[Question, Outcome]]) -> None:
-        """Commit outcomes together, and give up the claims on their questions.
+        """Commit outcomes together and release the claims on their questions.
 
-        An answer makes a failure of the same key forgotten; a failure never touches an answer.
+        An answer deletes a failure of the same key; a failure never changes an answer.
 
         Raises:
             UserError: the file cannot be written.
@@ -161,14 +160,14 @@ class Store:
                 reason = (outcome.reason, outcome.detail, outcome.reply)
                 failures.append((question.key, question.body, *reason, *usage, now))
         with self.writing() as connection:
-            # An answer that is there was paid for earlier, and other tables may have been made from it.
+            # An existing answer was paid for earlier, and other tables may depend on it.
             connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", answers)
             connection.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)", failures)
             connection.executemany("DELETE FROM failures WHERE key = ?", [row[:1] for row in answers])
             connection.executemany("DELETE FROM claims WHERE key = ?", keys)
 
     def failures(self, since: float = 0.0) -> list[tuple[str, Failure]]:
-        """Every key that failed at or after ``since`` (seconds since 1970) and has no answer, by time.
+        """List every key that failed at or after ``since`` (seconds since 1970) and has no answer, by time.
 
         Raises:
             UserError: the file cannot be read.
@@ -180,7 +179,7 @@ class Store:
         return [(key, Failure(reason, detail)) for key, reason, detail in rows]
 
     def if_open(self, action: Callable[[], None]) -> None:
-        """Do what may be left undone where the file was closed meanwhile, as it is when the parent ends."""
+        """Run an action that may be skipped if the file was closed meanwhile, as when the parent process died."""
         try:
             action()
         except UserError as error:
@@ -198,7 +197,7 @@ class Store:
             raise UserError(
                 f"the answer store has version {version}, this program reads {VERSION}",
                 where=str(self.path),
-                do=f"use the program that wrote it, or another folder ({FOLDER})",
+                do=f"use the version of the program that wrote it, or another folder ({FOLDER})",
             )
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -210,18 +209,18 @@ class Store:
             raise UserError(
                 f"the answer store cannot be used: {error}",
                 where=str(self.path),
-                do=f"check the file and the room on its disk, or name another folder in {FOLDER}",
+                do=f"check the file and the free space on its disk, or set {FOLDER} to another folder",
             ) from error
 
 
 def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Keys in parts that one statement can take."""
+    """Yield the keys in chunks that one statement can take."""
     for start in range(0, len(keys), _CHUNK):
         yield keys[start : start + _CHUNK]
 
 
 def open_store() -> Store:
-    """Open the store that the environment names, or that of the repository.
+    """Open the store that the environment names, else that of the repository.
 
     Raises:
         UserError: it cannot be opened.

@@ -1,8 +1,8 @@
-"""What a provider is given and what it gives back."""
+"""Types shared by all providers: questions, answers, failures, usage, and the provider interface."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a server counted; zeros where it counted none."""
+    """Token counts that a server reported; zeros if it reported none."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -30,7 +30,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A text, the raw reply it was read from (empty where no server replied), and who wrote it."""
+    """A text, the raw reply it was read from (empty without a server), and the model that wrote it."""
 
     text: str
     reply: str = ""
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer, for good in this run. ``reason`` is one of a few, ``detail`` is the server's word."""
+    """A question that finally failed in this run. ``reason`` is one of a few, ``detail`` is the server's message."""
 
     reason: str
     detail: str = ""
@@ -56,11 +56,11 @@ Outcome = Answer | Failure
 
 
 class Provider(Protocol):
-    """Answers questions: a server, rules, a batch."""
+    """Answers questions: through a server, by rules, or through a batch API."""
 
     #: Name in the settings and in metrics.
     name: str
-    #: Name for people.
+    #: Name shown to the user.
     title: str
 
     @property
@@ -69,9 +69,26 @@ class Provider(Protocol):
         ...
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
-        """Yield questions with their outcomes, in any order, as they come; an empty list now and then.
+        """Yield questions with their outcomes as they come, in any order, and an empty list now and then.
 
         Raises:
-            UserError: nothing more can be answered; what was yielded before stays valid.
+            UserError: no further question can be answered; outcomes yielded before stay valid.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One call of the API; errors, caps and pauses are the same for all of them.
+
+    Args:
+        path: path below the base URL.
+        read: turns a reply with a status of success into an outcome.
+        model_key: setting that names the model, for error messages.
+        provider_key: setting that needs no server, for error messages.
+    """
+
+    path: str
+    read: Callable[[Question, str], Outcome]
+    model_key: str
+    provider_key: str

@@ -1,1 +1,1 @@
-"""The negatives of the sampled protocol: drawn once, stored, the same for every model."""
+"""Stage ``candidates``: draw the negatives of sampled ranking once, the same for every model."""

@@ -1,4 +1,4 @@
-"""Uniform negatives without replacement from the target's domain, drawn in whole arrays."""
+"""Draw negatives uniformly without replacement from the target's domain, with array operations."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from lecdsr.core.schemas import CANDIDATES, TRAIN
 
 Array = NDArray[np.int64]
 
-# Targets drawn for at once: bounds memory at a few hundred megabytes for a thousand negatives.
+# Targets per block: bounds memory to a few hundred megabytes for a thousand negatives.
 BLOCK = 4_096
 
 
 def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, settings: Settings) -> pa.Table:
-    """Negatives for every validation and test window, in the order of the windows.
+    """Draw negatives for every validation and test window, in the order of the windows.
 
-    With ``exclude: history`` a negative is no item that the user ever interacted with, before or
-    after the target; with ``target`` only the target is excluded, as in the published LeCDSR.
+    With ``exclude: history`` no negative is an item that the user ever interacted with, before or after the target;
+    with ``target`` only the target is excluded, as in the published LeCDSR.
     """
     held_out = windows.filter(pc.not_equal(windows["split"], TRAIN))
     row = held_out["end"].to_numpy() - 1
     item, user = (interactions[name].to_numpy().astype(np.int64) for name in ("item", "user"))
     domain = items["domain"].to_numpy()
     n_x, n = int((domain == 0).sum()), len(domain)
-    # What a target may not be ranked against, as sorted codes group * n + item.
+    # Items excluded as negatives, as sorted codes group * n + item.
     group = user[row] if settings.exclude == "history" else np.arange(len(row))
     forbidden = np.unique(user * n + item) if settings.exclude == "history" else group * n + item[row]
     rng = np.random.default_rng(settings.seed)
@@ -46,15 +46,15 @@ def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, 
 def sample_without(
     rng: np.random.Generator, group: Array, items: tuple[int, int], n: int, forbidden: Array, count: int
 ) -> list[Array]:
-    """For each row ``count`` distinct items, none of them forbidden; all there are where they are fewer.
+    """Draw ``count`` distinct items per row that are not forbidden; all allowed items where there are fewer.
 
     Args:
         rng: source of randomness.
-        group: ``[T]`` whose forbidden items apply to each row.
+        group: ``[T]`` group of each row, which decides its forbidden items.
         items: first item of the range, and the one after the last.
-        n: multiplier of the codes, above every item.
+        n: multiplier of the codes, greater than every item.
         forbidden: sorted codes ``group * n + item``.
-        count: items wanted for each row.
+        count: items per row.
 
     Returns:
         ``T`` arrays of items.
@@ -67,15 +67,15 @@ def sample_without(
         every = np.arange(first, last)
         lists[place] = every[~_is_in(forbidden, group[place] * n + every)]
     plenty = np.flatnonzero(~scarce)
-    for place, values in zip(plenty, _reject(rng, group[plenty], items, n, forbidden, count), strict=True):
+    for place, values in zip(plenty, _rejection_sample(rng, group[plenty], items, n, forbidden, count), strict=True):
         lists[place] = values
     return lists
 
 
-def _reject(
+def _rejection_sample(
     rng: np.random.Generator, group: Array, items: tuple[int, int], n: int, forbidden: Array, count: int
 ) -> Array:
-    """``[T, count]``: draw with replacement, drop forbidden and repeated items, draw on where any lack.
+    """Draw ``[T, count]`` by rejection sampling: drop forbidden and repeated items, and draw again for incomplete rows.
 
     The first ``count`` distinct items of a uniform sequence are a uniform draw without replacement.
     """
@@ -95,7 +95,7 @@ def _reject(
 
 
 def _first_in_row(values: Array) -> NDArray[np.bool_]:
-    """Whether each entry is the first of its value in its row."""
+    """Mark the entries that are the first of their value in their row."""
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
     first = np.ones_like(ordered, dtype=bool)

@@ -1,1 +1,1 @@
-"""The data card of a pair: what its sequences hold, in words, figures and plots."""
+"""Stage ``card``: measure the sequences of a pair for its data card, and plot them."""

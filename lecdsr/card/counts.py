@@ -1,8 +1,7 @@
-"""Statistics of whole numbers that are given as values and how often each occurs.
+"""Statistics of integers given as distinct values with their frequencies.
 
-Five million items have a few thousand different numbers of interactions, so that the database counts
-and everything below works on what fits on a page. Whole numbers also make every figure exact: no sum
-depends on the order in which threads come to an end.
+Five million items have only a few thousand distinct numbers of interactions. The database counts them, and the
+functions here work on the small result. Integer sums are exact, so no figure depends on the order of threads.
 """
 
 from __future__ import annotations
@@ -19,39 +18,39 @@ from lecdsr.core.schemas import DOMAINS
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
-class Counts(NamedTuple):
-    """``value`` rises strictly; ``frequency`` is how often each value occurs, at least once."""
+class ValueCounts(NamedTuple):
+    """Distinct values in ascending order, and how often each occurs (at least once)."""
 
     value: IntArray
     frequency: IntArray
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """Number of counted values."""
         return int(self.frequency.sum())
 
     @property
     def total(self) -> int:
-        """Their sum."""
+        """Sum of the counted values."""
         return int((self.value * self.frequency).sum())
 
 
-def count(db: duckdb.DuckDBPyConnection, query: str) -> Counts:
-    """Count what ``query`` gives in its column ``value``."""
+def count(db: duckdb.DuckDBPyConnection, query: str) -> ValueCounts:
+    """Count the values in the column ``value`` of a query."""
     return count_by_domain(db, f"SELECT 0 AS domain, value FROM ({query})")["x"]
 
 
-def count_by_domain(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Counts]:
-    """The same for each domain; ``query`` gives ``domain`` and ``value``."""
+def count_by_domain(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, ValueCounts]:
+    """Count the values of a query with columns ``domain`` and ``value``, by domain."""
     found = db.sql(
         f"SELECT domain, value::BIGINT AS value, count(*) AS frequency FROM ({query}) GROUP BY ALL ORDER BY ALL"
     ).fetchnumpy()
     domain, value, frequency = (np.asarray(found[name], np.int64) for name in ("domain", "value", "frequency"))
-    return {name: Counts(value[domain == code], frequency[domain == code]) for code, name in enumerate(DOMAINS)}
+    return {name: ValueCounts(value[domain == code], frequency[domain == code]) for code, name in enumerate(DOMAINS)}
 
 
-def quantile(counts: Counts, share: float) -> float | None:
-    """The value below which ``share`` of the numbers lie, linear between neighbours; None without numbers."""
+def quantile(counts: ValueCounts, share: float) -> float | None:
+    """Quantile with linear interpolation between neighbours; None without values."""
     if not counts.size:
         return None
     place = share * (counts.size - 1)
@@ -62,8 +61,8 @@ def quantile(counts: Counts, share: float) -> float | None:
     return low + (high - low) * (place - math.floor(place))
 
 
-def summary(counts: Counts) -> dict[str, Any]:
-    """Number, mean, quantiles and extremes; None for what no number has."""
+def summary(counts: ValueCounts) -> dict[str, Any]:
+    """Count, mean, quantiles and extremes; None where there are no values."""
     some = counts.size > 0
     return {
         "count": counts.size,
@@ -76,19 +75,19 @@ def summary(counts: Counts) -> dict[str, Any]:
     }
 
 
-def gini(counts: Counts) -> float | None:
-    """Gini coefficient: 0 when all numbers are equal, near 1 when one has everything."""
+def gini(counts: ValueCounts) -> float | None:
+    """Gini coefficient: 0 if all values are equal, near 1 if one value makes up the whole sum."""
     if not counts.total:
         return None
-    weighted, before = 0, 0  # plain integers, since rank times value can leave 64 bits
+    weighted, before = 0, 0  # Python integers, since rank times value can exceed 64 bits
     for value, frequency in zip(counts.value.tolist(), counts.frequency.tolist(), strict=True):
         weighted += value * (frequency * before + frequency * (frequency + 1) // 2)
         before += frequency
     return 2 * weighted / (before * counts.total) - (before + 1) / before
 
 
-def head_share(counts: Counts, share: float) -> float | None:
-    """What the largest ``share`` of the numbers, rounded up to a whole one, have of their sum."""
+def head_share(counts: ValueCounts, share: float) -> float | None:
+    """Share of the sum that the largest values make up; their number is ``share`` of all, rounded up."""
     if not counts.total:
         return None
     left = math.ceil(round(share * counts.size, 9))
@@ -99,8 +98,8 @@ def head_share(counts: Counts, share: float) -> float | None:
     return taken / counts.total
 
 
-def bands(counts: Counts, bounds: tuple[int, ...]) -> dict[str, int]:
-    """How many numbers lie from each bound to below the next; the last band has no end."""
+def bands(counts: ValueCounts, bounds: tuple[int, ...]) -> dict[str, int]:
+    """Count the values from each bound to below the next; the last band is open."""
     found = {}
     for low, high in zip(bounds, (*bounds[1:], None), strict=True):
         inside = (counts.value >= low) & (True if high is None else counts.value < high)
@@ -114,8 +113,8 @@ def _band_name(low: int, high: int | None) -> str:
     return str(low) if high == low + 1 else f"{low}–{high - 1}"
 
 
-def histogram(counts: Counts, bins: int = 60) -> dict[str, list[int]]:
-    """Frequencies between ``edges``: one bin a value where they are few, else bins that grow geometrically.
+def histogram(counts: ValueCounts, bins: int = 60) -> dict[str, list[int]]:
+    """Histogram with one bin per value if there are few values, else with geometrically growing bins.
 
     Bin ``i`` holds the values from ``edges[i]`` to below ``edges[i + 1]``.
     """
@@ -131,8 +130,8 @@ def histogram(counts: Counts, bins: int = 60) -> dict[str, list[int]]:
     return {"edges": edges.tolist(), "count": found.astype(np.int64).tolist()}
 
 
-def rank_curve(counts: Counts, points: int = 200) -> dict[str, list[int]]:
-    """Numbers in falling order at ranks from 1 that grow geometrically, at most ``points`` of them."""
+def rank_curve(counts: ValueCounts, points: int = 200) -> dict[str, list[int]]:
+    """Values in descending order at geometrically growing ranks from 1, at most ``points`` of them."""
     if not counts.size:
         return {"rank": [], "value": []}
     rank = np.unique(np.geomspace(1, counts.size, points).round().astype(np.int64))

@@ -1,20 +1,23 @@
-"""Every figure of the card, as one nested mapping: what card.json holds and card.md words."""
+"""Measure all figures of the data card, as the nested mapping that is written to card.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from lecdsr.card.calendar import months, ratings
-from lecdsr.card.items import popularity, texts
-from lecdsr.card.tables import open_tables
-from lecdsr.card.targets import held_out, interactions_by_split, training_targets
-from lecdsr.card.users import lengths, repeats, users
+from lecdsr.card import statistics
 from lecdsr.config.pair import Pair
+from lecdsr.core.database import connect
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import REBUILD, require
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import DOMAINS
+from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, USERS, WINDOWS
 
 
 def measure(pair: Pair, artefacts: Artefacts, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,8 +25,8 @@ def measure(pair: Pair, artefacts: Artefacts, facts: Mapping[str, Any]) -> dict[
 
     Args:
         pair: names the domains, the release and the source.
-        artefacts: where the tables lie.
-        facts: what the stage ``sequences`` wrote down; only it saw the raw files and the filters.
+        artefacts: paths of the tables.
+        facts: metrics of the stage ``sequences``, which alone reads the raw files and applies the filters.
 
     Raises:
         UserError: a table is missing, broken, or has other columns.
@@ -35,15 +38,15 @@ def measure(pair: Pair, artefacts: Artefacts, facts: Mapping[str, Any]) -> dict[
             "counts": {**counts, "first_day": facts.get("first_day"), "last_day": facts.get("last_day")},
             "filters": [{"filter": name, **left} for name, left in _filters(facts).items()],
             "users": _users(db, facts),
-            "lengths": lengths(db),
-            "items": popularity(db),
-            "months": months(db),
-            "repeat_share": repeats(db),
-            "ratings": ratings(db),
-            "texts": texts(db),
-            "interactions_by_split": interactions_by_split(db),
-            "training_targets": training_targets(artefacts),
-            "held_out": held_out(db),
+            "lengths": statistics.lengths(db),
+            "items": statistics.popularity(db),
+            "months": statistics.months(db),
+            "repeat_share": statistics.repeats(db),
+            "ratings": statistics.ratings(db),
+            "texts": statistics.texts(db),
+            "interactions_by_split": statistics.interactions_by_split(db),
+            "training_targets": statistics.training_targets(artefacts),
+            "held_out": statistics.held_out(db),
             **{name: facts.get(name) for name in ("valid_tied_share", "test_tied_share")},
             "training_later_than_test_share": facts.get("training_later_than_test_share"),
             "bad_lines": dict(facts.get("bad_lines", {})),
@@ -77,8 +80,38 @@ def _filters(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _users(db: duckdb.DuckDBPyConnection, facts: Mapping[str, Any]) -> dict[str, Any]:
-    found = users(db)
+    found = statistics.users(db)
     both = facts.get("users_of_both", found["both"])
     everyone = sum(found.values())
     alone = (found["only_x"] + found["only_y"]) / everyone if everyone else None
     return {**found, "both": both, "one_domain_share": facts.get("one_domain_share", alone)}
+
+
+@contextmanager
+def open_tables(artefacts: Artefacts) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connect to views of ``items``, ``users``, ``interactions`` and ``windows`` over their Parquet files.
+
+    Interactions have a further column ``position``, their row number, which the windows refer to. Tables are never
+    loaded whole; what does not fit into memory is spilled to a temporary folder beside the tables.
+
+    Raises:
+        UserError: a table is missing, broken, or has other columns; or memory or disk are too small.
+    """
+    with connect(artefacts.root / ".spill") as db:
+        _view(db, "items", artefacts.items, ITEMS)
+        _view(db, "users", artefacts.users, USERS)
+        _view(db, "windows", artefacts.windows, WINDOWS)
+        _view(db, "interactions", artefacts.interactions, INTERACTIONS, ", file_row_number AS position")
+        yield db
+
+
+def _view(db: duckdb.DuckDBPyConnection, name: str, path: Path, schema: pa.Schema, extra: str = "") -> None:
+    try:
+        columns = pq.read_schema(require(path)).names
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"not a readable Parquet file ({error})", where=str(path), do=REBUILD) from error
+    if columns != schema.names:
+        raise UserError(f"columns are {columns}, expected {schema.names}", where=str(path), do=REBUILD)
+    names = ", ".join(f'"{column}"' for column in columns)
+    file = path.as_posix().replace("'", "''")
+    db.execute(f"CREATE VIEW {name} AS SELECT {names}{extra} FROM read_parquet('{file}', file_row_number=true)")

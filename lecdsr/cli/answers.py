@@ -8,7 +8,7 @@ from typing import Annotated
 import pyarrow.compute as pc
 import typer
 
-from lecdsr.ask import exchange
+from lecdsr.ask import maintenance
 from lecdsr.ask.store import open_store
 from lecdsr.core.console import say, summary
 from lecdsr.core.errors import UserError
@@ -27,7 +27,7 @@ app = typer.Typer(
 def stats() -> None:
     """Count answers and tokens by model, failures by reason, and what is on its way."""
     with open_store() as store:
-        summary("Answer store", exchange.stats(store))
+        summary("Answer store", maintenance.stats(store))
 
 
 @app.command()
@@ -46,7 +46,7 @@ def failures(
 def export_answers(file: Annotated[Path, typer.Argument(help="File to write: one answer a line, as JSON.")]) -> None:
     """Write all answers to a file that another group can import."""
     with open_store() as store:
-        say(f"{exchange.export(store, file):,} answers written to {file}")
+        say(f"{maintenance.export(store, file):,} answers written to {file}")
 
 
 @app.command("import")
@@ -59,17 +59,17 @@ def import_answers(
     """
     with open_store() as store:
         for file in files:
-            told = exchange.import_answers(store, file)
-            facts = {"new answers": told.answers, "known already": told.known}
-            facts |= {f"failed: {reason}": count for reason, count in told.failures.items()}
-            summary(str(file), facts | {f"refused: {reason}": count for reason, count in told.refused.items()})
+            report = maintenance.import_answers(store, file)
+            facts = {"new answers": report.answers, "known already": report.known}
+            facts |= {f"failed: {reason}": count for reason, count in report.failures.items()}
+            summary(str(file), facts | {f"refused: {reason}": count for reason, count in report.refused.items()})
 
 
 @app.command()
 def verify() -> None:
     """Check the file, every key and every reply."""
     with open_store() as store:
-        faults = exchange.verify(store)
+        faults = maintenance.verify(store)
         if faults:
             raise UserError(
                 "\n  ".join([f"{len(faults):,} faults", *faults[:20]]),
@@ -92,8 +92,8 @@ def prune(
     """
     with open_store() as store:
         if unused is not None:
-            say(f"{exchange.export(store, unused):,} answers written to {unused}")
-        removed = exchange.prune(store, None if unused is None else _used_keys())
+            say(f"{maintenance.export(store, unused):,} answers written to {unused}")
+        removed = maintenance.prune(store, None if unused is None else _used_keys())
         say(f"{removed:,} answers removed; failures, files and batches under way forgotten")
 
 

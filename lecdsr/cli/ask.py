@@ -44,7 +44,7 @@ def ask_pair(pair: str, transport: str | None, max_cost: float | None, max_reque
         if value is not None:
             os.environ[name] = str(value)
     questions = read_table(Artefacts(pair).questions, QUESTIONS)
-    asked = answer_questions(questions, settings)
-    metrics = answer_metrics(answer_table(questions, asked), questions, asked)
-    summary(f"Answers of {pair}", {**metrics, "from the store": asked.from_store, "USD of this run": asked.spent})
+    result = answer_questions(questions, settings)
+    metrics = answer_metrics(answer_table(questions, result), questions, result)
+    summary(f"Answers of {pair}", {**metrics, "from the store": result.from_store, "USD of this run": result.spent})
     say(f"`dvc repro` takes them from the store; failed questions: `lecdsr answers failures --pair {pair}`")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lecdsr.core.console import console, say
-from lecdsr.readers.amazon_index import BASES, ROUNDED, Entry, catalogue, wanted_files
+from lecdsr.readers.amazon_index import BASE_URLS, ROUNDED, AmazonDomain, amazon_domains, wanted_files
 
 app = typer.Typer(no_args_is_help=True, help="What raw data there is: releases, domains, sizes, addresses.")
 
@@ -40,16 +40,16 @@ def list_domains(
     `source`. Copy pairs/demo.yaml to pairs/NAME.yaml, set both and `release`, and add NAME to `active` in
     params.yaml. Example: lecdsr data list --release 2018
     """
-    entries = catalogue()
-    for year in BASES if release is None else (int(release.value),):
+    entries = amazon_domains()
+    for year in BASE_URLS if release is None else (int(release.value),):
         console.print(domains_table(year, [entry for entry in entries if entry.release == year]))
         ratings, metadata = wanted_files(year)
         say(f"files of a domain: {ratings} and {metadata}")
-        say("base URLs:         " + "\n                   ".join(BASES[year]) + "\n")
+        say("base URLs:         " + "\n                   ".join(BASE_URLS[year]) + "\n")
     say("items have at least one interaction; metadata counts the items of the metadata file; ? is not known")
 
 
-def domains_table(release: int, entries: list[Entry]) -> Table:
+def domains_table(release: int, entries: list[AmazonDomain]) -> Table:
     """One row per domain of a release."""
     note = ", figures rounded by the publisher" if release in ROUNDED else ""
     table = Table(title=f"Amazon reviews {release}, {len(entries)} domains{note}", title_justify="left")

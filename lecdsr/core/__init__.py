@@ -1,1 +1,1 @@
-"""What every package needs: errors, console, files, paths, table schemas, memory, the stage entry point."""
+"""Shared basics: errors, console, files, paths, table schemas, memory, the stage entry point."""

@@ -1,4 +1,4 @@
-"""What a stage says on the terminal: progress bars, warnings, a summary at its end."""
+"""Terminal output of stages and commands: progress bars, warnings, summaries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ stderr = Console(highlight=False, width=_WIDTH, stderr=True)
 
 
 def progress_bar() -> Progress:
-    """A progress bar with count, elapsed and remaining time; silent where there is no terminal."""
+    """Create a progress bar with count, elapsed and remaining time; silent without a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,7 +46,7 @@ def progress_bar() -> Progress:
 
 
 def byte_bar() -> Progress:
-    """A progress bar with bytes, speed and remaining time; silent where there is no terminal."""
+    """Create a progress bar with bytes, speed and remaining time; silent without a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,7 +76,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print one line that deserves attention, on standard error."""
+    """Print a warning on standard error."""
     stderr.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 
@@ -92,7 +92,7 @@ def silent(quiet: bool = True) -> Iterator[None]:
 
 
 def summary(title: str, facts: Mapping[str, object]) -> None:
-    """Print what a stage did, one fact a line."""
+    """Print the results of a stage, one per line."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -102,7 +102,7 @@ def summary(title: str, facts: Mapping[str, object]) -> None:
 
 
 def format_value(value: object) -> str:
-    """Whole numbers with thousands separators, other numbers with four significant digits."""
+    """Format integers with thousands separators, other numbers with four significant digits."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {format_value(part)}" for name, part in value.items())
     if isinstance(value, bool):

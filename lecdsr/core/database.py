@@ -1,4 +1,4 @@
-"""DuckDB within the bounds of this machine."""
+"""DuckDB connections with bounded memory."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ import duckdb
 from lecdsr.core.console import console
 from lecdsr.core.errors import UserError
 
-# Together with Python and Arrow less than 4 GB, so that a laptop has room for other work.
+# With Python and Arrow less than 4 GB in total, so that a laptop has memory left for other work.
 MEMORY_LIMIT = "2500MB"
 
 
 @contextmanager
 def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with a bounded memory, which spills to the folder ``spill``.
+    """Open a DuckDB connection with bounded memory, which spills to the folder ``spill``.
 
-    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads for this machine; neither
-    changes a result.
+    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads for this machine; neither changes a result.
 
     Raises:
-        UserError: one of them has a value that DuckDB refuses, or memory or disk do not suffice.
+        UserError: one of them has a value that DuckDB refuses, or memory or disk are too small.
     """
     spill.mkdir(parents=True, exist_ok=True)
     try:
         with duckdb.connect() as db:
             _configure(db, spill)
-            _only_on_a_terminal(db)
+            _progress_only_on_terminal(db)
             yield db
     except duckdb.OutOfMemoryException as error:
         raise UserError(
-            f"memory or disk did not suffice: {str(error).splitlines()[0]}",
+            f"memory or disk is too small: {str(error).splitlines()[0]}",
             where=str(spill),
-            do="give more with LECDSR_MEMORY_LIMIT=8GB, fewer LECDSR_THREADS, or more room on the disk",
+            do="raise LECDSR_MEMORY_LIMIT (for example 8GB), lower LECDSR_THREADS, or free space on the disk",
         ) from error
     finally:
         shutil.rmtree(spill, ignore_errors=True)
@@ -49,23 +48,23 @@ def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
         options["threads"] = threads
     for name, value in {**options, "TimeZone": "UTC"}.items():
         try:
-            # For cursors as well, which are connections of their own.
+            # Global, so that it holds for cursors too, which are separate connections.
             db.execute(f"SET GLOBAL {name} = $value", {"value": value})
         except duckdb.Error as error:
             raise UserError(
-                f"{value!r} is no {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
+                f"{value!r} is not a valid {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
                 where=f"LECDSR_{name.upper()}",
                 do="set a size such as 4GB, or a number of threads",
             ) from error
 
 
-def another(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """A further connection to the same database, so that work can go on while a result is read."""
+def second_connection(db: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Open a second connection to the same database, so that other queries can run while a result is read."""
     cursor = db.cursor()
-    _only_on_a_terminal(cursor)
+    _progress_only_on_terminal(cursor)
     return cursor
 
 
-def _only_on_a_terminal(db: duckdb.DuckDBPyConnection) -> None:
-    """DuckDB draws its progress bar into logs as well."""
+def _progress_only_on_terminal(db: duckdb.DuckDBPyConnection) -> None:
+    """Disable DuckDB's progress bar where the output is not a terminal."""
     db.execute(f"SET enable_progress_bar = {console.is_terminal}")

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choice of the device to compute on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from lecdsr.core.errors import UserError
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU.
+    """Choose the device: ``auto`` is CUDA if available, else the CPU.
 
     Raises:
-        UserError: CUDA is demanded and absent.
+        UserError: CUDA is requested but not available.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device here", where="train.shared.device", do="set it to auto or cpu")
+        raise UserError("no CUDA device is available", where="train.shared.device", do="set it to auto or cpu")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exception for user mistakes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the person at the keyboard can mend; shown without a traceback.
+    """A mistake that the user can fix; shown without a traceback.
 
     Args:
-        what: what happened, one sentence.
-        where: the file, line or parameter concerned.
-        do: what to do about it.
+        what: what happened, in one sentence.
+        where: the file, line or setting concerned.
+        do: how to fix it.
     """
 
-    #: What the process ends with; a kind that scripts must tell apart has its own.
+    #: Exit code of the process; subclasses that scripts must distinguish have their own.
     exit_code = 1
 
     def __init__(self, what: str, where: str | None = None, do: str | None = None) -> None:

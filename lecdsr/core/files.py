@@ -1,4 +1,4 @@
-"""Files that are whole or absent: every write goes to a temporary name and is renamed."""
+"""Atomic file writes, and reads with checks: every file is complete or absent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from lecdsr.core.errors import UserError
 
-# Large enough for fast sequential reads, small enough to stream; fixed so that bytes repeat.
+# Large enough for fast sequential reads, small enough to stream; fixed, so that the same rows give the same bytes.
 ROW_GROUP = 65_536
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+    """Give a temporary path beside ``path`` and rename it to ``path`` if the block succeeds.
 
     The temporary file is removed if the block raises.
     """
@@ -36,13 +36,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write indented JSON, keys in the order given; NaN is refused (DVC would always see a change)."""
+    """Write indented JSON with keys in the given order; NaN is refused because DVC would always see a change."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-REBUILD = "run `dvc repro` to make it anew"
+REBUILD = "run `dvc repro` to rebuild it"
 
 
 def require(path: Path, do: str = REBUILD) -> Path:
@@ -77,7 +77,7 @@ def require(path: Path, do: str = REBUILD) -> Path:
 
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
-    """Write a Parquet file of exactly ``schema``; the same table gives the same bytes.
+    """Write a Parquet file with exactly ``schema``; the same table gives the same bytes.
 
     Raises:
         ValueError: the table does not have the columns of the schema.
@@ -88,10 +88,9 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Give a function that appends a table to a Parquet file of exactly ``schema``.
+    """Give a function that appends a table to a Parquet file with exactly ``schema``.
 
-    The bytes depend on the rows alone, not on how they were parted; the file appears if the block
-    succeeds.
+    The bytes depend only on the rows, not on how they were divided; the file appears if the block succeeds.
 
     Raises:
         ValueError: a table does not have the columns of the schema.
@@ -129,7 +128,7 @@ def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _compression(schema: pa.Schema) -> str:
-    # Float vectors do not compress; without compression they load three to four times faster.
+    # Float vectors do not compress, and without compression they load three to four times faster.
     vectors = any(pa.types.is_fixed_size_list(field.type) for field in schema)
     return "none" if vectors else "zstd"
 
@@ -152,6 +151,6 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Markdown from values: text that cannot break out, numbers, tables."""
+"""Format values, escaped text and tables as Markdown."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# What Markdown gives a meaning; _ and - have none between two letters or digits, so Toys_and_Games stays readable.
+# Characters with a meaning in Markdown; _ and - have none between letters or digits, so Toys_and_Games stays readable.
 MARKUP = re.compile(r"(?<![^\W_])[_-]|[_-](?![^\W_])|[\\`*{}\[\]()<>#+.!|~&$=:@^]")
-# Line ends, control characters, and those that turn the direction of writing.
+# Line ends, control characters, and characters that change the text direction.
 UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069]+")
 
 
 class Markdown(str):
-    """Text that is Markdown already and is not escaped again."""
+    """Text that is already Markdown and is not escaped again."""
 
 
 def escape(text: str) -> Markdown:
-    """``text`` such that Markdown and HTML show it as it is, on one line."""
+    """Escape ``text`` so that Markdown and HTML show it literally, on one line."""
     return Markdown(MARKUP.sub(_mask, UNSEEN.sub(" ", text).strip()))
 
 
@@ -26,7 +26,7 @@ def _mask(match: re.Match[str]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as it stands in a table or a sentence; – for what is not known."""
+    """Format a value for a table cell or a sentence; – if it is None."""
     if value is None:
         return "–"
     if isinstance(value, Markdown):
@@ -39,23 +39,23 @@ def cell(value: object) -> str:
 
 
 def percent(share: float | None) -> Markdown:
-    """A share as a percentage."""
+    """Format a share as a percentage."""
     return Markdown("–" if share is None else f"{100 * share:.1f} %")
 
 
 def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table whose first column is text and whose other columns are numbers, set to the right."""
+    """Format a table whose first column is text and whose other columns are right-aligned numbers."""
     lines = [[cell(value) for value in line] for line in (head, *rows)]
     rule = ["---", *["---:"] * (len(lines[0]) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
 def text_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are Markdown already, all to the left; bars and line ends do not end a cell."""
+    """Format a left-aligned table of Markdown cells; bars and line ends in a cell are escaped."""
     lines = [[" ".join(text.split()).replace("|", "\\|") for text in line] for line in (head, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(lines[0]), *lines[1:]))
 
 
 def by_domain(name: str, values: Mapping[str, object]) -> list[object]:
-    """A row: what it is, then the value of each domain."""
+    """Make a table row: its name, then the value of each domain."""
     return [Markdown(name), values["x"], values["y"]]

@@ -1,4 +1,4 @@
-"""Memory of this process and of this machine, and how the C library hands it out."""
+"""Memory of this process and machine, and the allocation behaviour of the C library."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has held at once.
+    """Return the peak memory of this process in bytes.
 
-    Linux hands a parent's peak in ``ru_maxrss`` on to a child, so the kernel's figure of the process
-    itself comes first.
+    On Linux a child inherits its parent's peak in ``ru_maxrss``, so the kernel's figure of this process is preferred.
     """
     held = _kilobytes(_STATUS, "VmHWM:")
     if held is not None:
@@ -28,7 +27,7 @@ def peak_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that a process could still take on this machine without swapping; all of them where nobody can tell."""
+    """Return the bytes that are available without swapping; the total memory if that is not known."""
     free = _kilobytes(_MEMINFO, "MemAvailable:")
     return free * 1024 if free is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

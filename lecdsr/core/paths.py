@@ -1,4 +1,4 @@
-"""Where every artefact lies, in one place; relative to the repository's root."""
+"""Paths of all artefacts, relative to the repository's root."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class Artefacts:
         # What each stage and model reads of the settings, defaults included.
         self.settings = self.root / "settings"
         self.raw = self.root / "raw"
-        # Lines of the raw files that could not be read: kept for the user, no output of DVC, which
-        # would delete them when the stage fails.
-        self.rejected = self.root / "aside"
+        # Rejected lines of the raw files: not an output of DVC, which would delete them when the stage fails.
+        self.rejected = self.root / "rejected"
         self.sequences = self.root / "sequences"
         self.items = self.sequences / "items.parquet"
         self.users = self.sequences / "users.parquet"
@@ -39,22 +38,22 @@ class Artefacts:
 
     @property
     def experiments(self) -> Path:
-        """Runs of the declared experiments, in Git."""
+        """Table of the runs of the declared experiments, in Git."""
         return self.metrics / "experiments.csv"
 
     @property
     def experiment_slices(self) -> Path:
-        """Test metrics of these runs, slice by slice, in Git."""
+        """Test metrics of these runs by slice, in Git."""
         return self.metrics / "experiments-slices.csv"
 
     @property
     def experiment_tests(self) -> Path:
-        """Comparisons of the best method with the others, in Git."""
+        """Comparisons of the best method with the other methods, in Git."""
         return self.metrics / "experiments-tests.json"
 
     @property
     def experiment_ranks(self) -> Path:
-        """Folder of the test ranks of these runs, one file each, in Git: who has them can compare anew."""
+        """Folder of the test ranks of these runs, one file each, in Git, so that comparisons can be recomputed."""
         return self.metrics / "experiments-ranks"
 
     def stage_settings(self, stage: str) -> Path:
@@ -70,7 +69,7 @@ class Artefacts:
         return self.root / "models" / model
 
     def times(self, model: str) -> Path:
-        """How long the training took, and on what: apart from the model, whose bytes repeat."""
+        """Training time and device; not part of the model's folder, whose bytes are reproducible."""
         return self.root / "times" / f"{model}.json"
 
     def ranks(self, model: str) -> Path:
@@ -78,7 +77,7 @@ class Artefacts:
         return self.root / "ranks" / f"{model}.parquet"
 
     def stage_metrics(self, stage: str) -> Path:
-        """Small facts of a stage, in Git."""
+        """Metrics of a stage, in Git."""
         return self.metrics / "stages" / f"{stage}.json"
 
     def model_metrics(self, model: str) -> Path:
@@ -86,7 +85,7 @@ class Artefacts:
         return self.metrics / f"{model}.json"
 
     def training_log(self, model: str) -> Path:
-        """One row per epoch, in Git."""
+        """Training log with one row per epoch, in Git."""
         return self.metrics / "training" / f"{model}.csv"
 
 
@@ -94,7 +93,7 @@ def enter_repository() -> Path:
     """Change to the folder of :func:`find_repository`, and return it.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such folder.
     """
     folder = find_repository(Path.cwd())
     os.chdir(folder)
@@ -118,24 +117,23 @@ def find_repository(start: Path) -> Path:
 
 
 def store_root() -> Path:
-    """Folder for what was paid for and must survive every rebuild: the repository's root.
+    """Return the folder of the answer and vector stores, which must survive every rebuild: the repository's root.
 
-    Inside ``dvc exp run --temp`` the working copy is a throw-away clone; ``DVC_ROOT`` still names
-    the repository that people keep.
+    Inside ``dvc exp run --temp`` the working copy is a temporary clone; ``DVC_ROOT`` still names the user's repository.
     """
     return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
 def check_pair_name(name: str) -> str:
-    """Return ``name`` if it can be the name of a pair, and so of a folder.
+    """Return ``name`` if it is a valid pair name, which is also a folder name.
 
     Raises:
-        UserError: it cannot; a name such as ``../x`` would lead out of ``data/``.
+        UserError: it is not valid; a name such as ``../x`` would lead out of ``data/``.
     """
     if not re.fullmatch(PAIR_NAME.strip("^$"), name):
         raise UserError(
-            f"{name!r} is no name of a pair",
+            f"{name!r} is not a valid pair name",
             where="the pair's name",
-            do="use small letters, digits and _, beginning with a letter or digit",
+            do="use lower-case letters, digits and _, starting with a letter or digit",
         )
     return name

@@ -1,4 +1,4 @@
-"""Columns of every table that one stage hands to another; the only place that names them.
+"""Schemas of all tables that stages exchange.
 
 Ids are dense: items of domain X are 0 … N_X-1, of Y N_X … N-1; users 0 … U-1. Domains are
 0 for X and 1 for Y. Splits are 0 training, 1 validation, 2 test. Times are seconds since 1970.
@@ -37,8 +37,7 @@ USERS = pa.schema(
     ]
 )
 
-#: One row per interaction, sorted by ``user`` and then time order; the row number is what
-#: ``WINDOWS`` points at.
+#: One row per interaction, sorted by ``user`` and then by time; ``WINDOWS`` refers to the row numbers.
 INTERACTIONS = pa.schema(
     [
         ("user", pa.int32()),
@@ -51,8 +50,8 @@ INTERACTIONS = pa.schema(
 )
 
 #: One row per window: rows ``start`` … ``end``-1 of the interactions, all of one user. The rows from
-#: ``first_target`` on are targets, each with the rows of the window before it as its history; in
-#: validation and test that is the last row alone. ``tied``: the target falls on the same day as the
+#: ``first_target`` on are targets, each with the preceding rows of the window as its history; in
+#: validation and test only the last row is a target. ``tied``: the target is on the same day as the
 #: interaction before it (validation and test; false in training).
 WINDOWS = pa.schema(
     [
@@ -120,7 +119,7 @@ RANKS = pa.schema(
 
 
 def vectors(width: int) -> pa.Schema:
-    """One row per item or user, sorted and dense; zeros where there is no text (``known`` false)."""
+    """Schema of vectors: one row per item or user, sorted and dense; zeros without a text (``known`` false)."""
     return pa.schema(
         [
             ("id", pa.int32()),

@@ -1,4 +1,4 @@
-"""How a stage starts and ends: arguments in, a clear error out."""
+"""Stage entry point: parses arguments and reports user mistakes without a traceback."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lecdsr.core.paths import enter_repository
 
 
 def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
-    """Parse ``--NAME VALUE`` for each name, call ``main`` with the values, show a user's mistake plainly.
+    """Parse ``--NAME VALUE`` for each name and call ``main`` with the values.
 
-    Exits with the code of a :class:`UserError` (1 unless its kind has another) and with 130 after an
-    interrupt; any other exception is a defect and keeps its traceback.
+    Exits with the code of a :class:`UserError` (1 unless a subclass has another) and with 130 after an interrupt; any
+    other exception is a bug and keeps its traceback.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in names:
@@ -28,5 +28,5 @@ def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
         stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        stderr.print("interrupted; what was paid for or computed so far is kept", markup=False)
+        stderr.print("interrupted; paid answers and finished results are kept", markup=False)
         sys.exit(130)

@@ -1,1 +1,1 @@
-"""Bring the raw files of both domains to a pair's folder."""
+"""Stage ``download``: fetch the raw files of both domains into a pair's folder."""

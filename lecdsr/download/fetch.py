@@ -1,4 +1,4 @@
-"""One URL into a part file: resumed after an interruption, retried politely, never longer than it should be."""
+"""Download one URL into a partial file over HTTP, with resumption, retries and a check of the length."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from lecdsr.download.settings import Settings
 
 BLOCK = 1 << 18
 LONGEST_WAIT_S = 60.0
-NOT_THERE = (403, 404, 410)
-# Answers after which the same request may succeed.
-PASSING = (408, 429, 500, 502, 503, 504)
+MISSING = (403, 404, 410)
+# Status codes after which the same request may succeed.
+RETRIABLE = (408, 429, 500, 502, 503, 504)
 
 
 class UnreachableError(Exception):
-    """A URL could not be downloaded; the message says why."""
+    """A URL could not be downloaded; the message has the reason."""
 
 
-class _Again(Exception):
-    """This attempt failed, the next may succeed; perhaps only after ``wait_s``."""
+class _RetryLater(Exception):
+    """This attempt failed; the next one may succeed, after ``wait_s`` if given."""
 
     def __init__(self, problem: str, wait_s: float = 0.0) -> None:
         super().__init__(problem)
         self.wait_s = wait_s
 
 
-class Note(NamedTuple):
-    """What the bytes of a part belong to: without a validator nothing proves that more would fit."""
+class PartialNote(NamedTuple):
+    """The URL, validator (ETag or date) and total size of a partial file; without a validator it cannot be resumed."""
 
     url: str
     validator: str | None
     total: int | None
 
 
-class Part:
-    """The bytes of a file that have arrived, and a note of what they belong to."""
+class PartialFile:
+    """The bytes of a file received so far, and a note of their URL and validator."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f".{target.name}.part")
@@ -55,19 +55,19 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """Bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def note(self) -> Note | None:
-        """What the bytes belong to; ``None`` where there are none, or the note is not whole."""
+    def note(self) -> PartialNote | None:
+        """Return the note; ``None`` if there are no bytes or the note is incomplete."""
         try:
-            note = Note(**json.loads(self.beside.read_text(encoding="utf-8")))
+            note = PartialNote(**json.loads(self.beside.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
         return note if self.path.exists() else None
 
-    def begin(self, note: Note) -> None:
-        """Start anew. The old bytes go before the new note comes, so that a kill never pairs the two."""
+    def begin(self, note: PartialNote) -> None:
+        """Start from zero. The old bytes are removed before the new note is written, so that a kill cannot mix them."""
         self.discard()
         write_text(self.beside, json.dumps(note._asdict()))
 
@@ -77,10 +77,10 @@ class Part:
         self.beside.unlink(missing_ok=True)
 
 
-def fetch(url: str, part: Part, settings: Settings) -> bool:
-    """Download ``url`` into ``part``, from where it stands; false if the server does not have it.
+def fetch(url: str, part: PartialFile, settings: Settings) -> bool:
+    """Download ``url`` into ``part``, resuming if possible; return false if the server does not have it.
 
-    Attempts are counted anew whenever bytes arrive, so that a bad line gets there in the end.
+    The count of attempts restarts whenever bytes arrive, so that a bad connection succeeds in the end.
 
     Raises:
         UnreachableError: no byte came in ``settings.attempts`` attempts.
@@ -90,8 +90,8 @@ def fetch(url: str, part: Part, settings: Settings) -> bool:
     while True:
         try:
             return _attempt(url, part, settings.timeout_s)
-        except _Again as again:
-            # Beyond any point reached before: starting anew for ever is no progress.
+        except _RetryLater as again:
+            # Progress means more bytes than ever before: restarting for ever is no progress.
             failed = 1 if part.size > furthest else failed + 1
             furthest = max(furthest, part.size)
             if failed >= settings.attempts:
@@ -100,7 +100,7 @@ def fetch(url: str, part: Part, settings: Settings) -> bool:
             time.sleep(min(max(2.0 ** (failed - 1), again.wait_s), LONGEST_WAIT_S))
 
 
-def _attempt(url: str, part: Part, timeout_s: float) -> bool:
+def _attempt(url: str, part: PartialFile, timeout_s: float) -> bool:
     note, size = part.note(), part.size
     resumed = note if note and note.url == url and note.validator and size else None
     if resumed and size == resumed.total:
@@ -117,24 +117,24 @@ def _attempt(url: str, part: Part, timeout_s: float) -> bool:
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError(
-                "the disk is full", where=str(part.path.parent), do="make room and run again; the part is kept"
+                "the disk is full", where=str(part.path.parent), do="free space and run again; the partial file is kept"
             ) from error
-        raise _Again(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
+        raise _RetryLater(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
     if total is not None and part.size != total:
-        raise _Again(f"{part.size:,} of {total:,} bytes arrived")
+        raise _RetryLater(f"{part.size:,} of {total:,} bytes arrived")
     return True
 
 
-def _agree(url: str, response: HTTPResponse, part: Part, resumed: Note | None) -> int | None:
-    """Check what the server sends against what is there; the size of the whole file if it is told."""
+def _agree(url: str, response: HTTPResponse, part: PartialFile, resumed: PartialNote | None) -> int | None:
+    """Check the response against the partial file; return the total size if the server reports it."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _Again(f"the server packs the file anew ({response.headers['Content-Encoding']})")
+        raise _RetryLater(f"the server compresses the file ({response.headers['Content-Encoding']})")
     if response.status == 206:
         first, total = _content_range(response)
         if resumed and first == part.size and total == resumed.total:
             return total
         part.discard()
-        raise _Again("the server sends another range than was asked for; starting anew")
+        raise _RetryLater("the server sends another range than requested; starting again from zero")
     length = response.headers.get("Content-Length")
     total = int(length) if length else None
     free = shutil.disk_usage(part.path.parent).free
@@ -142,9 +142,9 @@ def _agree(url: str, response: HTTPResponse, part: Part, resumed: Note | None) -
         raise UserError(
             f"the file has {total / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB left",
             where=str(part.path.parent),
-            do="make room and run again",
+            do="free space and run again",
         )
-    part.begin(Note(url, _validator(response), total))
+    part.begin(PartialNote(url, _validator(response), total))
     return total
 
 
@@ -157,11 +157,11 @@ def _content_range(response: HTTPResponse) -> tuple[int, int | None]:
 
 def _validator(response: HTTPResponse) -> str | None:
     etag = response.headers.get("ETag")
-    # A weak tag says that two files mean the same, not that they have the same bytes.
+    # A weak tag does not guarantee identical bytes.
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _save(response: HTTPResponse, part: Part, total: int | None) -> None:
+def _save(response: HTTPResponse, part: PartialFile, total: int | None) -> None:
     say(f"downloading {response.url}" + (f" from byte {part.size:,} on" if part.size else ""))
     with byte_bar() as bar, open(part.path, "ab") as file:
         task = bar.add_task(part.path.name.removesuffix(".part").lstrip("."), total=total, completed=part.size)
@@ -171,21 +171,21 @@ def _save(response: HTTPResponse, part: Part, total: int | None) -> None:
             bar.advance(task, len(block))
 
 
-def _refused(error: urllib.error.HTTPError, part: Part) -> bool:
-    """False if the server does not have the file; otherwise say what to do."""
-    if error.code in NOT_THERE:
+def _refused(error: urllib.error.HTTPError, part: PartialFile) -> bool:
+    """Return false if the server does not have the file; otherwise raise the error to handle."""
+    if error.code in MISSING:
         return False
-    if error.code == 416:  # the part is longer than the file, which is another one by now
+    if error.code == 416:  # the partial file is longer than the file, which has changed
         part.discard()
-        raise _Again("the file has changed; starting anew")
+        raise _RetryLater("the file has changed; starting again from zero")
     problem = f"the server answered {error.code}"
-    if error.code in PASSING:
-        raise _Again(problem, _retry_after(error.headers.get("Retry-After"))) from error
+    if error.code in RETRIABLE:
+        raise _RetryLater(problem, _retry_after(error.headers.get("Retry-After"))) from error
     raise UnreachableError(problem) from error
 
 
 def _retry_after(value: str | None) -> float:
-    """Seconds to wait, from a number of seconds or a date."""
+    """Return the seconds to wait, from a number of seconds or a date."""
     if not value:
         return 0.0
     try:

@@ -1,4 +1,4 @@
-"""A raw file looked through once: size, hash, and whether a gzipped one is whole and not too large."""
+"""Check a raw file in one pass: size, hash, and for gzip completeness and unpacked size."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ GZIP = 31  # window bits of zlib for a gzip header
 
 
 class Inspected(NamedTuple):
-    """What is recorded of a file."""
+    """Size and hash of a file."""
 
     size: int
     sha256: str
 
 
 class BrokenError(Exception):
-    """A gzipped file that is cut short or corrupt."""
+    """A truncated or corrupt file."""
 
 
 def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
-    """Read ``path`` once; unpack it, and throw away what comes out, if ``name`` says that it is gzipped.
+    """Read ``path`` once; if ``name`` ends with ``.gz``, also unpack it without keeping the content.
 
     Raises:
-        BrokenError: the gzip is cut short or corrupt, or a CSV has a line that no reader would take.
+        BrokenError: the gzip is truncated or corrupt, or a CSV has a line too long for the reader.
         UserError: it unpacks to more than ``max_unpacked_gb``.
     """
     lines = _Lines() if ".csv" in name else None
@@ -49,14 +49,14 @@ def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
 
 
 class _Lines:
-    """Refuses a line so long that DuckDB's reader of CSV files would pass over it without a word."""
+    """Refuses lines so long that DuckDB's CSV reader would skip them silently."""
 
     def __init__(self) -> None:
-        self.open = 0  # bytes since the last end of a line
+        self.open = 0  # bytes since the last line end
 
     def feed(self, piece: bytes) -> None:
         ended = piece.rfind(b"\n")
-        # A line that begins and ends inside a piece is no longer than the piece.
+        # A line that starts and ends inside a piece is at most as long as the piece.
         first = piece.find(b"\n") if ended >= 0 else len(piece)
         if self.open + first > LONGEST_LINE:
             raise BrokenError(f"it has a line of more than {LONGEST_LINE:,} bytes")
@@ -64,7 +64,7 @@ class _Lines:
 
 
 class _Unpacking:
-    """Counts the unpacked bytes of a gzip, of one or several members, a megabyte at a time."""
+    """Counts the unpacked bytes of a gzip with one or several members, a megabyte at a time."""
 
     def __init__(self, name: str, max_gb: float, lines: _Lines | None) -> None:
         self.name, self.max_gb, self.lines, self.unpacked = name, max_gb, lines, 0
@@ -82,12 +82,12 @@ class _Unpacking:
             try:
                 self._count(self.member.decompress(block, BLOCK))
             except zlib.error as error:
-                raise BrokenError(f"it is no gzip, or a corrupt one ({error})") from error
+                raise BrokenError(f"not a gzip file, or a corrupt one ({error})") from error
             block = self.member.unused_data if self.member.eof else self.member.unconsumed_tail
 
     def close(self) -> None:
         if not (self.begun and self.member.eof):
-            raise BrokenError("the gzip is cut short")
+            raise BrokenError("the gzip is truncated")
 
     def _count(self, piece: bytes) -> None:
         self.unpacked += len(piece)

@@ -1,1 +1,1 @@
-"""Encode texts of items and profiles of users into vectors."""
+"""Stage ``embed``: encode texts of items and profiles of users into vectors."""

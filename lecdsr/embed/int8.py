@@ -1,7 +1,7 @@
-"""A sentence encoder in int8 on the CPU, by OpenVINO (`pip install -e '.[fast-embed]'`).
+"""Run a sentence encoder in int8 on the CPU with OpenVINO (`pip install -e '.[fast-embed]'`).
 
-Weights are int8, one scale for each output channel; activations become int8 as they come, one scale for every
-64 components. Nothing is calibrated, so the vectors depend on the encoder and the text alone.
+Weights are int8 with one scale per output channel; activations are quantised dynamically with one scale per 64
+components. There is no calibration, so the vectors depend only on the encoder and the text.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import torch
 from numpy.typing import NDArray
 
 from lecdsr.core.errors import UserError
-from lecdsr.embed.cached import normalised
+from lecdsr.embed.base import normalised
 
-# Components of an activation that share a scale. With 32, OpenVINO's own choice, the mean cosine to float32 is
-# .9993 in place of .9991, at seven eighths of the speed; with all of them .9975.
+# Components of an activation that share a scale. With 32, OpenVINO's default, the mean cosine to float32 is
+# 0.9993 instead of 0.9991, at 7/8 of the speed; with one scale for all components it is 0.9975.
 _GROUP = 64
 
 
 class Int8Model:
-    """What of a ``SentenceTransformer`` the encoder uses, its arithmetic in int8.
+    """The part of the ``SentenceTransformer`` interface that the encoder uses, computed in int8.
 
     Args:
-        model: the encoder in float32; it is left as it is.
+        model: the encoder in float32; it is not changed.
 
     Raises:
         UserError: the extra is not installed, or OpenVINO cannot convert the encoder.
@@ -42,7 +42,7 @@ class Int8Model:
 
     @property
     def max_seq_length(self) -> int | None:
-        """Tokens that the encoder reads at once."""
+        """Maximum number of tokens of a text."""
         length: int | None = self._model.max_seq_length
         return length
 
@@ -58,7 +58,7 @@ class Int8Model:
     def encode(
         self, texts: Sequence[str], batch_size: int, normalize_embeddings: bool, show_progress_bar: bool = False
     ) -> NDArray[np.float32]:
-        """``[len(texts), width]``; texts of like length share a batch, as many batches at once as there are cores."""
+        """Return ``[len(texts), width]``; batches hold texts of similar length and run on all cores."""
         from openvino import AsyncInferQueue
 
         rows = np.zeros((len(texts), self.get_embedding_dimension()), np.float32)
@@ -77,7 +77,7 @@ class Int8Model:
 
 
 class _Traced(torch.nn.Module):
-    """The encoder from tokens to vectors, its tensors as arguments in the order of their names: so tracing wants it."""
+    """The encoder from tokens to vectors, with its tensors as arguments sorted by name, as tracing requires."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -89,8 +89,8 @@ class _Traced(torch.nn.Module):
 
 
 def _named(model: Any, texts: list[str]) -> list[tuple[str, torch.Tensor]]:
-    told = model.preprocess(texts, prompt=model.prompts.get(model.default_prompt_name))
-    return sorted((name, tensor) for name, tensor in told.items() if isinstance(tensor, torch.Tensor))
+    inputs = model.preprocess(texts, prompt=model.prompts.get(model.default_prompt_name))
+    return sorted((name, tensor) for name, tensor in inputs.items() if isinstance(tensor, torch.Tensor))
 
 
 def _inputs(model: Any, texts: list[str]) -> list[NDArray[np.int64]]:
@@ -98,7 +98,7 @@ def _inputs(model: Any, texts: list[str]) -> list[NDArray[np.int64]]:
 
 
 def _compile(model: Any) -> Any:
-    # Both packages report their use to their maker; without this module they do not.
+    # Disables the telemetry of both packages.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import nncf
@@ -110,7 +110,7 @@ def _compile(model: Any) -> Any:
             do="pip install -e '.[fast-embed]', or set it to float32",
         ) from error
     nncf.set_log_level(logging.ERROR)
-    # Tracing warns of every branch in transformers, and the compression draws its own bars.
+    # Tracing warns of every branch in transformers, and the compression draws its own progress bars.
     with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         example = tuple(tensor for _, tensor in _named(model, ["two texts", "of different lengths"]))
@@ -128,7 +128,7 @@ def _compile(model: Any) -> Any:
         "CPU",
         {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            # What is not int8 stays float32, on processors with bfloat16 too: vectors are to be alike everywhere.
+            # Everything else stays float32, on processors with bfloat16 too, so that vectors agree everywhere.
             "INFERENCE_PRECISION_HINT": "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
         },

@@ -1,4 +1,4 @@
-"""Choose the encoder that the settings name."""
+"""Create the encoder named in the settings."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from lecdsr.embed.settings import Settings
 
 if TYPE_CHECKING:
-    from lecdsr.embed.cached import CachedEncoder
+    from lecdsr.embed.base import CachedEncoder
 
 
 def encoder_of(settings: Settings, environment: Mapping[str, str]) -> CachedEncoder:
-    """The encoder that the settings name; address, key and caps of a server are in the environment."""
+    """Create the encoder named in the settings; address, key and caps of a server come from the environment."""
     if settings.provider == "openai":
-        from lecdsr.embed.server import ServerEncoder
+        from lecdsr.embed.server_encoder import ServerEncoder
 
         return ServerEncoder(settings.encoder, settings.batch_size, settings.width, environment)
-    from lecdsr.embed.encoder import Encoder
+    from lecdsr.embed.local_encoder import LocalEncoder
 
-    return Encoder(settings.encoder, settings.batch_size, settings.precision, settings.width)
+    return LocalEncoder(settings.encoder, settings.batch_size, settings.precision, settings.width)

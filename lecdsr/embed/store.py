@@ -1,7 +1,7 @@
-"""Vectors that were computed once: kept outside the pipeline's outputs, by text and encoder.
+"""Vector store: vectors by text and encoder, in SQLite, outside the outputs of DVC.
 
-The last bits of a vector depend on the batch it was in, so a stored vector is never computed anew:
-one text more leaves all others bit-identical.
+The last bits of a vector depend on its batch, so a stored vector is never recomputed: adding a text leaves all other
+vectors bit-identical.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Vectors = NDArray[np.float32]
 
 
 def store_path() -> Path:
-    """``$LECDSR_VECTOR_STORE``, else ``.vector-store`` in the repository."""
+    """Return ``$LECDSR_VECTOR_STORE``, else ``.vector-store`` in the repository."""
     return Path(os.environ.get("LECDSR_VECTOR_STORE") or store_root() / ".vector-store") / "vectors.sqlite"
 
 
@@ -40,7 +40,7 @@ class VectorStore:
         self.db.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Vectors]:
-        """Stored vectors of the keys that are there."""
+        """Return the vectors of the keys that are stored."""
         wanted = list(keys)
         found: dict[str, Vectors] = {}
         for first in range(0, len(wanted), 500):
@@ -51,7 +51,7 @@ class VectorStore:
         return found
 
     def put(self, keys: list[str], vectors: Vectors) -> None:
-        """Store a chunk; a vector that is there already stays as it is."""
+        """Store a chunk; existing vectors stay unchanged."""
         rows = ((key, vector.tobytes()) for key, vector in zip(keys, vectors, strict=True))
         with self.db:
             self.db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from lecdsr.core.files import require, sha256_file
 from lecdsr.core.paths import Artefacts
-from lecdsr.embed.cached import MADE_OF
+from lecdsr.embed.base import MADE_OF
 
 STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
 #: Written beside a trained model; decides no number.

@@ -1,1 +1,1 @@
-"""A small language model on this machine, behind the OpenAI API."""
+"""Serve a small language model on this machine through the OpenAI API."""

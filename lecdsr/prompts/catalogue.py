@@ -1,29 +1,29 @@
-"""Every item as it appears in prompts: its line in a history, and its facts."""
+"""Items as they appear in prompts: cleaned text, their line in a history, their facts as JSON."""
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lecdsr.prompts.clean import clean
-
 UNTITLED = "untitled product"
 
-# Enough to know a product by; a history has up to `history_length` of them.
+# Enough to recognise a product; a history has up to `history_length` of them.
 TITLE_LENGTH = 150
 BRAND_LENGTH = 60
 CATEGORY_LENGTH = 60
 DESCRIPTION_LENGTH = 600
-#: Categories run from general to special; the last ones say most.
+#: Categories run from general to specific; the last ones are the most informative.
 CATEGORIES = 3
 
 
 @dataclass(frozen=True)
 class Item:
-    """Cleaned facts of an item; empty where the catalogue has nothing."""
+    """Cleaned fields of an item; empty where the catalogue has no value."""
 
     domain: str
     title: str
@@ -32,11 +32,11 @@ class Item:
     description: str
 
     def known(self) -> bool:
-        """Whether there is anything to describe it by."""
+        """Return whether the item has any text to describe it by."""
         return bool(self.title or self.brand or self.categories or self.description)
 
     def line(self) -> str:
-        """The item in a history: shop, title, brand where the title lacks it, categories."""
+        """Return the line of the item in a history: domain, title, brand unless the title has it, categories."""
         parts = [f"[{self.domain}] {self.title or UNTITLED}"]
         if self.brand and self.brand.lower() not in self.title.lower():
             parts.append(self.brand)
@@ -45,13 +45,13 @@ class Item:
         return " | ".join(parts)
 
     def profile_facts(self) -> str:
-        """JSON of what a history tells of the item."""
+        """Return JSON of the fields that a history shows."""
         return to_json(
             {"domain": self.domain, "title": self.title, "brand": self.brand, "categories": list(self.categories)}
         )
 
     def description_facts(self) -> str:
-        """JSON of all that the catalogue tells of the item."""
+        """Return JSON of all fields of the catalogue."""
         return to_json(
             {
                 "title": self.title,
@@ -63,12 +63,12 @@ class Item:
 
 
 def read_catalogue(items: pa.Table, domains: Sequence[str]) -> list[Item]:
-    """The table ``ITEMS``, cleaned; ``domains`` are the names of X and Y."""
-    shops = [shop_name(domain) for domain in domains]
+    """Clean the table ``ITEMS``; ``domains`` are the names of X and Y."""
+    domain_names = [domain_name(domain) for domain in domains]
     columns = (items[name].to_pylist() for name in ("domain", "title", "brand", "categories", "description"))
     return [
         Item(
-            domain=shops[domain],
+            domain=domain_names[domain],
             title=clean(title, TITLE_LENGTH),
             brand=clean(brand, BRAND_LENGTH),
             categories=_categories(categories),
@@ -78,16 +78,44 @@ def read_catalogue(items: pa.Table, domains: Sequence[str]) -> list[Item]:
     ]
 
 
-def shop_name(domain: str) -> str:
-    """A domain's name as people write it."""
+def domain_name(domain: str) -> str:
+    """Return the name of a domain in plain text: without underscores."""
     return domain.replace("_", " ")
 
 
 def to_json(value: object) -> str:
-    """Compact JSON, characters as they are."""
+    """Return compact JSON without escaped characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _categories(names: Sequence[str | None] | None) -> tuple[str, ...]:
     cleaned = (clean(name, CATEGORY_LENGTH) for name in names or ())
     return tuple(dict.fromkeys(name for name in cleaned if name))[-CATEGORIES:]
+
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+# Angle brackets delimit data and the bar separates the fields of a line; the full-width forms look alike to
+# readers and models.
+_MARKS = str.maketrans({"<": " ", ">": " ", "＜": " ", "＞": " ", "|": ",", "｜": ","})
+
+
+def clean(text: str | None, length: int) -> str:
+    """Return one line of plain text of at most ``length`` characters, cut at a word boundary.
+
+    HTML entities are decoded and tags removed; line breaks, control and invisible characters become spaces; angle
+    brackets are removed, so that no data can close the delimiter around it.
+    """
+    if not text:
+        return ""
+    text = _TAG.sub(" ", html.unescape(text))
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    text = " ".join(text.translate(_MARKS).split())
+    return text if len(text) <= length else _cut(text, length)
+
+
+def _cut(text: str, length: int) -> str:
+    head = text[: length - 1]
+    whole_words = head.rpartition(" ")[0]
+    # A single long word has no boundary to cut at.
+    return (whole_words if len(whole_words) > length // 2 else head) + "…"

@@ -1,4 +1,4 @@
-"""Which interactions of a user a profile may show."""
+"""Select the interactions of each user that a profile may show."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lecdsr.prompts.settings import ProfileFrom
 
 Rows = npt.NDArray[np.int64]
 
-#: Stands for "this user has no training target": later than every row.
+#: Row of the first training target of a user who has none: later than every row.
 _NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Rows of the interactions that profiles show: ``rows[offsets[u]:offsets[u + 1]]`` of user ``u``.
+class ShownRows:
+    """Rows of the interactions shown in profiles: ``rows[offsets[u]:offsets[u + 1]]`` for user ``u``.
 
     ``sees_targets``: whether any of them is a training target or follows one.
     """
@@ -29,15 +29,15 @@ class Shown:
     sees_targets: bool
 
     def of(self, user: int) -> Rows:
-        """Rows shown of one user, in time order."""
+        """Return the rows shown for one user, in time order."""
         return self.rows[self.offsets[user] : self.offsets[user + 1]]
 
 
-def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: ProfileFrom, length: int) -> Shown:
-    """The latest ``length`` rows that every user's profile may be written from.
+def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: ProfileFrom, length: int) -> ShownRows:
+    """Select the latest ``length`` rows that each user's profile may use.
 
-    No row of validation or test is ever shown. ``before_first_target`` leaves out, besides, every
-    row from the user's earliest training target on; a user without a training window has none.
+    Rows of validation and test are never shown. ``before_first_target`` also excludes every row from the user's
+    earliest training target on; a user without a training window has no such target.
 
     Raises:
         ValueError: the interactions are not sorted by user.
@@ -50,11 +50,11 @@ def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: 
     if source == "before_first_target":
         allowed &= ~from_target_on
     rows, offsets = _latest(np.flatnonzero(allowed), user, n_users, length)
-    return Shown(rows, offsets, bool(from_target_on[rows].any()))
+    return ShownRows(rows, offsets, bool(from_target_on[rows].any()))
 
 
 def _first_targets(windows: pa.Table, n_users: int) -> Rows:
-    """``[U]``: row of each user's earliest training target."""
+    """Return ``[U]``, the row of each user's earliest training target."""
     training = windows["split"].to_numpy() == TRAIN
     first = np.full(n_users, _NEVER, dtype=np.int64)
     np.minimum.at(first, windows["user"].to_numpy()[training], windows["first_target"].to_numpy()[training])
@@ -62,7 +62,7 @@ def _first_targets(windows: pa.Table, n_users: int) -> Rows:
 
 
 def _latest(rows: Rows, user: npt.NDArray[np.int32], n_users: int, length: int) -> tuple[Rows, Rows]:
-    """The last ``length`` of every user's rows, and where each user's begin."""
+    """Return the last ``length`` rows of every user, and the offset of each user's first row."""
     counts = np.bincount(user[rows], minlength=n_users)
     to_end = np.cumsum(counts)[user[rows]] - np.arange(len(rows))  # 1 for a user's latest row
     offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, length))]).astype(np.int64)

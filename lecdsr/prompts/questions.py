@@ -1,4 +1,4 @@
-"""Tables in, the table of questions out."""
+"""Write the table of questions from the tables of a pair."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pyarrow.compute as pc
 
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.core.schemas import QUESTIONS
-from lecdsr.prompts.catalogue import UNTITLED, Item, read_catalogue, shop_name
-from lecdsr.prompts.history import Shown, shown_rows
+from lecdsr.prompts.catalogue import UNTITLED, Item, domain_name, read_catalogue
+from lecdsr.prompts.history import ShownRows, shown_rows
 from lecdsr.prompts.settings import Settings
 from lecdsr.prompts.templates import load_template
 
 Row = tuple[str, int, str, str, str]
 
-# Rows turned into Arrow at a time: the prompts of a large pair are not held twice as Python text.
+# Rows converted to Arrow at a time, so that the prompts of a large pair are not held twice as Python text.
 _BATCH = 4096
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The table ``QUESTIONS`` and what is worth knowing about it."""
+    """The table ``QUESTIONS`` and its statistics."""
 
     table: pa.Table
     profiles: int
@@ -36,7 +36,7 @@ class Questions:
     median_characters: int
 
     def metrics(self) -> dict[str, int | bool]:
-        """Facts for Git, in the order in which they are read."""
+        """Return the metrics of the stage, in reading order."""
         return {
             "questions": self.table.num_rows,
             "profiles": self.profiles,
@@ -54,7 +54,7 @@ def write_questions(
     domains: Sequence[str],
     settings: Settings,
 ) -> Questions:
-    """One question for every user and item wanted that there is something to tell of.
+    """Write one question for every requested user and item that has a history or texts.
 
     Args:
         items: table ``ITEMS``.
@@ -62,7 +62,7 @@ def write_questions(
         interactions: table ``INTERACTIONS``.
         windows: table ``WINDOWS``.
         domains: names of the domains X and Y.
-        settings: what is asked.
+        settings: block ``prompts``.
 
     Raises:
         ValueError: the interactions are not sorted by user.
@@ -87,15 +87,15 @@ def write_questions(
 
 
 def _user_rows(
-    catalogue: Sequence[Item], shown: Shown, items: Sequence[int], domains: Sequence[str], settings: Settings
+    catalogue: Sequence[Item], shown: ShownRows, items: Sequence[int], domains: Sequence[str], settings: Settings
 ) -> Iterator[Row]:
     system = load_template(settings.version, "profile_system").substitute()
-    frame = load_template(settings.version, "profile_user")
+    template = load_template(settings.version, "profile_user")
     lines = [item.line() for item in catalogue]
     facts = [item.profile_facts() for item in catalogue]
     common = {
-        "domain_x": shop_name(domains[0]),
-        "domain_y": shop_name(domains[1]),
+        "domain_x": domain_name(domains[0]),
+        "domain_y": domain_name(domains[1]),
         "instruction": settings.profile_instruction,
     }
     sizes = [tokens(line) for line in lines]
@@ -104,17 +104,17 @@ def _user_rows(
             continue
         start += oldest_dropped([sizes[item] for item in items[start:end]], settings.history_tokens)
         history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items[start:end], 1))
-        told = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
-        yield _row("user", user, system, frame.substitute(common, history=history), told, settings)
+        listed = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
+        yield _row("user", user, system, template.substitute(common, history=history), listed, settings)
 
 
 def tokens(line: str) -> int:
-    """About how many tokens a line of a history is: four bytes of UTF-8 each, and a few for its number and end."""
+    """Estimate the tokens of a history line: four bytes of UTF-8 each, and a few for its number and line end."""
     return len(line.encode()) // 4 + 4
 
 
 def oldest_dropped(sizes: Sequence[int], budget: int) -> int:
-    """How many of the first entries to leave out so that the rest fits ``budget``; the last always stays."""
+    """Return how many leading entries to drop so that the rest fits ``budget``; the last one always stays."""
     left = budget
     for kept, size in enumerate(reversed(sizes)):
         left -= size
@@ -125,14 +125,14 @@ def oldest_dropped(sizes: Sequence[int], budget: int) -> int:
 
 def _item_rows(catalogue: Sequence[Item], settings: Settings) -> Iterator[Row]:
     system = load_template(settings.version, "item_system").substitute()
-    frame = load_template(settings.version, "item_user")
+    template = load_template(settings.version, "item_user")
     for number, item in enumerate(catalogue):
         if item.known():
-            user = _fill_item(frame, item, settings.description_instruction)
+            user = _fill_item(template, item, settings.description_instruction)
             yield _row("item", number, system, user, item.description_facts(), settings)
 
 
-def _fill_item(frame: Template, item: Item, instruction: str) -> str:
+def _fill_item(template: Template, item: Item, instruction: str) -> str:
     fields = {
         "shop": item.domain,
         "title": item.title or UNTITLED,
@@ -141,7 +141,7 @@ def _fill_item(frame: Template, item: Item, instruction: str) -> str:
         "description": item.description,
     }
     product = "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
-    return frame.substitute(product=product, instruction=instruction)
+    return template.substitute(product=product, instruction=instruction)
 
 
 def _row(kind: str, number: int, system: str, user: str, facts: str, settings: Settings) -> Row:

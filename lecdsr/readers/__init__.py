@@ -1,1 +1,1 @@
-"""Raw files of the Amazon reviews: where they lie, how ratings and metadata are read."""
+"""Readers of raw files: the Amazon reviews of 2014, 2018 and 2023, and catalogues of one's own."""

@@ -1,4 +1,4 @@
-"""What there is to download: the domains of every Amazon release, how large they are and where they lie."""
+"""Index of the Amazon releases: their domains, sizes and base URLs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from lecdsr.readers.layouts import LAYOUTS
 
-#: Base URLs of each release, usable as `source` of a pair; several are mirrors of one another.
-BASES = {
+#: Base URLs of each release, usable as `source` of a pair; the URLs of one release are mirrors.
+BASE_URLS = {
     2014: ("http://snap.stanford.edu/data/amazon/productGraph/categoryFiles",),
     2018: (
         "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2",
@@ -23,14 +23,14 @@ BASES = {
     ),
 }
 
-#: Releases whose figures are published rounded, to one decimal of thousands or millions.
+#: Releases whose sizes are published rounded, to one decimal of thousands or millions.
 ROUNDED = (2023,)
 
 
-class Entry(NamedTuple):
-    """One domain of one release; a size that is not known is None.
+class AmazonDomain(NamedTuple):
+    """One domain of one release; an unknown size is None.
 
-    ``items`` have at least one interaction, ``metadata`` is the number of items in the metadata file.
+    ``items`` counts the items with at least one interaction, ``metadata`` the items in the metadata file.
     """
 
     release: int
@@ -41,20 +41,20 @@ class Entry(NamedTuple):
     metadata: int | None
 
 
-def catalogue() -> list[Entry]:
-    """Every domain, by release and name; the sources of the figures stand in catalogue.csv."""
+def amazon_domains() -> list[AmazonDomain]:
+    """List every domain, sorted by release and name; amazon_index.csv names the sources of the sizes."""
     text = (files("lecdsr.readers") / "amazon_index.csv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return list(_entries(lines))
+    return list(_read_rows(lines))
 
 
-def _entries(lines: Iterator[str]) -> Iterator[Entry]:
+def _read_rows(lines: Iterator[str]) -> Iterator[AmazonDomain]:
     for row in csv.DictReader(lines):
-        sizes = (int(row[name]) if row[name] else None for name in Entry._fields[2:])
-        yield Entry(int(row["release"]), row["domain"], *sizes)
+        sizes = (int(row[name]) if row[name] else None for name in AmazonDomain._fields[2:])
+        yield AmazonDomain(int(row["release"]), row["domain"], *sizes)
 
 
 def wanted_files(release: int) -> tuple[str, str]:
-    """Ratings and metadata of a domain, relative to a base URL; ``{domain}`` stands for its name."""
+    """Return the paths of ratings and metadata below a base URL, with ``{domain}`` in place of the domain's name."""
     layout = LAYOUTS[release]
     return layout.ratings[0], layout.metadata[0]

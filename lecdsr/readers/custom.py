@@ -1,4 +1,4 @@
-"""A catalogue of one's own: CSV or Parquet files with a mapping of columns in the pair's file."""
+"""Reader of a custom catalogue: CSV or Parquet files with a column mapping in the pair's file."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lecdsr.config.pair import Custom
-from lecdsr.core.database import another
+from lecdsr.core.database import second_connection
 from lecdsr.core.errors import UserError
-from lecdsr.readers.lines import LONGEST_LINE, open_bytes, quoted, unreadable
+from lecdsr.readers.lines import LONGEST_LINE, MAX_REJECTED, RawRows, open_bytes, quoted, unreadable
 from lecdsr.readers.metadata import Record
 from lecdsr.readers.rejected import RejectedLines
-from lecdsr.readers.source import MOST_REJECTED, Source
 
-# Seconds since 1970 of a column of times.
+# SQL that converts a column of times to seconds since 1970.
 TIMES = {
     "seconds": "CAST(floor(try_cast({time} AS DOUBLE)) AS BIGINT)",
     "milliseconds": "CAST(floor(try_cast({time} AS DOUBLE) / 1000) AS BIGINT)",
     "microseconds": "CAST(floor(try_cast({time} AS DOUBLE) / 1000000) AS BIGINT)",
-    # Text with a zone is turned to UTC; text without one is UTC, as the connection's zone is.
+    # Times with a zone are converted to UTC; times without one are taken as UTC, the connection's time zone.
     "datetime": "CAST(floor(epoch(try_cast({time} AS TIMESTAMPTZ))) AS BIGINT)",
 }
 
 
-def custom_interactions(path: Path, custom: Custom) -> Source:
-    """Rows of a file of interactions; see :class:`Source`.
+def custom_interactions(path: Path, custom: Custom) -> RawRows:
+    """Return the SQL of the rows of an interactions file; see :class:`RawRows`.
 
     Raises:
         UserError: the file cannot be read, or lacks a column of the mapping.
@@ -40,7 +39,7 @@ def custom_interactions(path: Path, custom: Custom) -> Source:
     table = _table(path, custom.delimiter, {key: column for key, column in wanted.items() if column})
     user, item, time = (_name(wanted[key]) for key in ("user", "item", "time"))
     rating = f"try_cast({_name(mapping.rating)} AS FLOAT)" if mapping.rating else "5.0::FLOAT"
-    return Source(
+    return RawRows(
         f"""
         SELECT {item}::VARCHAR AS asin, {user}::VARCHAR AS reviewer, {rating} AS rating,
                {TIMES[mapping.time_unit].format(time=time)} AS time, row_number() OVER () AS number,
@@ -54,7 +53,7 @@ def custom_interactions(path: Path, custom: Custom) -> Source:
 def custom_records(
     db: duckdb.DuckDBPyConnection, path: Path, custom: Custom, rejected: RejectedLines
 ) -> Iterator[Record]:
-    """The rows of a file of items that have an id; the others go aside.
+    """Yield the rows of an items file that have an id; the others are rejected.
 
     Raises:
         UserError: the file cannot be read, or lacks a column of the mapping.
@@ -66,7 +65,7 @@ def custom_records(
     table = _table(path, custom.delimiter, columns)
     chosen = ", ".join(f"{_name(column)} AS {name}" for name, column in columns.items())
     try:
-        for row in _rows(another(db).sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
+        for row in _rows(second_connection(db).sql(f"SELECT {chosen} FROM {table}").to_arrow_reader(10_000)):
             rejected.total += 1
             if row["item"] in (None, ""):
                 rejected.add(rejected.total, "no item", str(row))
@@ -84,25 +83,25 @@ def _rows(batches: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
 
 
 def _table(path: Path, delimiter: str, wanted: dict[str, str]) -> str:
-    """SQL of the file as a table, once all ``wanted`` columns are known to be there."""
+    """Return the SQL of the file as a table, after checking that it has all ``wanted`` columns."""
     there = _columns(path, delimiter)
     missing = [f"{column!r} (for {key})" for key, column in wanted.items() if column not in there]
     if missing:
         raise UserError(
             f"the file has no column {', '.join(missing)}; it has {', '.join(map(repr, there))}",
             where=str(path),
-            do="name the file's columns under `custom` in the pair's file",
+            do="set the column names under `custom` in the pair's file",
         )
     if _is_parquet(path):
         return f"read_parquet({quoted(path)})"
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in there)
     return f"""read_csv({quoted(path)}, header = true, columns = {{{columns}}}, auto_detect = false,
         delim = {quoted(delimiter)}, quote = '"', escape = '"', nullstr = '', max_line_size = {LONGEST_LINE},
-        store_rejects = true, rejects_limit = {MOST_REJECTED})"""
+        store_rejects = true, rejects_limit = {MAX_REJECTED})"""
 
 
 def _columns(path: Path, delimiter: str) -> list[str]:
-    """Names of the file's columns."""
+    """Return the names of the file's columns."""
     try:
         if _is_parquet(path):
             return list(pq.read_schema(path).names)

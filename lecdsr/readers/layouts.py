@@ -19,10 +19,10 @@ class Layout:
         metadata: relative paths to try for the metadata.
         columns: order of the columns of a ratings CSV.
         header: whether that CSV has a header line.
-        time_unit: units of its times in a second.
+        time_unit: units of its times per second.
         python_dicts: metadata lines are Python dictionaries, not JSON.
-        last_time: interactions come before this moment, in seconds since 1970; a later one is malformed.
-        custom: files and columns of a catalogue that is no release of Amazon's.
+        last_time: end of the release in seconds since 1970; an interaction at or after it is malformed.
+        custom: files and columns of a custom catalogue.
     """
 
     ratings: tuple[str, ...]
@@ -80,7 +80,7 @@ LAYOUTS = {
 
 
 def layout_of(pair: Pair) -> Layout:
-    """Layout of a pair's raw files; a custom catalogue has one file name for each kind, its columns are in the pair."""
+    """Return the layout of a pair's raw files; file names and columns of a custom catalogue come from the pair."""
     if pair.release != "custom":
         return LAYOUTS[pair.release]
     assert pair.custom is not None
@@ -92,17 +92,17 @@ def layout_of(pair: Pair) -> Layout:
         header=True,
         time_unit=1,
         python_dicts=False,
-        # What a table of interactions can hold in 32 bits.
+        # Times are stored as 32-bit seconds.
         last_time=_end_of(2099),
         custom=pair.custom,
     )
 
 
 def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
-    """The first of ``names`` that exists for ``domain``, in its subfolder or directly in ``folder``.
+    """Return the first of ``names`` that exists for ``domain``, in its subfolder or directly in ``folder``.
 
     Raises:
-        UserError: none exists; the message lists the names and the domains that are there.
+        UserError: none exists; the message lists the names tried and the files in the folder.
     """
     for name in names:
         for path in (folder / name.format(domain=domain), folder / Path(name.format(domain=domain)).name):
@@ -111,12 +111,12 @@ def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
     there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     listing = f"; the folder holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}" if there else ""
     raise UserError(
-        f"no file of the domain {domain!r} here: looked for {', '.join(dict.fromkeys(flat(names, domain)))}{listing}",
+        f"no file of the domain {domain!r} found: looked for {', '.join(dict.fromkeys(flat(names, domain)))}{listing}",
         where=str(folder),
         do="check the names under `domains` and the `release` in the pair's file, or put the file there",
     )
 
 
 def flat(names: tuple[str, ...], domain: str) -> list[str]:
-    """File names without subfolders."""
+    """Return the file names without subfolders."""
     return [Path(name.format(domain=domain)).name for name in names]

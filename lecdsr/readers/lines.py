@@ -1,4 +1,4 @@
-"""Text files line by line: inside DuckDB, and in Python where a line is more than columns."""
+"""Read text files line by line: in DuckDB, or in Python for JSON and Python dictionaries."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from lecdsr.core.errors import UserError
 
-# The longest line that is read; one longer is malformed, and never held in memory.
+# Longest line that is read; a longer one is malformed and never held in memory.
 LONGEST_LINE = 1 << 24
+# Malformed lines that DuckDB records per file; a file with more is probably of another layout.
+MAX_REJECTED = 1_000_000
+
+
+class RawRows(NamedTuple):
+    """SQL of the rows of one interactions file: a table ``(asin, reviewer, rating, time, number, line)``.
+
+    ``time`` is in seconds, ``number`` counts from 1, ``line`` is the row as text, for rejected lines.
+    ``rejecting``: DuckDB itself rejects lines with wrong columns.
+    """
+
+    sql: str
+    rejecting: bool
 
 
 def read_lines(path: Path) -> str:
-    """SQL of a table ``(number, line)`` of the non-empty lines of a plain or gzipped file, from 1.
+    """Return the SQL of a table ``(number, line)`` of the non-empty lines of a plain or gzipped file, from 1.
 
-    The CSV reader with a separator that JSON cannot hold unescaped reads any line as one column.
+    It uses the CSV reader with a separator that JSON cannot contain unescaped, so every line is one column.
     """
     return f"""(
         SELECT row_number() OVER () AS number, line
@@ -29,12 +42,12 @@ def read_lines(path: Path) -> str:
 
 
 def quoted(text: object) -> str:
-    """``text`` as a string of SQL."""
+    """Return ``text`` as an SQL string."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """The non-empty lines of a plain or gzipped file with their numbers, from 1; ``None`` for one too long.
+    """Yield the non-empty lines of a plain or gzipped file with their numbers, from 1; ``None`` for a line too long.
 
     Raises:
         UserError: the file cannot be read to its end.
@@ -54,9 +67,9 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """A plain or gzipped file, unpacked as it is read."""
+    """Open a plain or gzipped file, decompressed while it is read."""
     if path.suffix == ".gz":
-        # Typed as the reader it holds, whose lines it hands on.
+        # Cast because GzipFile is not typed as IO[bytes].
         return cast("IO[bytes]", io.BufferedReader(gzip.GzipFile(path), 1 << 20))
     return open(path, "rb", buffering=1 << 20)
 
@@ -67,6 +80,6 @@ def _skip_rest(file: IO[bytes]) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
-    """The message for a raw file that cannot be read to its end."""
+    """Build the error for a raw file that cannot be read to its end."""
     first = next(iter(str(error).splitlines()), type(error).__name__)
-    return UserError(f"cannot be read: {first}", where=str(path), do="bring the file anew; it may be cut short")
+    return UserError(f"cannot be read: {first}", where=str(path), do="download the file again; it may be truncated")

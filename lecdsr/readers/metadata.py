@@ -1,8 +1,9 @@
-"""Titles, brands, categories and descriptions of the items that were kept."""
+"""Read titles, brands, categories and descriptions of items from metadata files."""
 
 from __future__ import annotations
 
 import ast
+import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,13 +14,18 @@ import msgspec
 from lecdsr.readers.layouts import Layout
 from lecdsr.readers.lines import iterate_lines
 from lecdsr.readers.rejected import RejectedLines
-from lecdsr.readers.text import clean
 
 MAX_CATEGORIES = 8
 MAX_BRAND = 80
+SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# A tag starts with a letter or a slash: "a < b" and "<3" are text.
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+# Control characters that Python does not treat as white space, so that they would survive a split.
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f]")
 
 
-class Item(NamedTuple):
+class ItemTexts(NamedTuple):
     """Cleaned texts of one item; empty where the file has none."""
 
     title: str
@@ -28,34 +34,32 @@ class Item(NamedTuple):
     description: str
 
 
-UNKNOWN = Item("", "", [], "")
-
 #: Number of a line, ASIN, and how to read the rest (``None`` if it cannot be read).
 Record: TypeAlias = tuple[int, str, Callable[[], dict[str, Any] | None]]
 
 
-class Reading:
-    """Texts of the wanted items of one metadata file, one entry each, in a single pass.
+class MetadataReader:
+    """Reads the texts of the wanted items of one metadata file in a single pass.
 
-    Where an ASIN has several lines, the first with a title counts.
+    If an ASIN has several lines, the first one with a title is used.
 
     Args:
         wanted: number of an item by its ASIN.
         text_length: characters kept of a title, and of a description.
-        aside: takes the malformed lines.
+        rejected: collects the malformed lines.
 
     Attributes:
-        repeated: lines that repeat an ASIN among those wanted.
+        repeated: lines that repeat a wanted ASIN.
     """
 
     def __init__(self, wanted: Mapping[str, int], text_length: int, rejected: RejectedLines) -> None:
         self.wanted, self.text_length, self.rejected = wanted, text_length, rejected
         self.repeated = 0
 
-    def items(self, records: Iterable[Record]) -> Iterator[tuple[int, Item]]:
+    def items(self, records: Iterable[Record]) -> Iterator[tuple[int, ItemTexts]]:
         """Yield number and texts of every wanted item that has a readable line."""
         done: set[int] = set()
-        untitled: dict[int, Item] = {}
+        untitled: dict[int, ItemTexts] = {}
         for number, asin, read in records:
             item = self.wanted.get(asin)
             if item is None:
@@ -79,7 +83,7 @@ class Reading:
 
 
 def records_of_lines(path: Path, layout: Layout, rejected: RejectedLines) -> Iterator[Record]:
-    """The lines of a metadata file that have an ASIN; the others go aside.
+    """Yield the lines of a metadata file that have an ASIN; the others are rejected.
 
     Raises:
         UserError: the file cannot be read to its end.
@@ -90,7 +94,7 @@ def records_of_lines(path: Path, layout: Layout, rejected: RejectedLines) -> Ite
         rejected.total += 1
         asin = None if line is None else find(line)
         if line is None or asin is None:
-            reason = "longer than any line may be" if line is None else "no asin, or not readable"
+            reason = "line too long" if line is None else "no asin, or not readable"
             rejected.add(number, reason, (line or b"").decode(errors="replace"))
             continue
         yield number, asin, lambda line=line: parse(line)  # type: ignore[misc]
@@ -110,7 +114,7 @@ class _Fields(msgspec.Struct):
     description: Any = None
 
 
-# Both read only the keys they name; the rest of a line, most of it, is checked and skipped.
+# Both decode only the keys they declare; the rest of the line is validated and skipped.
 _IDS, _FIELDS = msgspec.json.Decoder(_Ids), msgspec.json.Decoder(_Fields)
 _PYTHON_ASIN = re.compile(rb"""['"]asin['"]: ['"]([^'"]+)['"]""")
 
@@ -124,13 +128,13 @@ def _json_asin(line: bytes) -> str | None:
 
 
 def _python_asin(line: bytes) -> str | None:
-    # Only the few lines that are kept are parsed whole; the ASIN of all is found by pattern.
+    # Only the lines of wanted items are parsed completely; the ASIN is found by pattern.
     found = _PYTHON_ASIN.search(line)
     return found[1].decode(errors="replace") if found else None
 
 
 def parse_json(line: bytes) -> dict[str, Any] | None:
-    """The texts of a JSON line; ``None`` if it is no object."""
+    """Parse the texts of a JSON line; ``None`` if it is not an object."""
     try:
         return msgspec.structs.asdict(_FIELDS.decode(line))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -138,7 +142,7 @@ def parse_json(line: bytes) -> dict[str, Any] | None:
 
 
 def parse_python(line: bytes) -> dict[str, Any] | None:
-    """A line that is a Python dictionary, read as a literal and never evaluated; ``None`` if it is none."""
+    """Parse a line that is a Python dictionary as a literal, without evaluating it; ``None`` if it is not one."""
     try:
         value = ast.literal_eval(line.decode())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -146,12 +150,12 @@ def parse_python(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def to_item(fields: Mapping[str, Any], text_length: int) -> Item:
-    """Texts of one metadata line of any release, cleaned and cut to ``text_length`` characters."""
+def to_item(fields: Mapping[str, Any], text_length: int) -> ItemTexts:
+    """Clean the texts of one metadata line of any release and cut them to ``text_length`` characters."""
     title = clean(_text(fields.get("title")))
     categories = [clean(text) for text in _strings(fields.get("category") or fields.get("categories"))]
     distinct = list(dict.fromkeys(text[:text_length] for text in categories if text))
-    return Item(
+    return ItemTexts(
         title="" if is_script(title) else title[:text_length],
         brand=clean(_text(fields.get("brand") or fields.get("store")))[:MAX_BRAND],
         categories=distinct[:MAX_CATEGORIES],
@@ -160,12 +164,12 @@ def to_item(fields: Mapping[str, Any], text_length: int) -> Item:
 
 
 def is_script(title: str) -> bool:
-    """Some titles of the 2018 release are page scripts that were scraped in their place."""
+    """Return whether a title is a page script, as some scraped titles of the 2018 release are."""
     return "getTime" in title or "function(" in title
 
 
 def _strings(value: Any) -> list[str]:
-    """All strings of a value that is a string, a list, or a list of lists."""
+    """Return all strings of a value that is a string, a list, or a list of lists."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -175,3 +179,20 @@ def _strings(value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else " ".join(_strings(value))
+
+
+def clean(text: str) -> str:
+    """Return plain text: scripts, comments and tags removed, entities decoded, white space collapsed.
+
+    Entities are decoded twice because the raw files contain ``&amp;amp;``.
+    """
+    if "<" in text or "&" in text:
+        text = _without_tags(html.unescape(html.unescape(_without_tags(text))))
+    # Splitting is much faster than replacing white space by pattern, and most texts are printable.
+    return " ".join((text if text.isprintable() else CONTROL.sub(" ", text)).split())
+
+
+def _without_tags(text: str) -> str:
+    for pattern in (SCRIPT, COMMENT, TAG):
+        text = pattern.sub(" ", text)
+    return text

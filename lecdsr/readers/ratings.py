@@ -1,4 +1,4 @@
-"""Interactions of one domain into a DuckDB table: who, what, when, and the row of the file."""
+"""Read the interactions of one domain into a DuckDB table."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import duckdb
 from lecdsr.core.errors import UserError
 from lecdsr.readers.custom import custom_interactions
 from lecdsr.readers.layouts import Layout
-from lecdsr.readers.lines import quoted, read_lines, unreadable
+from lecdsr.readers.lines import MAX_REJECTED, RawRows, quoted, read_lines, unreadable
 from lecdsr.readers.rejected import KEPT_LINES, RejectedLines
-from lecdsr.readers.source import MOST_REJECTED, Source
 
 TYPES = {"asin": "VARCHAR", "reviewer": "VARCHAR", "rating": "FLOAT", "time": "BIGINT"}
 
@@ -21,26 +20,26 @@ def read_ratings(
 ) -> RejectedLines:
     """Append one file to ``table(reviewer, domain, asin, rating, time, row)``; see :func:`create_ratings`.
 
-    ``time`` is in seconds, ``row`` increases with the lines of the file. Malformed lines, and lines
-    whose time the release cannot have, are left out and returned.
+    ``time`` is in seconds, ``row`` increases with the lines of the file. Malformed lines, and lines with a time
+    outside the release, are rejected and returned.
 
     Raises:
-        UserError: the file cannot be read at all (a gzip cut short, for example), or lacks a column of the mapping.
+        UserError: the file cannot be read (a truncated gzip, for example), or lacks a column of the mapping.
     """
     if layout.custom is not None:
-        source = custom_interactions(path, layout.custom)
+        rows_of_file = custom_interactions(path, layout.custom)
     else:
-        source = _reviews(path, layout) if ".json" in path.name else _csv(path, layout)
+        rows_of_file = _reviews(path, layout) if ".json" in path.name else _csv(path, layout)
     try:
-        return insert(db, path, source, table, domain, layout.last_time)
+        return insert(db, path, rows_of_file, table, domain, layout.last_time)
     except duckdb.OutOfMemoryException:
-        raise  # no fault of the file
+        raise  # not caused by the file
     except duckdb.Error as error:
         raise unreadable(path, error) from error
 
 
 def create_ratings(db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Make the empty table that :func:`read_ratings` appends to."""
+    """Create the empty table that :func:`read_ratings` appends to."""
     db.execute(
         f"""CREATE TABLE {table}
         (reviewer VARCHAR, domain TINYINT, asin VARCHAR, rating FLOAT, time UINTEGER, row UINTEGER)"""
@@ -48,9 +47,9 @@ def create_ratings(db: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def insert(
-    db: duckdb.DuckDBPyConnection, path: Path, source: Source, table: str, domain: int, last_time: int
+    db: duckdb.DuckDBPyConnection, path: Path, rows_of_file: RawRows, table: str, domain: int, last_time: int
 ) -> RejectedLines:
-    """Append the good rows of ``source`` to ``table``; return the bad ones.
+    """Append the valid rows of ``rows_of_file`` to ``table``; return the rejected ones.
 
     Raises:
         duckdb.Error: the file cannot be read.
@@ -58,13 +57,13 @@ def insert(
     """
     db.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     good = f"coalesce(asin <> '' AND reviewer <> '' AND isfinite(rating) AND time >= 0 AND time < {last_time}, false)"
-    # In one pass: a bad row goes in as its text without an item, and is taken out below.
+    # In one pass: a rejected row is inserted as its text without an item, and deleted below.
     db.execute(
         f"""
         INSERT INTO {table}
         SELECT CASE WHEN good THEN reviewer ELSE line END, {domain}, CASE WHEN good THEN asin END,
                rating, CASE WHEN good THEN time END, number - 1
-        FROM (SELECT *, {good} AS good FROM ({source.sql}))
+        FROM (SELECT *, {good} AS good FROM ({rows_of_file.sql}))
         """
     )
     here = f"FROM {table} WHERE domain = {domain}"
@@ -75,19 +74,19 @@ def insert(
             rejected.add(number, "a value is missing or impossible", text or "")
         rejected.bad = _value(db, f"SELECT count(*) {here} AND asin IS NULL")
         db.execute(f"DELETE {here} AND asin IS NULL")
-    if source.rejecting:
+    if rows_of_file.rejecting:
         _add_rejected(db, path, rejected)
     return rejected
 
 
 def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, rejected: RejectedLines) -> None:
-    """Lines that DuckDB could not make columns of."""
+    """Add the lines that DuckDB could not split into columns."""
     count = _value(db, "SELECT count(DISTINCT line) FROM reject_errors")
-    if count >= MOST_REJECTED:
+    if count >= MAX_REJECTED:
         raise UserError(
             f"{count:,} lines or more are malformed",
             where=str(path),
-            do="this is no file of ratings of the pair's `release`; bring the right one",
+            do="this is not a ratings file of the pair's `release`; replace it by the right one",
         )
     rejected.total += count
     rejected.bad += count - min(count, KEPT_LINES)
@@ -99,8 +98,8 @@ def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, rejected: RejectedL
         rejected.add(number, str(reason).lower(), text or "")
 
 
-def _csv(path: Path, layout: Layout) -> Source:
-    return Source(
+def _csv(path: Path, layout: Layout) -> RawRows:
+    return RawRows(
         f"""
         SELECT asin, reviewer, rating, time // {layout.time_unit} AS time, row_number() OVER () AS number,
                concat_ws(', ', asin, reviewer, rating, time) AS line
@@ -111,21 +110,21 @@ def _csv(path: Path, layout: Layout) -> Source:
 
 
 def scan_csv(path: Path, layout: Layout) -> str:
-    """SQL of the columns of a CSV of ratings as they stand in the file.
+    """Return the SQL of the columns of a ratings CSV.
 
-    No release quotes anything; were quotes read, one of them unbalanced would swallow what follows.
+    No release quotes values. If quotes were interpreted, an unbalanced one would swallow the following lines.
     """
     columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
     return f"""read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
         delim = ',', quote = '', escape = '', nullstr = '',
-        store_rejects = true, rejects_limit = {MOST_REJECTED})"""
+        store_rejects = true, rejects_limit = {MAX_REJECTED})"""
 
 
-def _reviews(path: Path, layout: Layout) -> Source:
-    """Full reviews, one JSON object a line; the keys differ between releases."""
+def _reviews(path: Path, layout: Layout) -> RawRows:
+    """Return the SQL of full reviews, one JSON object per line; the keys differ between releases."""
     keys = ("parent_asin", "asin", "reviewerID", "user_id", "overall", "rating", "unixReviewTime", "timestamp")
     paths = ", ".join(f"'$.{key}'" for key in keys)
-    return Source(
+    return RawRows(
         f"""
         SELECT coalesce(found[1], found[2]) AS asin, coalesce(found[3], found[4]) AS reviewer,
                try_cast(coalesce(found[5], found[6]) AS FLOAT) AS rating,

@@ -1,4 +1,4 @@
-"""Malformed lines: counted, kept in a file for the user, and refused when they are too many."""
+"""Rejected lines of raw files: counted, written to a file for the user, and an error if there are too many."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_text
 
-# A wrong file can be malformed throughout; a sample is enough to see what is wrong.
+# In a wrong file every line can be malformed; a sample is enough to see the cause.
 KEPT_LINES = 1_000
 KEPT_CHARACTERS = 500
 
 
 @dataclass
 class RejectedLines:
-    """Malformed lines of one raw file: their number, and up to a thousand of them."""
+    """Malformed lines of one raw file: their number, and the first thousand of them."""
 
     file: Path
     total: int = 0
@@ -29,10 +29,10 @@ class RejectedLines:
             self.lines.append((number, reason, line[:KEPT_CHARACTERS]))
 
     def check(self, folder: Path, max_share: float) -> None:
-        """Write the lines to ``folder`` and stop if they are too many.
+        """Write the lines to ``folder``, and fail if there are too many.
 
         Raises:
-            UserError: the share of malformed lines is above ``max_share``, or there is no good line.
+            UserError: the share of malformed lines is above ``max_share``, or the file is empty.
         """
         listing = folder / f"{self.file.name}.bad.tsv"
         if self.bad:
@@ -41,7 +41,7 @@ class RejectedLines:
         else:
             listing.unlink(missing_ok=True)
         if self.total == 0:
-            raise UserError("the file is empty", where=str(self.file), do="bring it anew")
+            raise UserError("the file is empty", where=str(self.file), do="download it again")
         if self.bad > max_share * self.total:
             number, reason, line = self.lines[0]
             raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lecdsr.card.items import TEXTS
+from lecdsr.card.statistics import TEXTS
 from lecdsr.core.markdown import Markdown, by_domain, cell, escape, percent, table
 from lecdsr.core.schemas import DOMAINS
 

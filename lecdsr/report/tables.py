@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lecdsr.card.items import TEXTS
+from lecdsr.card.statistics import TEXTS
 from lecdsr.core.console import format_value
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.evaluate.compare import PROTOCOLS

@@ -1,1 +1,1 @@
-"""From raw interactions to numbered users and items, ordered histories and splits."""
+"""Stage ``sequences``: turn raw interactions into numbered users and items, ordered histories and splits."""

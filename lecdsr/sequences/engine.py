@@ -1,8 +1,8 @@
-"""Where the queries of this stage run: DuckDB on this machine, or Spark.
+"""Query engines of the stage: DuckDB on this machine, or Spark.
 
-The queries are the SQL that both speak: semi and anti joins with ``USING``, ``count(*) FILTER (WHERE …)``,
-``row_number() OVER``, ``CAST``. Raw files are always read by DuckDB, line by line and in little memory;
-what does not fit one machine are joins and groups.
+The queries use only SQL that both support: semi and anti joins with ``USING``, ``count(*) FILTER (WHERE …)``,
+``row_number() OVER``, ``CAST``. DuckDB always reads the raw files, line by line and in little memory; only joins and
+groups can exceed one machine.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 import duckdb
 import pyarrow as pa
 
-from lecdsr.core.database import another
+from lecdsr.core.database import second_connection
 
-# Rows handed on at once.
+# Rows per table yielded.
 BATCH = 1 << 20
 
 
@@ -24,20 +24,20 @@ class Engine(Protocol):
     """Named tables, and queries over them."""
 
     def replace(self, table: str, query: str) -> None:
-        """Make ``table`` the result of ``query``, which may read the table's former state."""
+        """Set ``table`` to the result of ``query``, which may read the previous content of the table."""
 
     def drop(self, table: str) -> None:
-        """Forget ``table``."""
+        """Delete ``table``."""
 
     def row(self, query: str) -> tuple[int, ...]:
-        """The one row of a query, whole numbers all."""
+        """Return the single row of a query, which has only integers."""
 
     def batches(self, query: str) -> Iterator[pa.Table]:
-        """The rows of a query in its order, some at a time."""
+        """Yield the rows of a query in order, some at a time."""
 
 
 def rows(engine: Engine, table: str) -> int:
-    """Number of rows of a table."""
+    """Return the number of rows of a table."""
     return engine.row(f"SELECT count(*) FROM {table}")[0]
 
 
@@ -62,19 +62,19 @@ class DuckDB:
 
     def batches(self, query: str) -> Iterator[pa.Table]:
         """See :class:`Engine`."""
-        # A connection of its own, so that others may work while the rows are read.
-        for batch in another(self.db).sql(query).to_arrow_reader(BATCH):
+        # A separate connection, so that other queries can run while the rows are read.
+        for batch in second_connection(self.db).sql(query).to_arrow_reader(BATCH):
             yield pa.Table.from_batches([batch])
 
 
-def choose(name: Literal["duckdb", "spark"], db: duckdb.DuckDBPyConnection, spill: Path) -> Engine:
-    """The engine that the settings name.
+def choose_engine(name: Literal["duckdb", "spark"], db: duckdb.DuckDBPyConnection, spill: Path) -> Engine:
+    """Create the engine named in the settings.
 
     Raises:
         UserError: Spark is not installed, or there is no Java.
     """
     if name == "duckdb":
         return DuckDB(db)
-    from lecdsr.sequences.spark import start
+    from lecdsr.sequences.spark import start_spark
 
-    return start(db, spill)
+    return start_spark(db, spill)

@@ -1,10 +1,10 @@
 """Filters: dates, users of both domains, repeats, minimum interactions of users and items, maximum length.
 
-They begin with a table ``ratings(reviewer, domain, asin, rating, time, row)`` and end with
-``interactions(user, item, domain, rating, time, row)`` and the names of its numbers,
-``user_ids(user, reviewer)`` and ``item_ids(item, domain, asin)``. ``domain`` is 0 for X and 1 for Y, ``row`` the
-line of the raw file. Order in time is ``time, domain, row``: within one day Amazon's files have no
-order, so the documented rule is X before Y and then the order of lines.
+The input is a table ``ratings(reviewer, domain, asin, rating, time, row)``, the output
+``interactions(user, item, domain, rating, time, row)`` with the names of its numbers in ``user_ids(user, reviewer)``
+and ``item_ids(item, domain, asin)``. ``domain`` is 0 for X and 1 for Y, ``row`` the line of the raw file. The time
+order is ``time, domain, row``: within one day Amazon's files have no order, so the documented rule is X before Y and
+then the order of lines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lecdsr.sequences.settings import Settings
 ORDER = "time, domain, row"
 
 #: Interactions, users and items left after each filter, in the order in which they were applied.
-Counts: TypeAlias = dict[str, dict[str, int]]
+FilterCounts: TypeAlias = dict[str, dict[str, int]]
 
 ADVICE = {
-    "raw": "the raw files have no readable line: check the pair's `release` and its files",
-    "dates": "set sequences.start_date and sequences.end_date to the time of the data",
-    "overlap": "no user has interactions in both domains: check that both are of one release",
+    "raw": "check the pair's `release` and its files: the raw files have no readable line",
+    "dates": "set sequences.start_date and sequences.end_date to the period of the data",
+    "overlap": "check that both domains are of one release: no user has interactions in both",
     "min_item": "lower sequences.min_item",
     "min_user_domain": "lower sequences.min_user_domain, or keep other users with sequences.overlap",
     "min_user_total": "lower sequences.min_user_total",
@@ -33,21 +33,21 @@ ADVICE = {
 }
 
 
-def apply_filters(engine: Engine, settings: Settings) -> Counts:
-    """Make ``interactions`` and its names of ``ratings``, with every filter of the settings.
+def apply_filters(engine: Engine, settings: Settings) -> FilterCounts:
+    """Create ``interactions`` and its id tables from ``ratings``, with every filter of the settings.
 
     Returns:
-        What is left after each filter; ``min_user_domain`` holds the users of both domains before the
-        minimum of interactions in all (24,972 in the published Toy–Game preparation).
+        Counts after each filter; ``min_user_domain`` has the users of both domains before the minimum of total
+        interactions (24,972 in the published Toy–Game preparation).
 
     Raises:
-        UserError: nothing is left; the message names the filter.
+        UserError: a filter removed every user; the message names it.
     """
-    counts: Counts = {}
+    counts: FilterCounts = {}
     _count_raw(engine, counts, "raw")
     if _keep_dates(engine, settings.start_date, settings.end_date):
         _count_raw(engine, counts, "dates")
-    _give_numbers(engine, settings.overlap)
+    _assign_numbers(engine, settings.overlap)
     engine.drop("ratings")
     users = rows(engine, "user_ids")
     if settings.overlap == "only":
@@ -63,42 +63,42 @@ def apply_filters(engine: Engine, settings: Settings) -> Counts:
     return counts
 
 
-def _drop_rare(engine: Engine, settings: Settings, counts: Counts) -> int:
-    """Drop items, then users with too few interactions, each once; how many users are left."""
+def _drop_rare(engine: Engine, settings: Settings, counts: FilterCounts) -> int:
+    """Drop items, then users with too few interactions, each once; return the number of remaining users."""
     _drop_items(engine, settings.min_item)
-    engine.replace("people", f"SELECT {PEOPLE} FROM interactions GROUP BY user")
-    _count(engine, counts, "min_item", rows(engine, "people"))
-    # Dropping one user does not change what another has, so they are counted once.
-    for name, enough in _enough(settings).items():
-        _drop_users(engine, f"SELECT user FROM people WHERE NOT ({enough})")
-        engine.replace("people", f"SELECT * FROM people WHERE {enough}")
-        _count(engine, counts, name, rows(engine, "people"))
-    users = rows(engine, "people")
-    engine.drop("people")
+    engine.replace("user_counts", f"SELECT {USER_COUNTS} FROM interactions GROUP BY user")
+    _count(engine, counts, "min_item", rows(engine, "user_counts"))
+    # Dropping one user does not change the counts of others, so users are counted once.
+    for name, enough in _minimum_conditions(settings).items():
+        _drop_users(engine, f"SELECT user FROM user_counts WHERE NOT ({enough})")
+        engine.replace("user_counts", f"SELECT * FROM user_counts WHERE {enough}")
+        _count(engine, counts, name, rows(engine, "user_counts"))
+    users = rows(engine, "user_counts")
+    engine.drop("user_counts")
     return users
 
 
-def _keep_core(engine: Engine, settings: Settings, counts: Counts) -> int:
-    """Drop items and users until nobody has too few; how many users are left.
+def _keep_core(engine: Engine, settings: Settings, counts: FilterCounts) -> int:
+    """Drop items and users until all have enough interactions (k-core); return the number of remaining users.
 
-    After the first round only few lose anything, so only those users are counted again who lost an item.
+    After the first round few users lose anything, so only users who lost an item are counted again.
     """
-    enough = " AND ".join(f"({condition})" for condition in _enough(settings).values())
+    enough = " AND ".join(f"({condition})" for condition in _minimum_conditions(settings).values())
     while _drop_items(engine, settings.min_item, touched=True):
-        recount = f"SELECT {PEOPLE} FROM interactions SEMI JOIN touched USING (user) GROUP BY user"
-        if not _drop_users(engine, f"SELECT user FROM ({recount}) AS people WHERE NOT ({enough})"):
+        recount = f"SELECT {USER_COUNTS} FROM interactions SEMI JOIN touched USING (user) GROUP BY user"
+        if not _drop_users(engine, f"SELECT user FROM ({recount}) AS user_counts WHERE NOT ({enough})"):
             break
     (users,) = engine.row("SELECT count(DISTINCT user) FROM interactions")
     _count(engine, counts, "until_stable", users)
     return users
 
 
-# What the minima of users are tested on.
-PEOPLE = "user, count(*) FILTER (WHERE domain = 0) AS n_x, count(*) FILTER (WHERE domain = 1) AS n_y"
+# Columns on which the minima of users are tested.
+USER_COUNTS = "user, count(*) FILTER (WHERE domain = 0) AS n_x, count(*) FILTER (WHERE domain = 1) AS n_y"
 
 
-def _enough(settings: Settings) -> dict[str, str]:
-    """Conditions on ``n_x`` and ``n_y`` of a user, by the name of the setting."""
+def _minimum_conditions(settings: Settings) -> dict[str, str]:
+    """Return the conditions on ``n_x`` and ``n_y`` of a user, by the name of the setting."""
     conditions = {}
     if settings.overlap == "only":
         conditions["min_user_domain"] = f"least(n_x, n_y) >= {settings.min_user_domain}"
@@ -107,9 +107,9 @@ def _enough(settings: Settings) -> dict[str, str]:
 
 
 def _drop_items(engine: Engine, least: int, touched: bool = False) -> bool:
-    """Drop the items with fewer interactions; whether there was any.
+    """Drop the items with fewer interactions; return whether there were any.
 
-    With ``touched``, the table of that name then holds the users who lost an item.
+    With ``touched``, the table of that name then lists the users who lost an item.
     """
     engine.replace("too_few", f"SELECT item FROM interactions GROUP BY item HAVING count(*) < {least}")
     if not rows(engine, "too_few"):
@@ -121,7 +121,7 @@ def _drop_items(engine: Engine, least: int, touched: bool = False) -> bool:
 
 
 def _drop_users(engine: Engine, query: str) -> bool:
-    """Drop the users that ``query`` gives; whether there was any."""
+    """Drop the users in the result of ``query``; return whether there were any."""
     engine.replace("too_few", query)
     if not rows(engine, "too_few"):
         return False
@@ -130,7 +130,7 @@ def _drop_users(engine: Engine, query: str) -> bool:
 
 
 def _keep_dates(engine: Engine, start: datetime.date | None, end: datetime.date | None) -> bool:
-    """Keep the days from ``start`` to ``end``; whether there was anything to do."""
+    """Keep the days from ``start`` to ``end``; return whether a date was set."""
     conditions = []
     if start is not None:
         conditions.append(f"time >= {_epoch(start)}")
@@ -145,18 +145,18 @@ def _epoch(day: datetime.date) -> int:
     return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
 
 
-def _count_raw(engine: Engine, counts: Counts, name: str) -> None:
-    """Count ``ratings``, and leave the tables ``reviewers`` and ``asins`` of what is in it."""
+def _count_raw(engine: Engine, counts: FilterCounts, name: str) -> None:
+    """Count ``ratings``, and create its tables ``reviewers`` and ``asins``."""
     engine.replace(
         "reviewers",
         "SELECT reviewer, min(domain) AS first, max(domain) AS last FROM ratings GROUP BY reviewer",
     )
     engine.replace("asins", "SELECT DISTINCT domain, asin FROM ratings")
-    _note(counts, name, rows(engine, "ratings"), rows(engine, "reviewers"), rows(engine, "asins"))
+    _record_counts(counts, name, rows(engine, "ratings"), rows(engine, "reviewers"), rows(engine, "asins"))
 
 
-def _give_numbers(engine: Engine, overlap: str) -> None:
-    """Numbers for reviewers and items, in their order: what follows need not touch a string again."""
+def _assign_numbers(engine: Engine, overlap: str) -> None:
+    """Number reviewers and items in sorted order, so that later queries do not handle strings."""
     kept = "WHERE first <> last" if overlap == "only" else ""
     engine.replace(
         "user_ids",
@@ -176,7 +176,7 @@ def _give_numbers(engine: Engine, overlap: str) -> None:
 
 
 def _drop_repeats(engine: Engine, repeats: str) -> None:
-    """Keep the earliest of equal interactions; few are repeated, so only those are sorted."""
+    """Keep the earliest of equal interactions; only the few repeated ones are sorted."""
     key = "user, item" if repeats == "first" else "user, item, time"
     engine.replace("repeated", f"SELECT {key} FROM interactions GROUP BY {key} HAVING count(*) > 1")
     columns = "user, item, domain, rating, time, row"
@@ -193,7 +193,7 @@ def _drop_repeats(engine: Engine, repeats: str) -> None:
 
 
 def _keep_latest(engine: Engine, length: int) -> None:
-    """Keep the latest interactions of each user; only the longer users are sorted."""
+    """Keep the latest interactions of each user; only users above the maximum are sorted."""
     descending = ", ".join(f"{column} DESC" for column in ORDER.split(", "))
     engine.replace("longer", f"SELECT user FROM interactions GROUP BY user HAVING count(*) > {length}")
     columns = "user, item, domain, rating, time, row"
@@ -209,17 +209,17 @@ def _keep_latest(engine: Engine, length: int) -> None:
     engine.drop("longer")
 
 
-def _count(engine: Engine, counts: Counts, name: str, users: int) -> None:
+def _count(engine: Engine, counts: FilterCounts, name: str, users: int) -> None:
     interactions, items = engine.row("SELECT count(*), count(DISTINCT item) FROM interactions")
-    _note(counts, name, interactions, users, items)
+    _record_counts(counts, name, interactions, users, items)
 
 
-def _note(counts: Counts, name: str, interactions: int, users: int, items: int) -> None:
-    """Note what a filter left.
+def _record_counts(counts: FilterCounts, name: str, interactions: int, users: int, items: int) -> None:
+    """Record the counts after a filter.
 
     Raises:
-        UserError: it left nothing.
+        UserError: nothing is left.
     """
     counts[name] = {"interactions": interactions, "users": users, "items": items}
     if not interactions:
-        raise UserError(f"the filter {name!r} leaves nobody", where="sequences", do=ADVICE[name])
+        raise UserError(f"filter {name!r} removed every user", where="sequences", do=ADVICE[name])

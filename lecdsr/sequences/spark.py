@@ -1,8 +1,8 @@
-"""The same queries on Spark, for what one machine cannot join and group.
+"""Run the queries on Spark, for data that one machine cannot join and group.
 
-DuckDB reads the raw files and writes them as Parquet; Spark takes over from there. Where Spark runs is
-Spark's own affair: ``spark-submit``, ``SPARK_REMOTE`` or ``spark-defaults.conf`` name a cluster, which
-must see the folder of the pair; without any it runs on this machine.
+DuckDB reads the raw files and writes them as Parquet for Spark. The cluster is chosen by Spark's own means:
+``spark-submit``, ``SPARK_REMOTE`` or ``spark-defaults.conf``; it must have access to the folder of the pair. Without
+any of them Spark runs on this machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from lecdsr.sequences.engine import BATCH, Engine
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
-    # Ids are whole numbers and text; an overflow must stop the run and not wrap round.
+    # An overflow must stop the run and not wrap around.
     "spark.sql.ansi.enabled": "true",
 }
 
 
 class Spark:
-    """Tables are folders of Parquet files below ``folder``, so that no query is computed twice."""
+    """The engine on Spark; tables are folders of Parquet files below ``folder``, so that no query runs twice."""
 
     def __init__(self, session: Any, folder: Path) -> None:
         self.session, self.folder = session, folder
@@ -59,7 +59,7 @@ class Spark:
     def batches(self, query: str) -> Iterator[pa.Table]:
         """See :class:`Engine`."""
         path = self._write(query)
-        # A sorted result is parted by ranges, and its files are numbered in their order.
+        # A sorted result is partitioned by ranges, and its files are numbered in order.
         for part in sorted(path.glob("part-*")):
             with pq.ParquetFile(part) as file:
                 for batch in file.iter_batches(BATCH):
@@ -72,8 +72,8 @@ class Spark:
         return path
 
 
-def start(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
-    """Hand the table ``ratings`` of DuckDB to Spark.
+def start_spark(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
+    """Start Spark and move the table ``ratings`` of DuckDB to it.
 
     Raises:
         UserError: Spark is not installed or does not start.

@@ -1,9 +1,8 @@
-"""Splits and windows over users' ordered interactions, as array arithmetic.
+"""Split users' ordered interactions into training, validation and test windows, with array operations.
 
-Every function takes ``user`` and ``time`` of the interactions, sorted by user and then in time
-order, and returns the split of every row and the windows (see ``WINDOWS``). ``evaluated`` ``[R]`` is
-true for the rows of users who get validation and test targets; the others are for training alone.
-Rules: docs/evaluation.md.
+Every function takes ``user`` and ``time`` of the interactions, sorted by user and then by time, and returns the split
+of every row and the windows (see ``WINDOWS``). ``evaluated`` ``[R]`` marks the rows of users who get validation and
+test targets; the other users are only used for training. Rules: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Split(NamedTuple):
 
 
 def split_interactions(user: Array, time: Array, evaluated: Bools, settings: Settings, cuts: Cuts) -> Split:
-    """Split by the rule that the settings name; ``cuts`` are those of ``temporal``."""
+    """Split by the rule named in the settings; ``cuts`` are used by ``temporal``."""
     if settings.split == "leave_one_out":
         return leave_one_out(user, time, settings.min_history, evaluated)
     if settings.split == "ratio_windows":
@@ -43,10 +42,10 @@ def split_interactions(user: Array, time: Array, evaluated: Bools, settings: Set
 
 
 def leave_one_out(user: Array, time: Array, min_history: int, evaluated: Bools | None = None) -> Split:
-    """A user's last interaction is test, the last but one validation, the rest training.
+    """Leave-one-out split: the last interaction of a user is test, the second last validation, the rest training.
 
-    Histories of validation and test are all that precedes the target. A user of two interactions
-    has no validation target, a user of one no target at all.
+    The history of a validation or test target is everything before it. A user with two interactions has no validation
+    target, a user with one has no target.
     """
     start, end = _runs(user)
     size = (end - start) * _flag(evaluated, start)
@@ -71,13 +70,13 @@ def ratio_windows(
     min_history: int,
     evaluated: Bools | None = None,
 ) -> Split:
-    """The published Toy–Game preparation: each sequence cut by count, each part into windows.
+    """Split of the published Toy–Game preparation: cut each sequence by ratios, and each part into windows.
 
-    Parts end at floor(ratio × length); windows of fewer than ``min_window`` are dropped. The last
-    row of a validation or test window is its target, the other rows of that window its history.
+    Parts end at floor(ratio × length); windows with fewer than ``min_window`` rows are dropped. The last row of a
+    validation or test window is its target, the other rows of the window are its history.
     """
     start, end = _runs(user)
-    # Rounded before the floor, since 0.8 + 0.1 is a little less than 0.9 in binary.
+    # Rounded before the floor because 0.8 + 0.1 is slightly less than 0.9 in binary.
     bounds = [start]
     for share in (ratios[0], ratios[0] + ratios[1]):
         cut = start + np.floor(np.round((end - start) * share, 9)).astype(np.int64)
@@ -96,14 +95,14 @@ def ratio_windows(
 
 
 def day_cuts(days: Array, counts: Array, cuts: tuple[float, float] | tuple[date, date]) -> Cuts:
-    """The moments of the temporal split: given days, or the days up to which the given shares lie before.
+    """Return the cut times of the temporal split, from given days or from given shares of the interactions.
 
-    A cut is at midnight, since within a day the order is not known.
+    Cuts are at midnight because the order within a day is not known.
 
     Args:
         days: ``[D]`` days since 1970 that have interactions, ascending.
-        counts: ``[D]`` their interactions.
-        cuts: first days of validation and of test, or shares of all interactions before them.
+        counts: ``[D]`` interactions of each day.
+        cuts: first days of validation and test, or the shares of all interactions before them.
     """
     found = []
     for cut in cuts:
@@ -115,16 +114,16 @@ def day_cuts(days: Array, counts: Array, cuts: tuple[float, float] | tuple[date,
 
 
 def temporal(user: Array, time: Array, cuts: Cuts, min_history: int, evaluated: Bools | None = None) -> Split:
-    """One moment for validation and one for test, the same for every user.
+    """Temporal (global time) split: the same cut times for every user.
 
-    Interactions from the first moment on are validation, from the second on test. A user's target in
-    a period is his last interaction in it, if he has at least ``min_history`` before; his history is
-    all of that, later than the cut or not, since it is known when the target comes.
+    Interactions from the first cut on are validation, from the second on test. A user's target in a period is the last
+    interaction in it, if at least ``min_history`` interactions precede it. They all form the history, also those after
+    the cut, because they are known when the target occurs.
     """
     valid_from, test_from = cuts
     part = np.select([time >= test_from, time >= valid_from], [TEST, VALID], TRAIN).astype(np.int8)
     start, end = _runs(user)
-    # Rows are in time order, so a user's parts follow one another.
+    # Rows are in time order, so the parts of a user are consecutive.
     train_end = start + np.add.reduceat(part == TRAIN, start)
     valid_end = train_end + np.add.reduceat(part == VALID, start)
     windows = [_training(start, train_end, min_history)]
@@ -138,7 +137,7 @@ Windows = tuple[NDArray[np.int8], Array, Array, Array]
 
 
 def _training(start: Array, end: Array, min_history: int) -> Windows:
-    """Training windows with at least one target."""
+    """Make the training windows that have at least one target."""
     kept = end - start > min_history
     start, end = start[kept], end[kept]
     return np.full(len(start), TRAIN, np.int8), start, start + min_history, end
@@ -164,12 +163,12 @@ def _table(windows: list[Windows], user: Array, time: Array) -> pa.Table:
 
 
 def _flag(evaluated: Bools | None, start: Array) -> Bools:
-    """Whether each user, by his first row, is evaluated."""
+    """Return whether each user is evaluated; ``start`` has the first row of each user."""
     return np.ones(len(start), np.bool_) if evaluated is None else evaluated[start]
 
 
 def _runs(user: Array) -> tuple[Array, Array]:
-    """First row and row after the last of every user; ``user`` is sorted."""
+    """Return the first row and the row after the last of every user; ``user`` is sorted."""
     start = np.flatnonzero(np.diff(user, prepend=user[0] - 1)).astype(np.int64)
     return start, np.append(start[1:], len(user)).astype(np.int64)
 

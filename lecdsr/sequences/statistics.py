@@ -1,4 +1,4 @@
-"""Facts of the finished tables, gathered while they are written, a chunk of users at a time."""
+"""Statistics of the tables, collected while they are written, a chunk of users at a time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY, SPLITS, TEST, TRAIN
 
-# Days since 1970 that 32 bits of seconds can hold.
+# Days since 1970 that fit into 32 bits of seconds.
 DAYS = (1 << 32) // SECONDS_PER_DAY + 1
 
 
-class Tally:
-    """Sums over all chunks.
+class SequenceStatistics:
+    """Running sums over all chunks.
 
     Args:
-        n_x: items of domain X; those from there on are of Y.
-        n_items: items of both.
+        n_x: items of domain X; items from ``n_x`` on are of Y.
+        n_items: items of both domains.
 
     Attributes:
         train_count: ``[N]`` training interactions of each item.
@@ -37,13 +37,13 @@ class Tally:
         self.test_days = np.zeros(DAYS, np.int64)
 
     def add(self, item: IntArray, time: IntArray, part: NDArray[np.int8], windows: pa.Table, both: int) -> None:
-        """Count the interactions and windows of some whole users.
+        """Add the interactions and windows of some whole users.
 
         Args:
             item: ``[R]`` items.
-            time: ``[R]`` times.
+            time: ``[R]`` times in seconds.
             part: ``[R]`` splits.
-            windows: their windows, with rows counted from the first of these.
+            windows: their windows, with rows counted from 0.
             both: how many of these users have interactions in both domains.
         """
         day = time // SECONDS_PER_DAY
@@ -63,7 +63,7 @@ class Tally:
         self.test_days += np.bincount(day[end[split == TEST] - 1], minlength=DAYS)
 
     def facts(self) -> dict[str, Any]:
-        """Counts and shares for the metrics."""
+        """Return counts and shares for the metrics."""
         found: dict[str, Any] = {
             "users": self.users,
             "users_of_both": self.users_of_both,
@@ -87,7 +87,7 @@ class Tally:
     def _later_share(self) -> float:
         """Mean over test targets of the share of all training interactions that fall on a later day.
 
-        Whoever trains on these has seen the future of that target (Ji et al., TOIS 2023).
+        A model trained on these has seen the future of that target (Ji et al., TOIS 2023).
         """
         later = self.training_days.sum() - np.cumsum(self.training_days)
         pairs = int((later * self.test_days).sum())

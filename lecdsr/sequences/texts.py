@@ -1,4 +1,4 @@
-"""Texts of the items that were kept, gathered from the metadata files and put in the order of items."""
+"""Read the texts of the remaining items from the metadata files, and order them by item."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from lecdsr.core.console import say
 from lecdsr.core.schemas import ITEMS
 from lecdsr.readers.custom import custom_records
 from lecdsr.readers.layouts import find, layout_of
-from lecdsr.readers.metadata import Item, Reading, records_of_lines
+from lecdsr.readers.metadata import ItemTexts, MetadataReader, records_of_lines
 from lecdsr.readers.rejected import RejectedLines
 from lecdsr.sequences.engine import BATCH
 
-# Items handed to DuckDB at once.
+# Items inserted into DuckDB at once.
 ITEMS_AT_ONCE = 20_000
 NAMES = pa.schema([ITEMS.field(name) for name in ("item", "domain", "asin")])
-TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *Item._fields)])
+TEXTS = pa.schema([ITEMS.field(name) for name in ("item", *ItemTexts._fields)])
 
 
 def read_texts(
     db: duckdb.DuckDBPyConnection, pair: Pair, names: Iterator[pa.Table], raw: Path, text_length: int
 ) -> tuple[list[RejectedLines], int]:
-    """Make the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row for an item with metadata.
+    """Create the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row per item with metadata.
 
     Args:
-        db: where the tables go.
+        db: database of the tables.
         pair: names the domains and the layout of the files.
         names: all items, in order.
         raw: folder of the raw files.
         text_length: characters kept of a title, and of a description.
 
     Returns:
-        Malformed lines of each domain's file, and the number of lines that repeat an ASIN.
+        Rejected lines of each domain's file, and the number of lines that repeat an ASIN.
 
     Raises:
         UserError: a file is missing or cannot be read.
@@ -50,22 +50,22 @@ def read_texts(
     append(db, "texts", TEXTS, iter(()))
     if not layout.metadata:
         return [], 0
-    asides, repeated = [], 0
+    rejected_lines, repeated = [], 0
     for code, domain in enumerate(pair.domains):
         path = find(raw, layout.metadata, domain)
         say(f"reading {path.name}")
         rejected = RejectedLines(path)
         custom = layout.custom
         records = custom_records(db, path, custom, rejected) if custom else records_of_lines(path, layout, rejected)
-        reading = Reading(_wanted(db, code), text_length, rejected)
+        reading = MetadataReader(_wanted(db, code), text_length, rejected)
         append(db, "texts", TEXTS, _tables(reading.items(records)))
-        asides.append(rejected)
+        rejected_lines.append(rejected)
         repeated += reading.repeated
-    return asides, repeated
+    return rejected_lines, repeated
 
 
 def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iterator[pa.Table]:
-    """One row per item, see ``ITEMS``, some at a time; an item without metadata has empty texts."""
+    """Yield one row per item, see ``ITEMS``, in chunks; an item without metadata has empty texts."""
     query = db.sql(
         """SELECT item, domain, asin, coalesce(title, '') AS title, coalesce(brand, '') AS brand,
             coalesce(categories, []) AS categories, coalesce(description, '') AS description
@@ -78,13 +78,13 @@ def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iter
         yield pa.Table.from_batches([batch]).append_column("train_count", counts)
 
 
-def without_title(items: pa.Table) -> int:
-    """How many items have no title."""
+def count_untitled(items: pa.Table) -> int:
+    """Count the items without a title."""
     return int(pc.sum(pc.equal(items["title"], "")).as_py() or 0)
 
 
 def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: Iterator[pa.Table]) -> None:
-    """Append Arrow tables to a table of the database, made where it is missing."""
+    """Append Arrow tables to a table of the database, which is created if it does not exist."""
     db.register("part", schema.empty_table())
     db.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM part")
     for part in parts:
@@ -94,12 +94,12 @@ def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: 
 
 
 def _wanted(db: duckdb.DuckDBPyConnection, domain: int) -> dict[str, int]:
-    """Items of one domain by their ASIN."""
+    """Return the items of one domain by ASIN."""
     table = db.sql(f"SELECT asin, item FROM names WHERE domain = {domain}").to_arrow_table()
     return dict(zip(table["asin"].to_pylist(), table["item"].to_pylist(), strict=True))
 
 
-def _tables(items: Iterator[tuple[int, Item]]) -> Iterator[pa.Table]:
+def _tables(items: Iterator[tuple[int, ItemTexts]]) -> Iterator[pa.Table]:
     while part := list(islice(items, ITEMS_AT_ONCE)):
         texts = zip(*(item for _, item in part), strict=True)
         columns = [[number for number, _ in part], *texts]

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 
-from lecdsr.ask.openai_provider import OpenAIProvider, Pace
+from lecdsr.ask.openai_provider import OpenAIProvider, RetryPolicy
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.core.schemas import QUESTIONS
 
@@ -26,7 +26,7 @@ class Reply:
     cut: int | None = None  # bytes of the body after which the connection breaks
 
 
-def chat(text="a text", finish="stop", **message):
+def chat(text="a text", delete_job="stop", **message):
     """A chat completion."""
     return Reply(
         body={
@@ -34,7 +34,7 @@ def chat(text="a text", finish="stop", **message):
             "object": "chat.completion",
             "model": "served-model",
             "choices": [
-                {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
+                {"index": 0, "finish_reason": delete_job, "message": {"role": "assistant", "content": text, **message}}
             ],
             "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
         }
@@ -80,8 +80,8 @@ class Loopback:
     def environment(self, **variables):
         return {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.url, **variables}
 
-    def provider(self, pace=None, **variables):
-        return OpenAIProvider(self.environment(**variables), pace or Pace(first_s=0.01, longest_s=0.05))
+    def provider(self, retry_policy=None, **variables):
+        return OpenAIProvider(self.environment(**variables), retry_policy or RetryPolicy(first_s=0.01, longest_s=0.05))
 
     def _answer(self, request, key):
         with self._lock:

@@ -9,9 +9,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from lecdsr.card.measure import measure
+from lecdsr.card.measure import measure, open_tables
 from lecdsr.card.plots import plots
-from lecdsr.card.tables import open_tables
 from lecdsr.config.pair import Pair
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
@@ -151,7 +150,7 @@ def test_long_sequences_have_growing_bins(facts):
 
 def test_ratings_without_steps(artefacts, monkeypatch):
     monkeypatch.setattr(hand, "RATINGS", list(np.linspace(0, 100, 9)))
-    monkeypatch.setattr("lecdsr.card.calendar.MOST_STEPS", 8)
+    monkeypatch.setattr("lecdsr.card.statistics.MAX_RATING_VALUES", 8)
     hand.write(artefacts)
     facts = measure(TOY, artefacts, hand.FACTS)
     assert facts["ratings"]["x"]["count"] == {}
@@ -205,5 +204,5 @@ def test_a_missing_and_a_broken_table(artefacts, tmp_path):
 
 def test_too_little_memory_is_told(artefacts):
     hand.write(artefacts)
-    with pytest.raises(UserError, match="did not suffice"), open_tables(artefacts):
+    with pytest.raises(UserError, match="memory or disk is too small"), open_tables(artefacts):
         raise duckdb.OutOfMemoryException("no more")

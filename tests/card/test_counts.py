@@ -7,11 +7,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecdsr.card.counts import (
-    Counts,
+    ValueCounts,
     bands,
     count_by_domain,
     gini,
@@ -23,11 +23,11 @@ from lecdsr.card.counts import (
 )
 
 NUMBERS = st.lists(st.integers(0, 5_000) | st.integers(0, 4), min_size=1, max_size=200)
-EMPTY = Counts(np.array([], np.int64), np.array([], np.int64))
+EMPTY = ValueCounts(np.array([], np.int64), np.array([], np.int64))
 
 
-def counts(numbers: list[int]) -> Counts:
-    return Counts(*np.unique(np.array(numbers, np.int64), return_counts=True))
+def counts(numbers: list[int]) -> ValueCounts:
+    return ValueCounts(*np.unique(np.array(numbers, np.int64), return_counts=True))
 
 
 @given(NUMBERS, st.floats(0, 1))
@@ -87,6 +87,7 @@ def test_rank_curve(numbers):
     assert found["value"] == [falling[rank - 1] for rank in found["rank"]]
 
 
+@settings(deadline=None)  # the first connection loads DuckDB
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), max_size=50))
 def test_counting_in_the_database(rows):
     numbers = pa.table({name: pa.array([row[i] for row in rows], pa.int64()) for i, name in enumerate(("domain", "n"))})
@@ -110,5 +111,5 @@ def test_nothing_to_count():
 
 
 def test_large_numbers_stay_exact():
-    many = Counts(np.array([1, 10**6]), np.array([5 * 10**6, 10]))
+    many = ValueCounts(np.array([1, 10**6]), np.array([5 * 10**6, 10]))
     assert gini(many) == pytest.approx(1 - 5 * 10**6 / many.total, abs=1e-5)

@@ -17,7 +17,7 @@ import pytest
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import sha256_file
 from lecdsr.download import fetch
-from lecdsr.download.fetch import Part
+from lecdsr.download.fetch import PartialFile
 from lecdsr.download.inspect import BrokenError, inspect
 from lecdsr.download.mirrors import download
 from lecdsr.download.settings import Settings
@@ -174,7 +174,7 @@ def test_without_progress_the_mirror_is_given_up_and_the_part_kept(serve, waits,
     server = serve(faults=[("drop", 50_000), ("drop", 0), ("drop", 0), ("drop", 0)])
     with pytest.raises(UserError, match=r"50,000 of [\d,]+ bytes arrived \(3 attempts\)"):
         get(tmp_path, server)
-    assert Part(tmp_path / NAME).size == 50_000
+    assert PartialFile(tmp_path / NAME).size == 50_000
     get(tmp_path, server)
     assert server.requests[-1] == "bytes=50000-"
     assert (tmp_path / NAME).read_bytes() == BODY
@@ -225,7 +225,7 @@ def test_a_length_too_large_is_an_error(serve, waits, tmp_path):
 
 def test_a_length_too_small_leaves_a_gzip_that_is_refused(serve, waits, tmp_path):
     server = serve(faults=[("length", -10)] * 9)
-    with pytest.raises(UserError, match="cut short"):
+    with pytest.raises(UserError, match="truncated"):
         get(tmp_path, server)
     assert listing(tmp_path) == []  # nothing that would be continued
 
@@ -238,7 +238,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(serve, waits, tmp_pa
 
 
 def test_a_body_packed_anew_is_refused(serve, waits, tmp_path):
-    with pytest.raises(UserError, match="packs the file anew"):
+    with pytest.raises(UserError, match="compresses the file"):
         get(tmp_path, serve(faults=["packed"] * 9))
     assert NAME not in listing(tmp_path)
 
@@ -274,7 +274,7 @@ def test_a_corrupt_file_of_one_mirror_is_replaced_by_that_of_the_next(serve, wai
 def test_the_way_to_fill_the_folder_by_hand_is_told(serve, waits, tmp_path):
     with pytest.raises(UserError) as caught:
         get(tmp_path, serve(faults=[404] * 9))
-    assert f"({NAME}) into {tmp_path} by hand" in caught.value.do
+    assert f"({NAME}) into {tmp_path} yourself" in caught.value.do
 
 
 def test_a_full_disk_is_told_before_the_download(serve, waits, tmp_path, monkeypatch):
@@ -352,7 +352,7 @@ def test_a_killed_download_resumes(serve, tmp_path):
             time.sleep(chance.random() * 0.15)
             child.send_signal(signal.SIGKILL)
             kills += child.wait() == -signal.SIGKILL
-            assert kills < 6 or (tmp_path / NAME).exists() or 0 < Part(tmp_path / NAME).size < len(body)
+            assert kills < 6 or (tmp_path / NAME).exists() or 0 < PartialFile(tmp_path / NAME).size < len(body)
         else:
             assert child.wait(60) == 0
     assert (tmp_path / NAME).read_bytes() == body

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pydantic
 import pytest
-from lecdsr.download.synthetic.context import DistributedContext, make_world
 
 from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.download.synthetic import Settings, generate
@@ -20,6 +19,7 @@ from lecdsr.download.synthetic.events import FIRST_DAY, LAST_DAY, SHORTEST, SHOR
 from lecdsr.download.synthetic.events import interaction_chunks as chunks
 from lecdsr.download.synthetic.ids import item_ids, reviewer_ids
 from lecdsr.download.synthetic.words import BRANDS, FACETS, STYLES, THEMES, VARIANTS, brand_names
+from lecdsr.download.synthetic.world import World, make_world
 
 DOMAINS = ("Pantry", "Cookware")
 BAD_LINES = 5
@@ -63,17 +63,17 @@ def metadata_rows(folder: Path, domain: str) -> tuple[list[dict[str, Any]], list
     return good, bad
 
 
-def all_interactions(wanted: Settings) -> tuple[DistributedContext, Interactions]:
-    context = make_world(wanted)
-    return context, Interactions.concatenate(list(chunks(context, wanted)))
+def all_interactions(wanted: Settings) -> tuple[World, Interactions]:
+    world = make_world(wanted)
+    return world, Interactions.concatenate(list(chunks(world, wanted)))
 
 
-def codes(context: DistributedContext, events: Interactions, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+def codes(world: World, events: Interactions, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     """``[R]`` theme, style or facet of the items."""
     code = np.empty(len(events.item), dtype=np.int64)
-    for domain, catalogue in enumerate(context.catalogues):
+    for domain, domain_items in enumerate(world.domains):
         rows = events.domain == domain
-        code[rows] = getattr(catalogue, name)[events.item[rows]]
+        code[rows] = getattr(domain_items, name)[events.item[rows]]
     return code
 
 
@@ -251,8 +251,8 @@ def test_a_mean_below_the_shortest_length_shortens_it() -> None:
 
 
 def test_sessions_join_the_domains() -> None:
-    context, events = all_interactions(settings())
-    theme, style = codes(context, events, "theme"), codes(context, events, "style")
+    world, events = all_interactions(settings())
+    theme, style = codes(world, events, "theme"), codes(world, events, "style")
     across = (events.user[1:] == events.user[:-1]) & (events.domain[1:] != events.domain[:-1])
     assert across.mean() > 0.35
     shuffled = np.random.default_rng(0).permutation(len(theme))
@@ -267,8 +267,8 @@ def test_sessions_join_the_domains() -> None:
 
 
 def test_taste_belongs_to_the_user_and_drifts() -> None:
-    context, events = all_interactions(settings(interactions_per_user=60))
-    theme = codes(context, events, "theme")
+    world, events = all_interactions(settings(interactions_per_user=60))
+    theme = codes(world, events, "theme")
     rng = np.random.default_rng(0)
     place = np.arange(len(theme)) - np.searchsorted(events.user, events.user)
     early = [theme[(events.user == user) & (place < 10)] for user in range(300)]
@@ -303,23 +303,23 @@ def test_repeats_are_rare_and_days_are_shared() -> None:
 
 
 def test_neighbouring_nouns_follow_each_other() -> None:
-    context, events = all_interactions(settings())
-    theme, facet = codes(context, events, "theme"), codes(context, events, "facet")
+    world, events = all_interactions(settings())
+    theme, facet = codes(world, events, "theme"), codes(world, events, "facet")
     on = (events.user[1:] == events.user[:-1]) & (theme[1:] == theme[:-1])
     ahead = ((facet[1:] - facet[:-1]) % FACETS)[on]
     assert np.isin(ahead, (0, 1)).mean() > 1.3 * 2 / FACETS
 
 
 def test_titles_tell_theme_and_style_in_words_of_the_domain(folder: Path) -> None:
-    context = make_world(settings())
+    world = make_world(settings())
     for number, domain in enumerate(DOMAINS):
-        catalogue = context.catalogues[number]
+        domain_items = world.domains[number]
         place = {asin: item for item, asin in enumerate(item_ids(settings(), number).to_pylist())}
         told = []
         for row in metadata_rows(folder, domain)[0]:
             item = place[row["asin"]]
             title = (row.get("title") or "").replace("&amp;", "&").replace("&#39;", "'")
-            theme, style = THEMES[catalogue.theme[item]], STYLES[catalogue.style[item]]
+            theme, style = THEMES[domain_items.theme[item]], STYLES[domain_items.style[item]]
             told.append([any(word in title for word in one.words[number]) for one in (theme, style)])
         assert np.mean(told, axis=0).min() > 0.8
 

@@ -23,7 +23,7 @@ def unit(texts, width=WIDTH):
 def reply_to(texts, width=WIDTH, in_base64=True, wait=0.0, **fields):
     """A reply of ``/v1/embeddings``; a text counts as one token."""
     rows = [raw_vector(text, width) for text in texts]
-    told = [base64.b64encode(row.tobytes()).decode() if in_base64 else row.tolist() for row in rows]
-    data = [{"object": "embedding", "index": place, "embedding": row} for place, row in enumerate(told)]
+    inputs = [base64.b64encode(row.tobytes()).decode() if in_base64 else row.tolist() for row in rows]
+    data = [{"object": "embedding", "index": place, "embedding": row} for place, row in enumerate(inputs)]
     usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
     return Reply(body={"object": "list", "data": data, "model": "m", "usage": usage, **fields}, wait=wait)

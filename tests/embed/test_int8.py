@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lecdsr.core.errors import UserError
-from lecdsr.embed import encoder as encoder_module
-from lecdsr.embed.encoder import BUNDLED, Encoder, encode_whole
+from lecdsr.embed import local_encoder
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder, encode_long_texts
 from lecdsr.embed.store import VectorStore
 from tests.embed.test_precision import TEXTS
 
@@ -19,7 +19,7 @@ needs_extra = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def encoder():
-    return Encoder(BUNDLED, 8, "int8")
+    return LocalEncoder(BUNDLED, 8, "int8")
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
     pieces = ["one two three four five six seven eight nine ten", "eleven twelve thirteen fourteen"]
     parts = encoder.model.encode(pieces, 8, normalize_embeddings=True)
     mean = (10 * parts[0] + 4 * parts[1]) / 14
-    np.testing.assert_allclose(encode_whole(encoder.model, [long], 8)[0], mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(encode_long_texts(encoder.model, [long], 8)[0], mean / np.linalg.norm(mean), atol=1e-5)
 
 
 @pytest.mark.slow
 @needs_extra
 def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
     # More than any can reach: a processor without products in int8 computes them in float32 and loses next to nothing.
-    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 1.01)
+    monkeypatch.setattr(local_encoder, "LEAST_COSINE", 1.01)
     with pytest.raises(UserError, match=r"in int8 the vectors of 16 texts have a mean cosine of (0\.99|1\.00)"):
         encoder.encode(TEXTS, store)
 
@@ -58,5 +58,5 @@ def test_nothing_is_reported_to_anybody(encoder):
 def test_without_the_extra_it_is_named(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(UserError, match="int8 needs the extra `fast-embed`") as missing:
-        Encoder(BUNDLED, 8, "int8").encode(TEXTS, store)
+        LocalEncoder(BUNDLED, 8, "int8").encode(TEXTS, store)
     assert missing.value.where == "embed.precision"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lecdsr.core.errors import UserError
-from lecdsr.embed import encoder as encoder_module
-from lecdsr.embed.encoder import BUNDLED, Encoder, encode_whole
+from lecdsr.embed import local_encoder
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder, encode_long_texts
 from lecdsr.embed.store import VectorStore
 
 TEXTS = [f"Customer {number} likes {kind} from the {place}." for number in range(10)
@@ -16,7 +16,7 @@ TEXTS = [f"Customer {number} likes {kind} from the {place}." for number in range
 
 def encode(texts, tmp_path, **options):
     with VectorStore(tmp_path / "v.sqlite") as store:
-        return Encoder(BUNDLED, 16, **options).encode(texts, store)
+        return LocalEncoder(BUNDLED, 16, **options).encode(texts, store)
 
 
 def test_bfloat16_is_close_to_float32_and_kept_apart_from_it(tmp_path):
@@ -53,7 +53,7 @@ def test_int8_vectors_belong_to_their_texts_in_any_order(tmp_path):
 
 
 def test_a_precision_that_costs_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoder_module, "LEAST_COSINE", 0.9999999)
+    monkeypatch.setattr(local_encoder, "LEAST_COSINE", 0.9999999)
     with pytest.raises(UserError, match=r"in bfloat16 the vectors of 16 texts have a mean cosine of"):
         encode(TEXTS, tmp_path, precision="bfloat16")
 
@@ -67,10 +67,10 @@ def test_a_width_keeps_the_first_components_normalised(tmp_path):
 
 
 def test_a_long_text_is_the_mean_of_its_pieces(tmp_path):
-    encoder = Encoder(BUNDLED, 16)
+    encoder = LocalEncoder(BUNDLED, 16)
     encoder.model.max_seq_length = 12
     long, short = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen", "one two"
-    rows = encode_whole(encoder.model, [short, long], 16)
+    rows = encode_long_texts(encoder.model, [short, long], 16)
     pieces = ["one two three four five six seven eight nine ten", "eleven twelve thirteen fourteen"]
     parts = encoder.model.encode(pieces, normalize_embeddings=True)
     mean = (10 * parts[0] + 4 * parts[1]) / 14

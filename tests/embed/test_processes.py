@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lecdsr.ask.openai_provider import Pace
-from lecdsr.embed.encoder import BUNDLED, Encoder
-from lecdsr.embed.server import ServerEncoder
+from lecdsr.ask.openai_provider import RetryPolicy
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
+from lecdsr.embed.server_encoder import ServerEncoder
 from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY
 from tests.embed.served import reply_to, unit
@@ -28,16 +28,16 @@ TEXTS = [f"Customer {number} likes green tea from the valley, and iron pans." fo
 LOCAL = """
 import sys
 from pathlib import Path
-from lecdsr.embed import encoder
+from lecdsr.embed import local_encoder
 from lecdsr.embed.store import VectorStore
-encoder.CHUNK = 8
+local_encoder.CHUNK = 8
 with VectorStore(Path(sys.argv[1])) as store:
-    encoder.Encoder(encoder.BUNDLED, 4).encode(Path(sys.argv[2]).read_text().splitlines(), store)
+    local_encoder.LocalEncoder(local_encoder.BUNDLED, 4).encode(Path(sys.argv[2]).read_text().splitlines(), store)
 """
 SERVED = """
 import os, sys
 from pathlib import Path
-from lecdsr.embed.server import ServerEncoder
+from lecdsr.embed.server_encoder import ServerEncoder
 from lecdsr.embed.store import VectorStore
 with VectorStore(Path(sys.argv[1])) as store:
     ServerEncoder("m", 5, None, os.environ).encode(Path(sys.argv[2]).read_text().splitlines(), store)
@@ -77,7 +77,7 @@ def test_a_killed_encoder_goes_on_where_it_was(path):
     survived = killed_after(24, LOCAL, path)
     assert 24 <= len(survived) < len(TEXTS)
     assert len(survived) % 8 == 0  # whole chunks
-    encoder = Encoder(BUNDLED, 32)
+    encoder = LocalEncoder(BUNDLED, 32)
     with VectorStore(path) as store:
         rows = encoder.encode(TEXTS, store)
     assert encoder.encoded == len(TEXTS) - len(survived)
@@ -96,7 +96,7 @@ def test_a_killed_run_asks_the_server_for_the_rest_alone(path, server):
     assert len(sent) - AT_RISK <= len(survived) <= len(sent)
 
     with VectorStore(path) as store:
-        encoder = ServerEncoder("m", BATCH, None, server.environment(), Pace(first_s=0.01))
+        encoder = ServerEncoder("m", BATCH, None, server.environment(), RetryPolicy(first_s=0.01))
         rows = encoder.encode([*TEXTS, "one more"], store)
     np.testing.assert_allclose(rows, unit([*TEXTS, "one more"]), atol=1e-6)
     again = list(chain.from_iterable(server.prompts[before:]))

@@ -58,7 +58,7 @@ def test_what_is_not_installed_says_how_to_install_it(monkeypatch, tmp_path):
 @pytest.mark.skipif(not _has_model(), reason="the local language model is not installed: make local-llm")
 def test_it_answers_as_the_openai_api_does_and_ends_when_told_to():
     with subprocess.Popen(command("--port", "0"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        url = process.stdout.readline().split(" answers at ")[1].split(";")[0]
+        url = process.stdout.readline().split(" is served at ")[1].split(";")[0]
         body = {
             "model": server.SMALL_MODEL,
             "messages": [{"role": "user", "content": "Answer with one word: what is the colour of grass?"}],

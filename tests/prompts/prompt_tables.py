@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
-from lecdsr.prompts import Settings
+from lecdsr.prompts.settings import Settings
 
 DOMAINS = ("Pantry", "Home_Kitchen")
 

@@ -9,25 +9,25 @@ import pytest
 from ruamel.yaml import YAML
 
 from lecdsr.config.pair import DOMAIN_NAME, is_url
-from lecdsr.readers.amazon_index import BASES, Entry, catalogue, wanted_files
+from lecdsr.readers.amazon_index import BASE_URLS, AmazonDomain, amazon_domains, wanted_files
 from lecdsr.readers.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
 
 
-def entry(release: int, domain: str) -> Entry:
-    (found,) = [entry for entry in catalogue() if (entry.release, entry.domain) == (release, domain)]
+def entry(release: int, domain: str) -> AmazonDomain:
+    (found,) = [entry for entry in amazon_domains() if (entry.release, entry.domain) == (release, domain)]
     return found
 
 
 def test_every_release_is_whole():
-    releases = [entry.release for entry in catalogue()]
+    releases = [entry.release for entry in amazon_domains()]
     assert {release: releases.count(release) for release in releases} == {2014: 24, 2018: 29, 2023: 34}
-    assert set(releases) == set(BASES) == set(LAYOUTS)
+    assert set(releases) == set(BASE_URLS) == set(LAYOUTS)
 
 
 def test_names_are_names_of_domains_and_in_order():
-    entries = catalogue()
+    entries = amazon_domains()
     assert all(re.fullmatch(DOMAIN_NAME, entry.domain) for entry in entries)
     keys = [(entry.release, entry.domain) for entry in entries]
     assert keys == sorted(set(keys))
@@ -42,13 +42,13 @@ def test_names_that_differ_between_releases(release, domain):
 
 
 def test_published_sizes():
-    assert entry(2018, "Toys_and_Games") == Entry(2018, "Toys_and_Games", 8_201_231, None, None, 634_414)
+    assert entry(2018, "Toys_and_Games") == AmazonDomain(2018, "Toys_and_Games", 8_201_231, None, None, 634_414)
     assert entry(2014, "Books")[2:] == (22_507_155, 8_026_324, 2_330_066, 2_370_585)
     assert entry(2023, "Subscription_Boxes")[2:] == (16_200, 15_200, 641, None)
 
 
 def test_sizes_are_possible():
-    for found in catalogue():
+    for found in amazon_domains():
         assert found.interactions is not None
         assert all(size is None or 0 < size <= found.interactions for size in (found.users, found.items))
 
@@ -64,7 +64,7 @@ def test_downloaded_pairs_are_in_the_catalogue(path):
     pair = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     sources = [pair["source"]] if isinstance(pair["source"], str) else pair["source"]
     for source in filter(is_url, sources):
-        assert source in BASES[pair["release"]]
+        assert source in BASE_URLS[pair["release"]]
         assert all(entry(pair["release"], domain) for domain in pair["domains"])
 
 

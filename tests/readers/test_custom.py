@@ -14,7 +14,7 @@ from lecdsr.core.database import connect
 from lecdsr.core.errors import UserError
 from lecdsr.readers.custom import custom_records
 from lecdsr.readers.layouts import find, layout_of
-from lecdsr.readers.metadata import Reading
+from lecdsr.readers.metadata import MetadataReader
 from lecdsr.readers.ratings import create_ratings, read_ratings
 from lecdsr.readers.rejected import RejectedLines
 
@@ -41,7 +41,7 @@ def items(folder, chosen, wanted):
     numbers = {name: number for number, name in enumerate(wanted)}
     with duckdb.connect() as db:
         records = custom_records(db, find(folder, layout.metadata, "tea"), chosen.custom, rejected)
-        found = dict(Reading(numbers, 100, rejected).items(records))
+        found = dict(MetadataReader(numbers, 100, rejected).items(records))
     return {name: found[number] for name, number in numbers.items() if number in found}, rejected
 
 

@@ -13,10 +13,9 @@ import pytest
 
 from lecdsr.core.errors import UserError
 from lecdsr.readers.layouts import LAYOUTS, find
-from lecdsr.readers.metadata import Reading, records_of_lines
+from lecdsr.readers.metadata import MetadataReader, clean, records_of_lines
 from lecdsr.readers.ratings import create_ratings, read_ratings
 from lecdsr.readers.rejected import RejectedLines
-from lecdsr.readers.text import clean
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "raw-samples"
 needs_samples = pytest.mark.skipif(not SAMPLES.exists(), reason=f"no raw samples at {SAMPLES}")
@@ -40,7 +39,7 @@ def metadata(path, release, asins):
     """Items by ASIN, malformed lines, repeated lines."""
     wanted = {asin: number for number, asin in enumerate(sorted(set(asins)))}
     rejected = RejectedLines(path)
-    reading = Reading(wanted, 2000, rejected)
+    reading = MetadataReader(wanted, 2000, rejected)
     found = dict(reading.items(records_of_lines(path, LAYOUTS[release], rejected)))
     return {asin: found[number] for asin, number in wanted.items() if number in found}, rejected, reading.repeated
 
@@ -122,11 +121,11 @@ def test_malformed_ratings_are_set_aside(db, tmp_path):
     assert rejected.bad == 4  # two columns, a word for a number, five columns, no item; an empty line is none
     assert rejected.total == 6  # the empty line is not counted
     with pytest.raises(UserError, match="4 of 6 lines are malformed"):
-        rejected.check(tmp_path / "aside", 0.5)
-    listing = (tmp_path / "aside" / "A.csv.bad.tsv").read_text()
+        rejected.check(tmp_path / "rejected", 0.5)
+    listing = (tmp_path / "rejected" / "A.csv.bad.tsv").read_text()
     assert "five" in listing
     assert "extra" in listing
-    rejected.check(tmp_path / "aside", 0.9)
+    rejected.check(tmp_path / "rejected", 0.9)
 
 
 def test_malformed_metadata_is_set_aside_and_the_first_title_counts(tmp_path):

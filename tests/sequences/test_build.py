@@ -32,7 +32,7 @@ class Built(NamedTuple):
 
 
 def built(raw, folder, pair=PAIR, **changed):
-    facts = build(pair, settings(**changed), raw, folder, folder / "aside")
+    facts = build(pair, settings(**changed), raw, folder, folder / "rejected")
     schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
     tables = {name: read_table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()}
     for name, table in tables.items():
@@ -98,7 +98,7 @@ def test_food_kitchen_has_the_published_counts(tmp_path):
         source="there",
     )
     chosen = settings(min_history=2, min_user_domain=5, min_user_total=10, max_length=50)
-    facts = build(pair, chosen, FOOD_KITCHEN, tmp_path / "out", tmp_path / "aside")
+    facts = build(pair, chosen, FOOD_KITCHEN, tmp_path / "out", tmp_path / "rejected")
     expected = {
         "users": 7144,
         "items_x": 11837,

@@ -34,7 +34,7 @@ def chosen(monkeypatch):
 
 def made(raw, chosen, folder):
     """Hashes of the tables, and the facts."""
-    facts = build(PAIR, chosen, raw, folder, folder.parent / "aside")
+    facts = build(PAIR, chosen, raw, folder, folder.parent / "rejected")
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.parquet" for name in NAMES)
     return {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in NAMES}, facts
 
@@ -57,7 +57,7 @@ def test_runs_threads_memory_and_chunks_do_not_change_a_byte(raw, chosen, tmp_pa
 def test_too_little_memory_is_told_and_leaves_nothing(raw, chosen, tmp_path, monkeypatch):
     monkeypatch.setenv("LECDSR_MEMORY_LIMIT", "1MB")
     with pytest.raises(UserError, match="memory") as caught:
-        build(PAIR, chosen, raw, tmp_path / "out", tmp_path / "aside")
+        build(PAIR, chosen, raw, tmp_path / "out", tmp_path / "rejected")
     assert "LECDSR_MEMORY_LIMIT" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -66,5 +66,5 @@ def test_too_little_memory_is_told_and_leaves_nothing(raw, chosen, tmp_path, mon
 def test_a_wrong_bound_of_the_machine_is_named(raw, chosen, tmp_path, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError) as caught:
-        build(PAIR, chosen, raw, tmp_path / "out", tmp_path / "aside")
+        build(PAIR, chosen, raw, tmp_path / "out", tmp_path / "rejected")
     assert caught.value.where == name

@@ -100,7 +100,7 @@ def test_core_equals_the_definition(rows, min_item, min_domain, min_total):
         assert left(db) == expected
         assert counts["until_stable"]["interactions"] == len(expected)
     else:
-        with pytest.raises(UserError, match="leaves nobody"):
+        with pytest.raises(UserError, match="removed every user"):
             apply_filters(db, chosen)
 
 

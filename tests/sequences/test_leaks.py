@@ -13,8 +13,8 @@ from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
 from lecdsr.data.batch import Gatherer, prefix_samples, sequence_samples
 from lecdsr.data.sequences import from_tables
-from lecdsr.prompts import Settings as Prompts
-from lecdsr.prompts import write_questions
+from lecdsr.prompts.questions import write_questions
+from lecdsr.prompts.settings import Settings as Prompts
 from lecdsr.sequences.build import build
 from tests.sequences.test_build import settings
 
@@ -49,7 +49,7 @@ class Made:
 
     def __init__(self, raw, folder, split, overlap):
         chosen = settings(split=split, overlap=overlap, min_history=2, min_user_total=5, min_window=3)
-        self.facts = build(PAIR, chosen, raw, folder, folder / "aside")
+        self.facts = build(PAIR, chosen, raw, folder, folder / "rejected")
         schemas = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
         for name, schema in schemas.items():
             setattr(self, name, read_table(folder / f"{name}.parquet", schema))

@@ -37,7 +37,7 @@ def engine(name, rows, spill):
     db.register("source", ratings(rows))
     db.execute("CREATE TABLE ratings AS SELECT * FROM source")
     spill.mkdir(exist_ok=True)
-    return engines.choose(name, db, spill)
+    return engines.choose_engine(name, db, spill)
 
 
 def random_rows(seed, n=3_000):
@@ -82,7 +82,7 @@ def test_the_whole_stage_gives_the_same_bytes(tmp_path, monkeypatch):
     facts = {}
     for name in ("duckdb", "spark"):
         folder = tmp_path / name
-        facts[name] = build(pair, chosen.model_copy(update={"engine": name}), raw, folder, tmp_path / "aside")
+        facts[name] = build(pair, chosen.model_copy(update={"engine": name}), raw, folder, tmp_path / "rejected")
         assert {path.name for path in folder.iterdir()} == {f"{table}.parquet" for table in TABLES}
     assert facts["spark"] == facts["duckdb"]
     for table in TABLES:

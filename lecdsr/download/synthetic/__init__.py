@@ -1,8 +1,8 @@
-"""A synthetic pair of domains in the raw layout of the Amazon 2018 release, oddities included.
+"""Generator of a synthetic pair in the raw layout of the Amazon 2018 release, including its typical faults.
 
-``world`` lays out items over themes and styles, ``events`` lets users wander through them,
-``texts`` says in words what an item is, ``metadata`` puts that into lines as faulty as real ones,
-``ids`` makes ids, ``write`` the files. ``words`` is the vocabulary.
+``world`` distributes items over themes and styles, ``events`` draws the interactions of users, ``texts`` composes
+titles and descriptions from the vocabulary in ``words``, ``metadata`` formats them as faulty JSON lines like the real
+ones, ``ids`` makes ids, and ``write`` writes the files.
 """
 
 from lecdsr.download.synthetic.settings import Settings

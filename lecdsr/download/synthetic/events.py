@@ -1,7 +1,7 @@
-"""Interactions: users wander through themes and styles, and through both domains at once.
+"""Draw the interactions of users: sessions with a theme and a style, over both domains.
 
-A user's life is cut into sessions. A session has one theme and one style, drawn from the user's taste,
-and they hold in both domains: what was bought in one tells what is needed next in the other.
+A user's interactions are divided into sessions. A session has one theme and one style, drawn from the user's taste,
+which hold in both domains: purchases in one domain predict the next ones in the other.
 
 Shape legend: U users of a chunk, R interactions of a chunk, G sessions, K themes of a user's taste.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.words import FACETS
-from lecdsr.download.synthetic.world import Codes, DistributedContext, Floats, Ints
+from lecdsr.download.synthetic.world import Codes, Floats, Ints, World
 
 Bools = NDArray[np.bool_]
 
@@ -26,7 +26,7 @@ FIRST_DAY, LAST_DAY = 16_071, 17_804
 SHORTEST, SHORTEST_DOMAIN = 10, 3
 # Longest user, as a multiple of the mean.
 LONGEST = 10
-# Rows of a chunk, about; part of what the seed means, so never taken from the machine.
+# Approximate rows of a chunk; it affects the random numbers, so it must not depend on the machine.
 CHUNK_ROWS = 2_000_000
 
 TASTE_THEMES = 8
@@ -36,7 +36,7 @@ SWITCH_SAME_DAY, SWITCH_LATER = 0.15, 0.45  # chance that a new session begins
 OFF_TASTE = 0.1  # chance that an interaction has nothing to do with its session
 OFF_STYLE = 0.1  # chance that it only has another style
 TRIES = 6  # items looked at for the noun that is needed next
-REDRAWS = 5  # rounds of drawing repeated items anew, ever farther from the session
+REDRAWS = 5  # rounds of redrawing repeated items, each farther from the session
 RATING_EDGES = (1.9, 2.6, 3.4, 4.2)
 
 
@@ -59,19 +59,19 @@ class Interactions:
     rating: Codes
 
     def take(self, rows: NDArray[np.int64]) -> Interactions:
-        """Some rows, in the order given."""
+        """Return some rows, in the given order."""
         return Interactions(self.user[rows], self.domain[rows], self.item[rows], self.day[rows], self.rating[rows])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Interactions]) -> Interactions:
-        """The rows of all parts."""
+        """Concatenate the rows of all parts."""
         columns = ("user", "domain", "item", "day", "rating")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
 @dataclass(frozen=True)
 class _Timeline:
-    """When who acts: ``user`` counts from 0 in the chunk, ``age`` runs from 0 to 1 over a user's life."""
+    """Users and times of interactions: ``user`` counts from 0 in the chunk, ``age`` grows from 0 to 1 per user."""
 
     user: Ints
     first: Bools
@@ -82,15 +82,15 @@ class _Timeline:
 
 @dataclass(frozen=True)
 class _Need:
-    """``[R]`` each: what an interaction is about."""
+    """Theme, style and facet of every interaction, ``[R]`` each."""
 
     theme: Codes
     style: Codes
     facet: Codes
 
 
-def interaction_chunks(world: DistributedContext, settings: Settings) -> Iterator[Interactions]:
-    """Yield the interactions of all users, a bounded number of rows at a time."""
+def interaction_chunks(world: World, settings: Settings) -> Iterator[Interactions]:
+    """Yield the interactions of all users in chunks of bounded size."""
     size = max(1, int(CHUNK_ROWS / settings.interactions_per_user))
     for chunk, start in enumerate(range(0, settings.users, size)):
         rng = stream(settings.seed, "events", chunk)
@@ -98,7 +98,7 @@ def interaction_chunks(world: DistributedContext, settings: Settings) -> Iterato
         yield _chunk(rng, world, users, settings.interactions_per_user, start)
 
 
-def _chunk(rng: np.random.Generator, world: DistributedContext, users: int, mean: float, start: int) -> Interactions:
+def _chunk(rng: np.random.Generator, world: World, users: int, mean: float, start: int) -> Interactions:
     timeline = _timeline(rng, _lengths(rng, users, mean))
     need = _needs(rng, world, timeline, users)
     domain = _domains(rng, timeline.user, users)
@@ -130,8 +130,8 @@ def _timeline(rng: np.random.Generator, lengths: NDArray[np.int64]) -> _Timeline
     return _Timeline(user, first, age, day, same_day)
 
 
-def _needs(rng: np.random.Generator, world: DistributedContext, timeline: _Timeline, users: int) -> _Need:
-    """What every interaction is about: its session, now and then disturbed."""
+def _needs(rng: np.random.Generator, world: World, timeline: _Timeline, users: int) -> _Need:
+    """Draw theme, style and facet of every interaction: those of its session, with some noise."""
     rows = len(timeline.user)
     switch = np.where(timeline.same_day, SWITCH_SAME_DAY, SWITCH_LATER)
     begins = timeline.first | (rng.random(rows) < switch)
@@ -150,7 +150,7 @@ def _needs(rng: np.random.Generator, world: DistributedContext, timeline: _Timel
     return _Need(theme, style, _facets(rng, begins, session))
 
 
-def _session_themes(rng: np.random.Generator, world: DistributedContext, owner: Ints, age: Floats, users: int) -> Codes:
+def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Floats, users: int) -> Codes:
     """``[G]`` themes from the users' tastes, which drift: weights rise or fall over a user's life."""
     liked = _draw(rng, world.theme_share, users * TASTE_THEMES).reshape(users, TASTE_THEMES)
     # Exponentials over their sum are a Dirichlet distribution with all parameters one.
@@ -164,12 +164,12 @@ def _session_themes(rng: np.random.Generator, world: DistributedContext, owner: 
     return theme
 
 
-def _favourite_styles(rng: np.random.Generator, world: DistributedContext, users: int) -> Codes:
+def _favourite_styles(rng: np.random.Generator, world: World, users: int) -> Codes:
     """``[U, 2]`` first and second style of every user."""
     return _draw(rng, world.style_share, 2 * users).reshape(users, 2)
 
 
-def _session_styles(rng: np.random.Generator, world: DistributedContext, favourites: Codes) -> Codes:
+def _session_styles(rng: np.random.Generator, world: World, favourites: Codes) -> Codes:
     """Styles drawn for rows of ``favourites`` ``[n, 2]``."""
     uniform = rng.random(len(favourites))
     second = np.where(uniform < sum(LOYALTY), favourites[:, 1], _draw(rng, world.style_share, len(favourites)))
@@ -198,7 +198,7 @@ def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
     return domain
 
 
-def _items(rng: np.random.Generator, world: DistributedContext, user: Ints, domain: Codes, need: _Need) -> Ints:
+def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, need: _Need) -> Ints:
     """``[R]`` items. Repeats are drawn anew, from the same cell first, and rarely remain."""
     item = _pick(rng, world, domain, need)
     for attempt in range(REDRAWS):
@@ -212,16 +212,16 @@ def _items(rng: np.random.Generator, world: DistributedContext, user: Ints, doma
     return item
 
 
-def _pick(rng: np.random.Generator, world: DistributedContext, domain: Codes, need: _Need) -> Ints:
+def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) -> Ints:
     """``[R]`` items of the needed cells: the first of a few popular ones whose noun is needed."""
     item = np.empty(len(domain), dtype=np.int32)
-    for number, catalogue in enumerate(world.catalogues):
+    for number, domain_items in enumerate(world.domains):
         rows = np.flatnonzero(domain == number)
         theme, style, facet = need.theme[rows], need.style[rows], need.facet[rows]
-        chosen = catalogue.draw(theme, style, rng.random(len(rows)))
+        chosen = domain_items.draw(theme, style, rng.random(len(rows)))
         for _ in range(TRIES - 1):
-            unfit = np.flatnonzero((catalogue.facet[chosen] - facet) % FACETS > 1)
-            chosen[unfit] = catalogue.draw(theme[unfit], style[unfit], rng.random(len(unfit)))
+            unfit = np.flatnonzero((domain_items.facet[chosen] - facet) % FACETS > 1)
+            chosen[unfit] = domain_items.draw(theme[unfit], style[unfit], rng.random(len(unfit)))
         item[rows] = chosen
     return item
 
@@ -234,14 +234,12 @@ def _repeats(user: Ints, domain: Codes, item: Ints) -> NDArray[np.int64]:
     return np.sort(order[1:][same])
 
 
-def _ratings(
-    rng: np.random.Generator, world: DistributedContext, user: Ints, domain: Codes, item: Ints, users: int
-) -> Codes:
+def _ratings(rng: np.random.Generator, world: World, user: Ints, domain: Codes, item: Ints, users: int) -> Codes:
     """``[R]`` ratings 1 to 5: a kind or strict user, a good or bad item, and chance."""
     score = 4.5 + 0.4 * rng.standard_normal(users)[user] + 0.9 * rng.standard_normal(len(user))
-    for number, catalogue in enumerate(world.catalogues):
+    for number, domain_items in enumerate(world.domains):
         rows = np.flatnonzero(domain == number)
-        score[rows] += catalogue.quality[item[rows]]
+        score[rows] += domain_items.quality[item[rows]]
     return (1 + np.searchsorted(RATING_EDGES, score)).astype(np.int8)
 
 

@@ -1,4 +1,4 @@
-"""Ids that look like Amazon's and tell nothing: items sort by theirs, users do not."""
+"""Make ids in Amazon's format without information: item ids are ascending, user ids are not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _DIGITS = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", dtype=np.uint8)
 
 
 def item_ids(settings: Settings, domain: int) -> pa.Array:
-    """Ids of a domain's items, ascending, ten characters each; no id lies in both domains."""
+    """Return ascending ids of a domain's items, ten characters each; no id is in both domains."""
     items = settings.items[domain]
-    # Every item has a stretch of numbers to itself, of which the domains take alternating halves.
+    # Every item has its own range of numbers, of which the two domains use alternating halves.
     stretch = 36**8 // (2 * max(settings.items))
     rng = stream(settings.seed, "item ids", domain)
     numbers = (2 * np.arange(items) + domain) * stretch + rng.integers(stretch, size=items)
@@ -22,7 +22,7 @@ def item_ids(settings: Settings, domain: int) -> pa.Array:
 
 
 def reviewer_ids(settings: Settings) -> pa.Array:
-    """Ids of all users, fourteen characters each, in no order."""
+    """Return the ids of all users, fourteen characters each, unsorted."""
     offset = stream(settings.seed, "reviewer ids").integers(2**63, dtype=np.uint64)
     return _base36(_scramble(np.arange(settings.users, dtype=np.uint64) + offset), digits=13, prefix=b"A")
 

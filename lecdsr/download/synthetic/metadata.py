@@ -1,6 +1,6 @@
-"""Metadata lines: texts as JSON, with what real metadata files have wrong.
+"""Format metadata lines as JSON, with the typical faults of real metadata files.
 
-Values are columns of JSON, one an item; ``None`` is a key that the line lacks.
+Values are columns of JSON, one per item; ``None`` is a key that the line lacks.
 
 Shape legend: n items of a part of the catalogue.
 """
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.texts import Texts, any_of, join, where, write_texts
 from lecdsr.download.synthetic.words import STYLES
-from lecdsr.download.synthetic.world import DatasetInfo
+from lecdsr.download.synthetic.world import DomainItems
 
 Bools = NDArray[np.bool_]
 
-# Items of a part; part of what the seed means, so never taken from the machine.
+# Items of a part; it affects the random numbers, so it must not depend on the machine.
 PART = 100_000
 
 # Shares of items.
@@ -30,28 +30,28 @@ NO_DESCRIPTION, EMPTY_DESCRIPTION, TEXT_DESCRIPTION = 0.02, 0.05, 0.02
 NO_BRAND, EMPTY_BRAND = 0.02, 0.04
 ENTITIES, TAGS_TITLE, TAGS_DESCRIPTION, NATIVE_TITLE = 0.6, 0.02, 0.05, 0.03
 
-# What stands in the place of a title where the shop's page was not read properly.
+# Content of the title field if the web page was scraped wrongly.
 _SCRIPT = "var aPageStart = (new Date()).getTime();\nvar ue_t0=ue_t0||+new Date();"
 
 
 def metadata_lines(
-    settings: Settings, catalogue: DatasetInfo, domain: int, name: str, asin: pa.Array, part: int
+    settings: Settings, domain_items: DomainItems, domain: int, name: str, asin: pa.Array, part: int
 ) -> pa.Array:
-    """Lines of one part of a catalogue: every item's first line, then the second lines of some.
+    """Make the lines of one part of a domain's items: the first line of every item, then second lines of some.
 
     Args:
         settings: for the seed.
-        catalogue: items of the domain.
+        domain_items: items of the domain.
         domain: 0 or 1.
         name: the domain's name.
         asin: ids of all items.
         part: number of the part, ``PART`` items each.
     """
     rng = stream(settings.seed, "texts", domain, part)
-    items = slice(part * PART, min((part + 1) * PART, len(catalogue)))
-    texts = write_texts(rng, catalogue, domain, items)
+    items = slice(part * PART, min((part + 1) * PART, len(domain_items)))
+    texts = write_texts(rng, domain_items, domain, items)
     label = name.replace("_", " ")
-    also_buy = _also_buy(rng, catalogue, asin, items)
+    also_buy = _also_buy(rng, domain_items, asin, items)
     fields = _fields(rng, texts, label, asin[items.start : items.stop], also_buy)
     present = rng.random(len(texts.title)) >= NO_LINE
     lines = _lines(fields).filter(pa.array(present))
@@ -61,7 +61,7 @@ def metadata_lines(
 def _fields(
     rng: np.random.Generator, texts: Texts, label: str, asin: pa.Array, also_buy: pa.Array
 ) -> dict[str, pa.Array]:
-    """JSON of all fields, in the order of a line."""
+    """Make the JSON of all fields, in the order of a line."""
     return {
         "category": _list(_json(_entities(pa.scalar(label))), _json(_entities(texts.shelf)), _json(texts.kind)),
         "description": _descriptions(rng, texts),
@@ -123,10 +123,10 @@ def _prices(rng: np.random.Generator, n: int) -> pa.Array:
     return where(luck < 0.1, join(low, ".5", separator=""), where(luck < 0.4, '""', price))
 
 
-def _also_buy(rng: np.random.Generator, catalogue: DatasetInfo, asin: pa.Array, items: slice) -> pa.Array:
+def _also_buy(rng: np.random.Generator, domain_items: DomainItems, asin: pa.Array, items: slice) -> pa.Array:
     """Lists of ids: the most popular item of the own cell, or nothing."""
-    cell = catalogue.theme[items].astype(np.int64) * len(STYLES) + catalogue.style[items]
-    leader = catalogue.by_cell[catalogue.cell_start[cell]]
+    cell = domain_items.theme[items].astype(np.int64) * len(STYLES) + domain_items.style[items]
+    leader = domain_items.by_cell[domain_items.cell_start[cell]]
     listed = join("[", _json(asin.take(pa.array(leader))), "]", separator="")
     return where(rng.random(len(listed)) < 0.6, "[]", listed)
 

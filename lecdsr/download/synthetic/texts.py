@@ -1,6 +1,6 @@
-"""Metadata: what an item is, in the words of a shop.
+"""Compose titles, brands, categories and descriptions of the synthetic items.
 
-Texts are columns, one string an item; ``None`` is a field that the line lacks.
+Texts are columns, one string per item; ``None`` is a field that the line lacks.
 
 Shape legend: n items of a part of the catalogue.
 """
@@ -26,7 +26,7 @@ from lecdsr.download.synthetic.words import (
     VARIANTS,
     brand_names,
 )
-from lecdsr.download.synthetic.world import DatasetInfo
+from lecdsr.download.synthetic.world import DomainItems
 
 Places = NDArray[np.int64]
 
@@ -46,16 +46,16 @@ class Texts:
     description: tuple[pa.Array, ...]
 
 
-def write_texts(rng: np.random.Generator, catalogue: DatasetInfo, domain: int, part: slice) -> Texts:
-    """Describe the items of ``part`` of a catalogue.
+def write_texts(rng: np.random.Generator, domain_items: DomainItems, domain: int, part: slice) -> Texts:
+    """Compose the texts of the items of ``part``.
 
     Args:
         rng: draws synonyms, brands, sizes and sentences.
-        catalogue: the items.
-        domain: 0 for goods, 1 for tools.
+        domain_items: the items.
+        domain: 0 for groceries, 1 for tools.
         part: the items wanted.
     """
-    theme, style, facet = (getattr(catalogue, name)[part].astype(np.int64) for name in ("theme", "style", "facet"))
+    theme, style, facet = (getattr(domain_items, name)[part].astype(np.int64) for name in ("theme", "style", "facet"))
     brand = pick(brand_names(), _brands(rng, theme, style))
     kind = pick([noun for one in THEMES for noun in one.nouns[domain]], theme * FACETS + facet)
     about = _synonym(rng, [one.words[domain] for one in THEMES], theme)

@@ -1,8 +1,8 @@
-"""Vocabulary: what titles, categories and descriptions of the synthetic items are made of.
+"""Vocabulary of titles, categories and descriptions of the synthetic items.
 
-Every theme has words for goods (the first domain) and for tools (the second). They differ, but mean
-things of the same kitchen, so that a sentence encoder puts both near each other. Nouns number
-``k`` of both domains belong together: who buys one soon needs the other. All brands are invented.
+Every theme has words for groceries (the first domain) and for tools (the second). They differ, but belong to the same
+kitchen, so that a sentence encoder places both near each other. Noun ``k`` of one domain belongs to noun ``k`` of the
+other: a user who buys one soon needs the other. All brands are invented.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split("|"))
 
 
-def _theme(native: str, shelves: str, goods: str, goods_nouns: str, tools: str, tool_nouns: str, uses: str) -> Theme:
-    goods_shelf, tools_shelf = _words(shelves)
-    nouns = (_words(goods_nouns), _words(tool_nouns))
-    return Theme(native, (goods_shelf, tools_shelf), (_words(goods), _words(tools)), nouns, _words(uses))
+def _theme(
+    native: str, shelves: str, groceries: str, grocery_nouns: str, tools: str, tool_nouns: str, uses: str
+) -> Theme:
+    grocery_shelf, tools_shelf = _words(shelves)
+    nouns = (_words(grocery_nouns), _words(tool_nouns))
+    return Theme(native, (grocery_shelf, tools_shelf), (_words(groceries), _words(tools)), nouns, _words(uses))
 
 
-def _style(goods: str, tools: str, goods_claims: str, tool_claims: str) -> Style:
-    return Style((_words(goods), _words(tools)), (_words(goods_claims), _words(tool_claims)))
+def _style(groceries: str, tools: str, grocery_claims: str, tool_claims: str) -> Style:
+    return Style((_words(groceries), _words(tools)), (_words(grocery_claims), _words(tool_claims)))
 
 
 THEMES = (

@@ -1,4 +1,4 @@
-"""What lies behind the data: items of two domains spread over the same themes and styles.
+"""Distribute the items of two domains over the same themes and styles.
 
 Shape legend: N items of a domain, T themes, S styles, C = T·S cells, R rows.
 """
@@ -19,19 +19,19 @@ Floats = NDArray[np.float64]
 
 # Popularity of the item of rank r in its cell is proportional to 1 / (r + 1) ** ZIPF.
 ZIPF = 1.4
-# Fewer items than this for each theme make cells too small to tell anything: use fewer themes.
+# With fewer items per theme the cells are too small to learn from, so fewer themes are used.
 ITEMS_PER_THEME = 12
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """Items of one domain, numbered as their ids sort.
+class DomainItems:
+    """Items of one domain, numbered in the order of their ids.
 
     Args:
-        theme, style, facet: ``[N]`` what an item is; ``facet`` counts the nouns of its theme.
+        theme, style, facet: ``[N]`` properties of each item; ``facet`` is a noun of its theme.
         quality: ``[N]`` mean shift of its ratings.
         by_cell: ``[N]`` items cell by cell, the most popular of a cell first.
-        cell_start: ``[C + 1]`` where each cell begins in ``by_cell``.
+        cell_start: ``[C + 1]`` start of each cell in ``by_cell``.
     """
 
     theme: Codes
@@ -57,7 +57,7 @@ class DatasetInfo:
         cell = theme.astype(np.int64) * len(STYLES) + style
         start = self.cell_start[cell]
         size = self.cell_start[cell + 1] - start
-        # The inverse of a continuous Zipf distribution: no table as long as the catalogue is searched.
+        # Inverse of a continuous Zipf distribution, which needs no search in a table of all items.
         power = 1.0 - ZIPF
         reach = (size + 1.0) ** power
         rank = (1.0 - uniform * (1.0 - reach)) ** (1.0 / power) - 1.0
@@ -66,26 +66,26 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True)
-class DistributedContext:
-    """Both catalogues and how popular themes and styles are: ``[T]`` and ``[S]`` shares."""
+class World:
+    """Popularity of themes and styles as shares ``[T]`` and ``[S]``, and the items of both domains."""
 
     theme_share: Floats
     style_share: Floats
-    catalogues: tuple[DatasetInfo, DatasetInfo]
+    domains: tuple[DomainItems, DomainItems]
 
 
-def make_world(settings: Settings) -> DistributedContext:
-    """Lay out the world that ``settings`` describe."""
+def make_world(settings: Settings) -> World:
+    """Draw popularities and items from the settings."""
     rng = stream(settings.seed, "world")
     themes = int(np.clip(min(settings.items) // ITEMS_PER_THEME, 2, len(THEMES)))
     theme_share = _shares(rng, themes, spread=0.7)
     style_share = _shares(rng, len(STYLES), spread=0.5)
     cell_share = np.outer(theme_share, style_share).ravel()
-    catalogue_x, catalogue_y = (
-        _catalogue(stream(settings.seed, "catalogue", domain), items, cell_share)
+    items_x, items_y = (
+        _domain_items(stream(settings.seed, "catalogue", domain), items, cell_share)
         for domain, items in enumerate(settings.items)
     )
-    return DistributedContext(theme_share, style_share, (catalogue_x, catalogue_y))
+    return World(theme_share, style_share, (items_x, items_y))
 
 
 def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
@@ -94,15 +94,15 @@ def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
     return shares
 
 
-def _catalogue(rng: np.random.Generator, items: int, cell_share: Floats) -> DatasetInfo:
+def _domain_items(rng: np.random.Generator, items: int, cell_share: Floats) -> DomainItems:
     cells = len(cell_share)
-    # Popular cells have more items, but not in proportion: the rest shows in counts. None is empty.
+    # Popular cells have more items, but less than proportionally: the rest shows in the counts. No cell is empty.
     weights = np.sqrt(cell_share) / np.sqrt(cell_share).sum()
     cell = np.concatenate([np.arange(cells), rng.choice(cells, size=items - cells, p=weights)]).astype(np.int16)
     rng.shuffle(cell)
     # The random order of items inside a cell is their order of popularity.
     by_cell = np.lexsort((rng.random(items), cell)).astype(np.int32)
-    return DatasetInfo(
+    return DomainItems(
         theme=(cell // len(STYLES)).astype(np.int8),
         style=(cell % len(STYLES)).astype(np.int8),
         facet=rng.integers(FACETS, size=items, dtype=np.int8),

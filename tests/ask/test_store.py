@@ -14,11 +14,11 @@ def test_only_missing_keys_are_asked(server, tmp_path):
     with Store(tmp_path) as store:
         ask(question_table("abc"), server.provider(), store)
     with Store(tmp_path) as store:
-        asked = ask(question_table("abcde"), server.provider(), store)
+        result = ask(question_table("abcde"), server.provider(), store)
     assert sorted(server.prompts) == ["a", "b", "c", "d", "e"]
-    assert asked.from_store == 3
-    assert asked.usage == Usage(35, 15)
-    assert asked.usage_now == Usage(14, 6)
+    assert result.from_store == 3
+    assert result.usage == Usage(35, 15)
+    assert result.usage_of_run == Usage(14, 6)
 
 
 def test_switching_a_setting_there_and_back_asks_each_variant_once(server, tmp_path):
@@ -32,17 +32,17 @@ def test_switching_a_setting_there_and_back_asks_each_variant_once(server, tmp_p
 
 def test_one_key_is_asked_once_however_many_rows_have_it(server, tmp_path):
     with Store(tmp_path) as store:
-        asked = ask(question_table("aabba"), server.provider(), store)
+        result = ask(question_table("aabba"), server.provider(), store)
     assert len(server.requests) == 2
-    assert len(asked.texts) == 2
+    assert len(result.texts) == 2
 
 
 def test_nothing_missing_needs_no_key_and_no_server(server, tmp_path):
     questions = question_table("abc")
     with Store(tmp_path) as store:
         ask(questions, server.provider(), store)
-        asked = ask(questions, server.provider(OPENAI_API_KEY="", OPENAI_BASE_URL=""), store)
-    assert len(asked.texts) == 3
+        result = ask(questions, server.provider(OPENAI_API_KEY="", OPENAI_BASE_URL=""), store)
+    assert len(result.texts) == 3
     assert len(server.requests) == 3
 
 
@@ -62,8 +62,8 @@ def test_an_answer_is_in_the_file_before_the_next_is_taken(server, tmp_path):
 
 
 def test_the_offline_writer_leaves_no_store(tmp_path):
-    asked = ask(question_table("abc"), OfflineWriter())
-    assert len(asked.texts) == 3
+    result = ask(question_table("abc"), OfflineWriter())
+    assert len(result.texts) == 3
     assert list(tmp_path.iterdir()) == []
 
 

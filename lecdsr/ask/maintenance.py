@@ -1,4 +1,4 @@
-"""What a group does with its store: look at it, share what was paid for, check it, tidy it up."""
+"""Maintain the answer store: statistics, export, import, verification, pruning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lecdsr.ask.jobs import finish, items_of, open_jobs, read_results
+from lecdsr.ask.jobs import delete_job, job_questions, open_jobs, read_results
 from lecdsr.ask.reply import read_reply
 from lecdsr.ask.request import request_key
 from lecdsr.ask.store import Store
@@ -23,7 +23,7 @@ _AT_ONCE = 1000
 
 
 def stats(store: Store) -> dict[str, object]:
-    """Counts and tokens by model, failures by reason, files and batches under way.
+    """Count answers and tokens by model, failures by reason, and open files and batches.
 
     Raises:
         UserError: the store cannot be read.
@@ -42,12 +42,12 @@ def stats(store: Store) -> dict[str, object]:
     facts |= {f"  {reason}": count for reason, count in reasons}
     facts["claimed by runs"] = claimed
     for job in open_jobs(store):
-        facts[f"  {job.transport} {job.job}"] = f"{len(items_of(store, job)):,} questions, {job.state}"
+        facts[f"  {job.transport} {job.job}"] = f"{len(job_questions(store, job)):,} questions, {job.state}"
     return facts
 
 
 def export(store: Store, path: Path) -> int:
-    """Write every answer as a line of JSON with ``key, body, reply, created``, by key; return how many.
+    """Write every answer as a line of JSON with ``key, body, reply, created``, sorted by key; return their number.
 
     Raises:
         UserError: the store cannot be read or the file cannot be written.
@@ -64,8 +64,8 @@ def export(store: Store, path: Path) -> int:
 
 
 @dataclass
-class Imported:
-    """What became of the lines of a file."""
+class ImportReport:
+    """Counts of the lines of an imported file: new answers, known answers, failures, refused lines."""
 
     answers: int = 0
     known: int = 0
@@ -73,31 +73,31 @@ class Imported:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-def import_answers(store: Store, path: Path) -> Imported:
-    """Take in a file that :func:`export` wrote, or the results of a file of requests.
+def import_answers(store: Store, path: Path) -> ImportReport:
+    """Import a file that :func:`export` wrote, or the results of a request file.
 
-    Nothing is believed: the key must be that of the body, and the reply must be an answer. What the
-    store has already stays as it is.
+    Every line is verified: the key must be that of the body, and the reply must be an answer. Answers already in
+    the store stay unchanged.
 
     Raises:
         UserError: the file cannot be read, or the store cannot be written.
     """
-    told = Imported()
-    handed_out = {name: question for job in open_jobs(store) for name, question in items_of(store, job).items()}
+    report = ImportReport()
+    handed_out = {name: question for job in open_jobs(store) for name, question in job_questions(store, job).items()}
     part: list[tuple[Question, Outcome]] = []
     for line in _lines(path):
-        if (read := _read_line(line, handed_out, told)) is not None:
+        if (read := _read_line(line, handed_out, report)) is not None:
             part.append(read)
         if len(part) == _AT_ONCE:
-            _take_in(store, part, told)
+            _take_in(store, part, report)
             part = []
-    _take_in(store, part, told)
+    _take_in(store, part, report)
     _close_jobs(store)
-    return told
+    return report
 
 
 def verify(store: Store) -> list[str]:
-    """Check file, keys and replies; return a line for every fault.
+    """Check the file, all keys and all replies; return one line per fault.
 
     Raises:
         UserError: the store cannot be read.
@@ -114,24 +114,24 @@ def verify(store: Store) -> list[str]:
 
 
 def prune(store: Store, keep: set[str] | None) -> int:
-    """Forget failures and open files and batches; with ``keep``, answers of other keys too. Return how many answers.
+    """Delete failures and open jobs, and with ``keep`` all answers of other keys; return the number of deleted answers.
 
     Raises:
         UserError: the store cannot be written.
     """
     for job in open_jobs(store):
-        finish(store, job)
-    doomed = [] if keep is None else [(row[0],) for row in _answers(store) if row[0] not in keep]
+        delete_job(store, job)
+    deleted = [] if keep is None else [(row[0],) for row in _answers(store) if row[0] not in keep]
     with store.writing() as connection:
         connection.execute("DELETE FROM failures")
-        connection.executemany("DELETE FROM answers WHERE key = ?", doomed)
+        connection.executemany("DELETE FROM answers WHERE key = ?", deleted)
     with store.reading() as connection:
         connection.execute("VACUUM")
-    return len(doomed)
+    return len(deleted)
 
 
 def _answers(store: Store) -> Iterator[tuple[str, str, str, float]]:
-    """Every answer by key, a thousand rows in memory at a time."""
+    """Yield every answer, sorted by key, with a thousand rows in memory at a time."""
     last = ""
     while True:
         with store.reading() as connection:
@@ -152,49 +152,49 @@ def _lines(path: Path) -> Iterator[str]:
         raise UserError(f"cannot be read: {error}", where=str(path)) from error
 
 
-def _read_line(line: str, handed_out: dict[str, Question], told: Imported) -> tuple[Question, Outcome] | None:
+def _read_line(line: str, handed_out: dict[str, Question], report: ImportReport) -> tuple[Question, Outcome] | None:
     if not line.strip():
         return None
     try:
         row: Any = json.loads(line)
     except ValueError:
-        told.refused["no JSON"] += 1
+        report.refused["no JSON"] += 1
         return None
     if isinstance(row, dict) and "custom_id" in row:
         for name, outcome in read_results([line]):
             if name in handed_out:
                 return handed_out[name], outcome
-        told.refused["result of a question that was not handed out"] += 1
+        report.refused["result of a question that was not handed out"] += 1
         return None
-    return _exported(row, told)
+    return _exported(row, report)
 
 
-def _exported(row: Any, told: Imported) -> tuple[Question, Outcome] | None:
+def _exported(row: Any, report: ImportReport) -> tuple[Question, Outcome] | None:
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("key", "body", "reply")):
-        told.refused["neither an answer nor a result"] += 1
+        report.refused["neither an answer nor a result"] += 1
     elif request_key(row["body"]) != row["key"]:
-        told.refused["the key is not that of its question"] += 1
+        report.refused["the key is not that of its question"] += 1
     elif not isinstance(outcome := read_reply(row["reply"]), Answer):
-        told.refused["the reply is no answer"] += 1
+        report.refused["the reply is no answer"] += 1
     else:
         return Question("", row["key"], row["body"], ""), outcome
     return None
 
 
-def _take_in(store: Store, part: list[tuple[Question, Outcome]], told: Imported) -> None:
+def _take_in(store: Store, part: list[tuple[Question, Outcome]], report: ImportReport) -> None:
     known = {key for key, _ in store.answers([question.key for question, _ in part])}
-    told.known += len(known)
+    report.known += len(known)
     fresh = [(question, outcome) for question, outcome in part if question.key not in known]
     store.put(fresh)
-    told.answers += sum(isinstance(outcome, Answer) for _, outcome in fresh)
-    told.failures.update(outcome.reason for _, outcome in fresh if not isinstance(outcome, Answer))
+    report.answers += sum(isinstance(outcome, Answer) for _, outcome in fresh)
+    report.failures.update(outcome.reason for _, outcome in fresh if not isinstance(outcome, Answer))
 
 
 def _close_jobs(store: Store) -> None:
-    """End the jobs of which every question is answered or failed."""
+    """Delete the jobs in which every question is answered or failed."""
     failed = {key for key, _ in store.failures()}
     for job in open_jobs(store, "files"):
-        keys = [question.key for question in items_of(store, job).values()]
+        keys = [question.key for question in job_questions(store, job).values()]
         answered = {key for key, _ in store.answers(keys)}
         if all(key in answered or key in failed for key in keys):
-            finish(store, job)
+            delete_job(store, job)

@@ -1,7 +1,7 @@
 import pytest
 
 from lecdsr.ask.access import read_access
-from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.providers import answer_questions
 from lecdsr.ask.run import answer_metrics, answer_table, ask, check_failures
 from lecdsr.ask.settings import Settings
@@ -24,12 +24,12 @@ def scripted(*replies):
 
 def test_answers_come_back_in_the_order_of_the_questions(server, store):
     questions = question_table([f"p{k}" for k in range(40)])
-    asked = ask(questions, server.provider(), store)
-    answers = answer_table(questions, asked)
+    result = ask(questions, server.provider(), store)
+    answers = answer_table(questions, result)
     assert answers["text"].to_pylist() == [f"about p{k}" for k in range(40)]
     assert answers["id"].to_pylist() == list(range(40))
     assert answers["reason"].null_count == 40
-    assert answer_metrics(answers, questions, asked) == {
+    assert answer_metrics(answers, questions, result) == {
         "questions": 40,
         "answered": 40,
         "failed": 0,
@@ -52,8 +52,8 @@ def test_begins_alone_and_never_exceeds_the_concurrency(server, store):
 
 def test_429_with_retry_after_pauses_everybody(server, store):
     server.behave = scripted(chat(), chat(), error(429, "rate_limit_exceeded", Retry_After="0.4"), chat())
-    asked = ask(question_table("abcdef"), server.provider(), store)
-    assert len(asked.texts) == 6
+    result = ask(question_table("abcdef"), server.provider(), store)
+    assert len(result.texts) == 6
     assert len(server.requests) == 7
     # Only what was under way together with the refused request comes in before the pause is over.
     since = [at - server.times[2] for at in server.times]
@@ -75,15 +75,15 @@ def test_passing_errors_are_tried_again(server, store, status):
 
 def test_server_error_without_end_fails_the_item(server, store):
     server.behave = lambda prompt, number: error(500, message="boom") if prompt == "bad" else chat()
-    asked = ask(question_table(["bad", "good"]), server.provider(), store)
-    assert [str(failure) for failure in asked.reasons.values()] == ["server error (500): boom"]
+    result = ask(question_table(["bad", "good"]), server.provider(), store)
+    assert [str(failure) for failure in result.reasons.values()] == ["server error (500): boom"]
     assert server.prompts.count("bad") == 8
 
 
 def test_a_timeout_is_repeated_once(server, store):
     server.behave = lambda prompt, number: Reply(wait=0.5, body=chat().body) if prompt == "slow" else chat()
-    asked = ask(question_table(["slow", "quick"]), server.provider(LECDSR_LLM_TIMEOUT_S="0.1"), store)
-    assert [failure.reason for failure in asked.reasons.values()] == ["timeout"]
+    result = ask(question_table(["slow", "quick"]), server.provider(LECDSR_LLM_TIMEOUT_S="0.1"), store)
+    assert [failure.reason for failure in result.reasons.values()] == ["timeout"]
     assert server.prompts.count("slow") == 2
 
 
@@ -123,9 +123,9 @@ def test_stopping_keeps_what_was_answered(server, store):
         (error(422, message="odd"), "request refused (422): odd"),
         (error(400, "content_filter", "violence"), "content filter: violence"),
         (error(403, "content_filter", "violence"), "content filter: violence"),
-        (chat(finish="content_filter"), "content filter"),
-        (chat("half a", finish="length"), "cut off: finish_reason length"),
-        (chat(finish=None), "cut off: finish_reason None"),
+        (chat(delete_job="content_filter"), "content filter"),
+        (chat("half a", delete_job="length"), "cut off: finish_reason length"),
+        (chat(delete_job=None), "cut off: finish_reason None"),
         (chat(""), "empty"),
         (chat(None), "empty"),
         (chat("<think>hm</think>  "), "empty"),
@@ -139,8 +139,8 @@ def test_stopping_keeps_what_was_answered(server, store):
 def test_what_is_not_an_answer_fails_the_item_after_one_request(server, store, reply, reason):
     server.behave = lambda prompt, number: reply if prompt == "bad" else chat()
     questions = question_table(["bad", "good"])
-    asked = ask(questions, server.provider(), store)
-    answers = answer_table(questions, asked).to_pylist()
+    result = ask(questions, server.provider(), store)
+    answers = answer_table(questions, result).to_pylist()
     assert [(row["text"], row["reason"]) for row in answers] == [(None, reason), ("a text", None)]
     assert server.prompts.count("bad") == 1
     assert [str(failure) for _, failure in store.failures()] == [reason]
@@ -156,24 +156,28 @@ def test_failed_questions_are_asked_again_and_forgotten_when_answered(server, st
 
 def test_failure_after_failure_stops_the_run(server, store):
     server.behave = scripted(error(400, message="max_tokens is not supported"))
-    pace = Pace(first_s=0.01, failures_in_a_row=5)
+    retry_policy = RetryPolicy(first_s=0.01, failures_in_a_row=5)
     with pytest.raises(UserError, match=r"5 requests failed one after another.*max_tokens is not supported"):
-        ask(question_table([f"p{k}" for k in range(50)]), server.provider(pace, LECDSR_LLM_CONCURRENCY="1"), store)
+        ask(
+            question_table([f"p{k}" for k in range(50)]),
+            server.provider(retry_policy, LECDSR_LLM_CONCURRENCY="1"),
+            store,
+        )
     assert len(server.requests) == 5
 
 
 def test_too_many_failures_are_refused_and_explained(server, store):
     server.behave = lambda prompt, number: error(400, message="no") if prompt in "ab" else chat()
     questions = question_table("abcdef")
-    asked = ask(questions, server.provider(), store)
-    answers = answer_table(questions, asked)
-    check_failures(answers, asked, 0.4)
+    result = ask(questions, server.provider(), store)
+    answers = answer_table(questions, result)
+    check_failures(answers, result, 0.4)
     with pytest.raises(UserError, match=r"2 of 6 .* request refused \(400\) \(2\)"):
-        check_failures(answers, asked, 0.3)
+        check_failures(answers, result, 0.3)
 
 
 def test_unreachable_server_stops_the_run(store, server):
-    provider = server.provider(Pace(attempts=2, first_s=0.01), OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    provider = server.provider(RetryPolicy(attempts=2, first_s=0.01), OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9 cannot be reached"):
         ask(question_table("abc"), provider, store)
 
@@ -224,9 +228,9 @@ def test_the_key_reaches_no_store_file_output_or_repr(server, store, tmp_path, c
     replies = [chat(f"you sent {KEY}"), error(400, message=f"bad key {KEY}"), Reply(body=f"<html>{KEY}")]
     server.behave = lambda prompt, number: replies["abc".index(prompt)]
     questions = question_table("abc")
-    asked = ask(questions, server.provider(), store)
-    assert list(asked.texts.values()) == ["you sent [key]"]
-    assert KEY not in repr(asked) + str(answer_table(questions, asked).to_pylist())
+    result = ask(questions, server.provider(), store)
+    assert list(result.texts.values()) == ["you sent [key]"]
+    assert KEY not in repr(result) + str(answer_table(questions, result).to_pylist())
     assert KEY not in repr(read_access(server.environment()))
     store.close()
     assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
-from lecdsr.ask import exchange
+from lecdsr.ask import maintenance
 from lecdsr.ask.estimate import estimate
 from lecdsr.ask.files import FilesProvider
 from lecdsr.ask.jobs import open_jobs
@@ -26,9 +26,9 @@ def store(tmp_path):
         yield opened
 
 
-def hand_out(store, prompts=PROMPTS, shard=4):
+def hand_out(store, prompts=PROMPTS, requests_per_file=4):
     with pytest.raises(UserError, match="their answers are awaited"):
-        ask(question_table(prompts), FilesProvider(store, shard), store)
+        ask(question_table(prompts), FilesProvider(store, requests_per_file), store)
     return sorted((store.path.parent / "requests").glob("requests-*.jsonl"))
 
 
@@ -52,11 +52,11 @@ def test_files_go_out_and_their_results_come_back(store, tmp_path):
     assert hand_out(store) == files  # asked again, nothing new is written
     for number, file in enumerate(files):
         lines = file.read_text().splitlines()
-        told = exchange.import_answers(store, results(tmp_path / f"r{number}", lines, lambda prompt: chat(prompt)))
-        assert told.answers == len(lines)
+        report = maintenance.import_answers(store, results(tmp_path / f"r{number}", lines, lambda prompt: chat(prompt)))
+        assert report.answers == len(lines)
     assert open_jobs(store) == []
-    asked = ask(question_table(PROMPTS), FilesProvider(store), store)
-    assert sorted(asked.texts.values()) == PROMPTS
+    result = ask(question_table(PROMPTS), FilesProvider(store), store)
+    assert sorted(result.texts.values()) == PROMPTS
 
 
 def test_a_file_that_was_deleted_is_written_again(store):
@@ -68,10 +68,10 @@ def test_a_file_that_was_deleted_is_written_again(store):
 
 
 def test_results_that_are_no_answers_fail_and_are_handed_out_anew(store, tmp_path):
-    (file,) = hand_out(store, shard=100)
-    cut = lambda prompt: chat("half", finish="length") if prompt == "p3" else chat(prompt)  # noqa: E731
-    told = exchange.import_answers(store, results(tmp_path / "r", file.read_text().splitlines(), cut))
-    assert (told.answers, told.failures) == (9, {"cut off": 1})
+    (file,) = hand_out(store, requests_per_file=100)
+    cut = lambda prompt: chat("half", delete_job="length") if prompt == "p3" else chat(prompt)  # noqa: E731
+    report = maintenance.import_answers(store, results(tmp_path / "r", file.read_text().splitlines(), cut))
+    assert (report.answers, report.failures) == (9, {"cut off": 1})
     with pytest.raises(UserError, match="awaited"):
         ask(question_table(PROMPTS), FilesProvider(store), store)
     (job,) = open_jobs(store)
@@ -81,29 +81,29 @@ def test_results_that_are_no_answers_fail_and_are_handed_out_anew(store, tmp_pat
 def test_an_export_fills_another_store_and_is_believed_in_nothing(server, store, tmp_path):
     table = question_table(PROMPTS)
     ask(table, server.provider(), store)
-    assert exchange.export(store, tmp_path / "e.jsonl") == 10
+    assert maintenance.export(store, tmp_path / "e.jsonl") == 10
     rows = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [row["key"] for row in rows] == sorted(table["key"].to_pylist())
     rows[0]["body"] = rows[0]["body"].replace("test-model", "other")
-    rows[1]["reply"] = json.dumps(chat("half", finish="length").body)
+    rows[1]["reply"] = json.dumps(chat("half", delete_job="length").body)
     lines = [json.dumps(row) for row in rows] + ["not json", "[]", json.dumps({"custom_id": "x"})]
     (tmp_path / "e.jsonl").write_text("\n".join(lines) + "\n")
     with Store(tmp_path / "other") as other:
-        told = exchange.import_answers(other, tmp_path / "e.jsonl")
-        assert told.answers == 8
-        assert sum(told.refused.values()) == 5
-        assert exchange.import_answers(other, tmp_path / "e.jsonl").known == 8
+        report = maintenance.import_answers(other, tmp_path / "e.jsonl")
+        assert report.answers == 8
+        assert sum(report.refused.values()) == 5
+        assert maintenance.import_answers(other, tmp_path / "e.jsonl").known == 8
         ask(table, server.provider(), other)
     assert len(server.requests) == 12
 
 
 def test_verify_names_what_was_tampered_with(server, store):
     ask(question_table(PROMPTS), server.provider(), store)
-    assert exchange.verify(store) == []
+    assert maintenance.verify(store) == []
     with sqlite3.connect(store.path) as other:
         other.execute("UPDATE answers SET body = '{}' WHERE key = (SELECT min(key) FROM answers)")
         other.execute("UPDATE answers SET reply = '' WHERE key = (SELECT max(key) FROM answers)")
-    faults = exchange.verify(store)
+    faults = maintenance.verify(store)
     assert len(faults) == 2
     assert "not that of its question" in faults[0]
     assert "no answer" in faults[1]
@@ -114,9 +114,9 @@ def test_prune_keeps_what_is_used(server, store):
     server.behave = lambda prompt, number: error(400) if prompt == "p9" else chat()
     ask(table, server.provider(), store)
     assert len(store.failures()) == 1
-    assert exchange.prune(store, None) == 0
+    assert maintenance.prune(store, None) == 0
     assert store.failures() == []
-    assert exchange.prune(store, set(table["key"].to_pylist()[:4])) == 5
+    assert maintenance.prune(store, set(table["key"].to_pylist()[:4])) == 5
     assert len(list(store.answers(table["key"].to_pylist()))) == 4
 
 
@@ -152,7 +152,7 @@ def test_prices_of_dated_names_and_of_a_table_of_ones_own(tmp_path):
 
 def test_the_command_line_counts_shares_and_checks(server, store, tmp_path):
     ask(question_table(PROMPTS), server.provider(), store)
-    for arguments, told in (
+    for arguments, report in (
         (["answers", "stats"], "served-model"),
         (["answers", "export", str(tmp_path / "e.jsonl")], "10 answers written"),
         (["answers", "import", str(tmp_path / "e.jsonl")], "known already"),
@@ -161,5 +161,5 @@ def test_the_command_line_counts_shares_and_checks(server, store, tmp_path):
     ):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
-        assert told in result.output
+        assert report in result.output
         assert KEY not in result.output

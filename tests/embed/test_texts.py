@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lecdsr.embed.statistics import mean_cosine, share_of_duplicates
+from lecdsr.embed.texts import mean_cosine, share_of_duplicates
 
 
 @given(st.integers(2, 12), st.integers(0, 1000))

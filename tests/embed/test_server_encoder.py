@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from lecdsr.ask.budget import BudgetReached
-from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.types import Failure, Usage
 from lecdsr.core.errors import UserError
-from lecdsr.embed import encoder_of
-from lecdsr.embed.reply import read_vectors
-from lecdsr.embed.server import MOST_BYTES, MOST_TEXTS, ServerEncoder, batches
+from lecdsr.embed.providers import encoder_of
+from lecdsr.embed.server_encoder import MOST_BYTES, MOST_TEXTS, ServerEncoder, batches, read_vectors
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY, Reply, error
@@ -27,9 +26,9 @@ TEXTS = [f"text {number:03}" for number in range(60)]
 def encode(server, tmp_path):
     """Encode through a fresh encoder and the store of the test; ``encode.last`` is that encoder."""
 
-    def run(texts, batch_size=10, width=None, name="test-model", pace=None, **variables):
-        pace = pace or Pace(first_s=0.01, longest_s=0.05)
-        run.last = ServerEncoder(name, batch_size, width, server.environment(**variables), pace)
+    def run(texts, batch_size=10, width=None, name="test-model", retry_policy=None, **variables):
+        retry_policy = retry_policy or RetryPolicy(first_s=0.01, longest_s=0.05)
+        run.last = ServerEncoder(name, batch_size, width, server.environment(**variables), retry_policy)
         with VectorStore(tmp_path / "v.sqlite") as store:
             return run.last.encode(texts, store)
 

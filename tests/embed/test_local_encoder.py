@@ -6,8 +6,8 @@ import pytest
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import ANSWERS, vectors
-from lecdsr.embed import encoder as encoder_module
-from lecdsr.embed.encoder import BUNDLED, Encoder
+from lecdsr.embed import local_encoder
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
@@ -49,7 +49,7 @@ def fake(monkeypatch):
         model.loaded += 1
         return model
 
-    monkeypatch.setattr(encoder_module, "_load", load)
+    monkeypatch.setattr(local_encoder, "_load", load)
     return model
 
 
@@ -60,7 +60,7 @@ def path(tmp_path):
 
 def encode(texts, path, name="fake"):
     with VectorStore(path) as store:
-        return Encoder(name, 32).encode(texts, store)
+        return LocalEncoder(name, 32).encode(texts, store)
 
 
 def test_rows_in_the_order_of_the_texts(fake, path):
@@ -118,29 +118,32 @@ def test_the_second_run_loads_no_model(fake, path):
 
 def test_what_vectors_are_made_of(fake, tmp_path):
     texts = ["coffee", "", "tents", "coffee"]
-    made_of = Encoder("some", 2).made_of(texts)
+    made_of = LocalEncoder("some", 2).made_of(texts)
     for run in ("one", "two"):  # what they are made of is the same where their last bits are not
         with VectorStore(tmp_path / run / "vectors.sqlite") as store:
-            encoder = Encoder("some", 2)
+            encoder = LocalEncoder("some", 2)
             rows = encoder.encode(texts, store)
             assert encoder.made_of(texts) == made_of
             np.testing.assert_equal(rows[0] == rows[3], True)
     others = [["coffee", "", "coffee", "tents"], ["coffee", "tents", "coffee"], ["coffee", "", "tents", ""], []]
-    hashes = {Encoder("some", 2).made_of(other) for other in others} | {Encoder("other", 2).made_of(texts), made_of}
+    hashes = {LocalEncoder("some", 2).made_of(other) for other in others} | {
+        LocalEncoder("other", 2).made_of(texts),
+        made_of,
+    }
     assert len(hashes) == len(others) + 2
-    assert len({Encoder("some", 2, width=width).made_of(texts) for width in (None, 2, 3)}) == 3
+    assert len({LocalEncoder("some", 2, width=width).made_of(texts) for width in (None, 2, 3)}) == 3
 
 
 def test_counts_what_was_encoded(fake, path):
     with VectorStore(path) as store:
-        encoder = Encoder("fake", 32)
+        encoder = LocalEncoder("fake", 32)
         encoder.encode(["a", "b", "a", ""], store)
         encoder.encode(["b", "c"], store)
     assert encoder.encoded == 3
 
 
 def test_what_was_encoded_before_an_interruption_is_kept(fake, path, monkeypatch):
-    monkeypatch.setattr(encoder_module, "CHUNK", 2)
+    monkeypatch.setattr(local_encoder, "CHUNK", 2)
     honest = fake.encode
 
     def interrupted(texts, **options):
@@ -160,7 +163,7 @@ def test_what_was_encoded_before_an_interruption_is_kept(fake, path, monkeypatch
 
 
 def test_more_texts_than_a_chunk(fake, path, monkeypatch):
-    monkeypatch.setattr(encoder_module, "CHUNK", 3)
+    monkeypatch.setattr(local_encoder, "CHUNK", 3)
     texts = [f"{'x' * (i % 4)}{i}" for i in range(11)]
     rows = encode(texts, path)
     assert [len(batch) for batch in fake.batches] == [3, 3, 3, 2]

@@ -7,8 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lecdsr.core.schemas import TEST, TRAIN, VALID
-from lecdsr.prompts import write_questions
 from lecdsr.prompts.history import shown_rows
+from lecdsr.prompts.questions import write_questions
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 _SHOWN = re.compile(r"Thing-(\d+)-")

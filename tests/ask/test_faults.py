@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from lecdsr.ask.budget import EXIT_CODE, BudgetReached
-from lecdsr.ask.openai_provider import Pace
+from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.run import answer_table, ask
 from lecdsr.ask.store import Store
 from lecdsr.core.errors import UserError
@@ -30,7 +30,7 @@ def faulty_reply(fault, prompt):
         case "malformed":
             return Reply(body='{"choices": [{"mess')
         case "truncated":
-            return chat("half an ans", finish="length")
+            return chat("half an ans", delete_job="length")
         case "empty":
             return chat("")
     return chat(f"about {prompt}")
@@ -53,15 +53,15 @@ def test_every_question_is_answered_or_listed_and_none_is_asked_after_its_answer
 
     server.behave = behave
     questions = question_table([f"p{number}" for number in range(QUESTIONS)])
-    pace = Pace(attempts=12, first_s=0.01, longest_s=0.05)
-    asked = ask(questions, server.provider(pace, LECDSR_LLM_CONCURRENCY="32", LECDSR_LLM_TIMEOUT_S="2"), store)
+    retry_policy = RetryPolicy(attempts=12, first_s=0.01, longest_s=0.05)
+    result = ask(questions, server.provider(retry_policy, LECDSR_LLM_CONCURRENCY="32", LECDSR_LLM_TIMEOUT_S="2"), store)
 
     prompts = dict(zip(questions["key"].to_pylist(), (f"p{n}" for n in range(QUESTIONS)), strict=True))
-    answered = {prompts[key] for key in asked.texts}
-    listed = {prompts[key]: failure.reason for key, failure in asked.reasons.items()}
+    answered = {prompts[key] for key in result.texts}
+    listed = {prompts[key]: failure.reason for key, failure in result.reasons.items()}
     assert answered | listed.keys() == set(prompts.values())
     assert not answered & listed.keys()
-    assert all(asked.texts[key] == f"about {prompt}" for key, prompt in prompts.items() if prompt in answered)
+    assert all(result.texts[key] == f"about {prompt}" for key, prompt in prompts.items() if prompt in answered)
     # The server's log: the answer of a question is the last thing it was asked, and came once.
     by_prompt = {}
     for number in sorted(dealt):
@@ -75,9 +75,9 @@ def test_every_question_is_answered_or_listed_and_none_is_asked_after_its_answer
     # The store agrees, and a second run asks those that failed alone.
     assert {prompts[key] for key, _ in store.answers(list(prompts))} == answered
     assert {prompts[key] for key, _ in store.failures()} == listed.keys()
-    assert answer_table(questions, asked)["text"].null_count == len(listed)
+    assert answer_table(questions, result)["text"].null_count == len(listed)
     server.behave, before = (lambda prompt, number: chat()), len(server.requests)
-    ask(questions, server.provider(pace), store)
+    ask(questions, server.provider(retry_policy), store)
     assert sorted(server.prompts[before:]) == sorted(listed)
 
 

@@ -19,7 +19,7 @@ from lecdsr.core.files import write_table
 from lecdsr.core.schemas import QUESTIONS
 from tests.ask.batch_server import BatchServer
 from tests.ask.loopback import Loopback, chat, question_table
-from tests.ask.test_ask_processes import ASK, ROOT, wait_for
+from tests.ask.test_processes import ASK, ROOT, wait_for
 
 PROMPTS = [f"p{number}" for number in range(10)]
 
@@ -38,9 +38,9 @@ def store(tmp_path):
 
 def run(api, store, prompts=PROMPTS, **variables):
     table = question_table(prompts)
-    asked = ask(table, BatchProvider(api.environment(**variables), store, poll_s=0.01), store)
-    texts = {body["key"]: asked.texts.get(body["key"]) for body in table.to_pylist()}
-    return asked, list(texts.values())
+    result = ask(table, BatchProvider(api.environment(**variables), store, poll_s=0.01), store)
+    texts = {body["key"]: result.texts.get(body["key"]) for body in table.to_pylist()}
+    return result, list(texts.values())
 
 
 def test_results_out_of_order_find_their_questions(api, store):
@@ -52,17 +52,17 @@ def test_results_out_of_order_find_their_questions(api, store):
 
 def test_a_batch_with_only_an_error_file_lists_every_reason(api, store):
     api.fate = lambda number: "errors only"
-    asked, texts = run(api, store)
+    result, texts = run(api, store)
     assert texts == [None] * 10
-    assert {str(reason) for reason in asked.reasons.values()} == {"request refused (400): bad request"}
+    assert {str(reason) for reason in result.reasons.values()} == {"request refused (400): bad request"}
     assert open_jobs(store) == []
 
 
 def test_half_of_an_expired_batch_is_kept_and_the_other_half_asked_anew(api, store):
     api.fate = lambda number: "expired" if number == 0 else "completed"
-    asked, texts = run(api, store)
+    result, texts = run(api, store)
     assert sum(text is not None for text in texts) == 5
-    assert {reason.reason for reason in asked.reasons.values()} == {"expired"}
+    assert {reason.reason for reason in result.reasons.values()} == {"expired"}
     _, texts = run(api, store)
     assert None not in texts
     assert len(api.asked) == 15
@@ -70,15 +70,15 @@ def test_half_of_an_expired_batch_is_kept_and_the_other_half_asked_anew(api, sto
 
 def test_a_batch_that_failed_after_creation_says_why(api, store):
     api.fate = lambda number: "failed"
-    asked, _ = run(api, store)
-    assert {str(reason) for reason in asked.reasons.values()} == {"batch failed: too many"}
+    result, _ = run(api, store)
+    assert {str(reason) for reason in result.reasons.values()} == {"batch failed: too many"}
 
 
 def test_what_is_no_answer_is_none_in_a_batch_either(api, store):
-    api.answer = lambda prompt: chat("half", finish="length").body if prompt == "p3" else chat(prompt).body
-    asked, texts = run(api, store)
+    api.answer = lambda prompt: chat("half", delete_job="length").body if prompt == "p3" else chat(prompt).body
+    result, texts = run(api, store)
     assert texts[3] is None
-    assert [str(reason) for reason in asked.reasons.values()] == ["cut off: finish_reason length"]
+    assert [str(reason) for reason in result.reasons.values()] == ["cut off: finish_reason length"]
 
 
 @pytest.mark.parametrize("lost", range(5))
@@ -104,10 +104,10 @@ def test_submitted_twice_is_one_batch(api, store):
 
 
 def question_rows():
-    from lecdsr.ask.run import _rows
+    from lecdsr.ask.run import _unique_questions
 
     table = question_table(PROMPTS)
-    return list(_rows(table, set(table["key"].to_pylist())))
+    return list(_unique_questions(table, set(table["key"].to_pylist())))
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_other_transports_leave_alone_what_a_batch_holds(api, store, monkeypatch
     next(iter(test_submitted.answer(iter(question_rows()))))
     with Loopback() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        with pytest.raises(UserError, match="on their way by batch"):
+        with pytest.raises(UserError, match="already under way by batch"):
             answer_questions(question_table(PROMPTS), Settings(provider="openai", max_failed_share=0.0))
         assert server.requests == []
 

@@ -11,8 +11,9 @@ from lecdsr.ask.request import model_of, request_body, request_key, sent_part
 from lecdsr.config.load import load_block
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import QUESTIONS, TRAIN
-from lecdsr.prompts import Settings, write_questions
-from lecdsr.prompts.clean import clean
+from lecdsr.prompts.catalogue import clean
+from lecdsr.prompts.questions import write_questions
+from lecdsr.prompts.settings import Settings
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 
 BODY = {"system": "Sé", "user": 'say "hi"\n', "model": "m", "temperature": 0, "max_tokens": 5, "resample": 0}

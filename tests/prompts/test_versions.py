@@ -11,11 +11,11 @@ from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TRAIN
-from lecdsr.prompts import templates, write_questions
-from lecdsr.prompts.questions import oldest_dropped, tokens
+from lecdsr.prompts import templates
+from lecdsr.prompts.questions import oldest_dropped, tokens, write_questions
 from tests.ask.loopback import Loopback
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
-from tests.prompts.test_prompts_questions import one_user, prompt_of
+from tests.prompts.test_questions import one_user, prompt_of
 
 
 def shop(n_users, **values):
@@ -64,7 +64,7 @@ def test_every_version_has_every_template(version):
 
 
 def test_an_unknown_version_names_those_there_are():
-    with pytest.raises(UserError, match="no version 'v0'") as unknown:
+    with pytest.raises(UserError, match="no prompt version 'v0'") as unknown:
         shop(1, version="v0")
     assert "v1, v2" in str(unknown.value)
 

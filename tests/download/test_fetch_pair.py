@@ -13,7 +13,7 @@ from lecdsr.config.pair import Pair, is_url
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import sha256_file
 from lecdsr.download import fetch
-from lecdsr.download.bring import MANIFEST, bring
+from lecdsr.download.fetch_pair import MANIFEST, fetch_pair
 from lecdsr.download.settings import Settings
 
 SYNTHETIC = {"seed": 1, "users": 30, "items_x": 24, "items_y": 24, "interactions_per_user": 12, "bad_lines": 0}
@@ -63,7 +63,7 @@ def raw(tmp_path):
 
 def test_a_folder_is_copied_with_a_manifest(source, raw):
     (source / "of no concern.csv").write_text("x")
-    files = bring(pair(source), settings(), raw)
+    files = fetch_pair(pair(source), settings(), raw)
     assert names(raw) == {*FILES, MANIFEST}
     assert all((raw / name).read_bytes() == content for name, content in FILES.items())
     assert {file.name: (file.size, file.sha256) for file in files} == {
@@ -85,7 +85,7 @@ def test_subfolders_as_the_mirror_has_them(tmp_path, raw):
             "metaFiles2/meta_Kitchen.json.gz": PACKED["4"],
         },
     )
-    bring(pair(tmp_path / "mirror"), settings(), raw)
+    fetch_pair(pair(tmp_path / "mirror"), settings(), raw)
     assert {path.name: path.read_bytes() for path in raw.iterdir() if path.name != MANIFEST} == {
         "Food.csv": b"1",
         "Kitchen.json.gz": PACKED["2"],
@@ -95,76 +95,76 @@ def test_subfolders_as_the_mirror_has_them(tmp_path, raw):
 
 
 def test_the_second_call_verifies_and_does_nothing(source, raw):
-    first = bring(pair(source), settings(), raw)
+    first = fetch_pair(pair(source), settings(), raw)
     before = {path.name: path.stat().st_mtime_ns for path in raw.iterdir()}
     for path in source.iterdir():  # the source may be gone by then
         path.unlink()
     source.rmdir()
-    assert bring(pair(source), settings(attempts=9), raw) == first
+    assert fetch_pair(pair(source), settings(attempts=9), raw) == first
     assert {path.name: path.stat().st_mtime_ns for path in raw.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ["longer", "changed"])
 def test_a_changed_file_is_named(source, raw, name, how):
-    bring(pair(source), settings(), raw)
+    fetch_pair(pair(source), settings(), raw)
     if how == "longer":
         (raw / name).write_bytes(FILES[name] + b"x")
     else:
         (raw / name).write_bytes(FILES[name][:-1] + b"x")  # of the same size, where there is any
-    with pytest.raises(UserError, match="not the one") as caught:
-        bring(pair(source), settings(), raw)
+    with pytest.raises(UserError, match="differs from its recorded checksum") as caught:
+        fetch_pair(pair(source), settings(), raw)
     assert caught.value.where == str(raw / name)
     assert str(raw) in caught.value.do
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_was_removed_is_brought_again_and_must_be_the_same(source, raw, name):
-    files = bring(pair(source), settings(), raw)
+    files = fetch_pair(pair(source), settings(), raw)
     (raw / name).unlink()
-    assert bring(pair(source), settings(), raw) == files
+    assert fetch_pair(pair(source), settings(), raw) == files
     assert (raw / name).read_bytes() == FILES[name]
     (raw / name).unlink()
     changed = gzip.compress(b"changed") if name.endswith(".gz") else b"changed"
     (source / name).write_bytes(changed)
-    with pytest.raises(UserError, match="another file than the one"):
-        bring(pair(source), settings(), raw)
+    with pytest.raises(UserError, match="at the source differs"):
+        fetch_pair(pair(source), settings(), raw)
     assert name not in names(raw)
 
 
 def test_another_source_is_brought_anew(source, raw, tmp_path):
-    bring(pair(source), settings(), raw)
+    fetch_pair(pair(source), settings(), raw)
     (raw / "left over.csv").write_text("x")
     fill(tmp_path / "other", {**FILES, "Food.csv": b"other"})
-    bring(pair(tmp_path / "other"), settings(), raw)
+    fetch_pair(pair(tmp_path / "other"), settings(), raw)
     assert names(raw) == {*FILES, MANIFEST}
     assert (raw / "Food.csv").read_bytes() == b"other"
 
 
 def test_other_domains_are_brought_anew(source, raw):
-    bring(pair(source), settings(), raw)
+    fetch_pair(pair(source), settings(), raw)
     fill(source, {"Garden.csv": b"g", "meta_Garden.json": b"m"})
-    bring(pair(source, domains=("Food", "Garden")), settings(), raw)
+    fetch_pair(pair(source, domains=("Food", "Garden")), settings(), raw)
     assert names(raw) == {"Food.csv", "meta_Food.json.gz", "Garden.csv", "meta_Garden.json", MANIFEST}
 
 
 def test_an_interrupted_download_is_not_taken_for_another_source(source, raw, tmp_path):
     (source / "Kitchen.csv").unlink()
     with pytest.raises(UserError):
-        bring(pair(source), settings(), raw)
+        fetch_pair(pair(source), settings(), raw)
     assert (raw / "Food.csv").read_bytes() == FILES["Food.csv"]
     other = tmp_path / "other"
     other.mkdir()
     for name in FILES:
         content = b"of the other source"
         (other / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    bring(pair(other), settings(), raw)
+    fetch_pair(pair(other), settings(), raw)
     assert (raw / "Food.csv").read_bytes() == b"of the other source"
 
 
 def test_a_missing_folder(raw, tmp_path):
     with pytest.raises(UserError, match="does not exist") as caught:
-        bring(pair(tmp_path / "nowhere"), settings(), raw)
+        fetch_pair(pair(tmp_path / "nowhere"), settings(), raw)
     assert caught.value.where == str(tmp_path / "nowhere")
     assert json.loads((raw / MANIFEST).read_text())["files"] == []
 
@@ -173,7 +173,7 @@ def test_a_missing_folder(raw, tmp_path):
 def test_a_missing_file_names_domain_and_folder(source, raw, name):
     (source / name).unlink()
     with pytest.raises(UserError, match="no file of the domain") as caught:
-        bring(pair(source), settings(), raw)
+        fetch_pair(pair(source), settings(), raw)
     text = str(caught.value)
     assert name.removeprefix("meta_").split(".")[0] in text
     assert name in text  # what was looked for
@@ -181,7 +181,7 @@ def test_a_missing_file_names_domain_and_folder(source, raw, name):
     recorded = {file["name"] for file in json.loads((raw / MANIFEST).read_text())["files"]}
     assert recorded == set(list(FILES)[: list(FILES).index(name)])  # those that came before
     fill(source)  # put there, the next call goes on
-    assert len(bring(pair(source), settings(), raw)) == 4
+    assert len(fetch_pair(pair(source), settings(), raw)) == 4
 
 
 def test_an_interrupted_copy_leaves_no_half_file(source, raw, monkeypatch):
@@ -191,16 +191,16 @@ def test_an_interrupted_copy_leaves_no_half_file(source, raw, monkeypatch):
 
     monkeypatch.setattr("shutil.copyfile", half)
     with pytest.raises(KeyboardInterrupt):
-        bring(pair(source), settings(), raw)
+        fetch_pair(pair(source), settings(), raw)
     assert names(raw) == {MANIFEST}  # which names no file yet
 
 
 def test_the_synthetic_pair(raw):
-    files = bring(pair("synthetic"), settings(), raw)
+    files = fetch_pair(pair("synthetic"), settings(), raw)
     assert {file.name for file in files} | {MANIFEST} == names(raw)
     assert {"Food.csv", "Kitchen.csv"} < names(raw)
-    assert bring(pair("synthetic"), settings(attempts=9), raw) == files
-    other = bring(pair("synthetic"), settings(synthetic={**SYNTHETIC, "seed": 2}), raw)
+    assert fetch_pair(pair("synthetic"), settings(attempts=9), raw) == files
+    other = fetch_pair(pair("synthetic"), settings(synthetic={**SYNTHETIC, "seed": 2}), raw)
     assert [file.name for file in other] == [file.name for file in files]
     assert [file.sha256 for file in other] != [file.sha256 for file in files]
 
@@ -277,12 +277,12 @@ def mirror(waits):
 
 
 def test_files_at_the_base(mirror, raw, waits):
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert all((raw / name).read_bytes() == content for name, content in FILES.items())
     assert names(raw) == {*FILES, MANIFEST}
     assert waits == []
     done = len(mirror.requests)
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert len(mirror.requests) == done  # verified without asking again
 
 
@@ -293,20 +293,20 @@ def test_files_in_their_subfolders(mirror, raw):
         "metaFiles2/meta_Food.json.gz": PACKED["3"],
         "metaFiles2/meta_Kitchen.json.gz": PACKED["4"],
     }
-    bring(pair(mirror.url + "/"), settings(), raw)
+    fetch_pair(pair(mirror.url + "/"), settings(), raw)
     assert names(raw) == {"Food.csv", "Kitchen.json.gz", "meta_Food.json.gz", "meta_Kitchen.json.gz", MANIFEST}
     assert (raw / "Kitchen.json.gz").read_bytes() == PACKED["2"]
 
 
 def test_small_ratings_before_whole_reviews(mirror, raw):
     mirror.files["categoryFiles/Food.json.gz"] = b"gigabytes"
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert "Food.json.gz" not in names(raw)
 
 
 def test_a_domain_name_with_signs(mirror, raw):
     mirror.files.update({"Arts,_Crafts_&_Sewing.csv": b"1", "meta_Arts,_Crafts_&_Sewing.json.gz": PACKED["2"]})
-    bring(pair(mirror.url, domains=("Arts,_Crafts_&_Sewing", "Food")), settings(), raw)
+    fetch_pair(pair(mirror.url, domains=("Arts,_Crafts_&_Sewing", "Food")), settings(), raw)
     assert (raw / "Arts,_Crafts_&_Sewing.csv").read_bytes() == b"1"
 
 
@@ -315,7 +315,7 @@ def test_a_server_without_the_file(mirror, raw, waits, status):
     for path in ("categoryFilesSmall/Food.csv", "Food.csv"):
         mirror.script[path] = [status] * 9
     with pytest.raises(UserError, match=r"could not be downloaded(.|\n)*Food\.csv: not there") as caught:
-        bring(pair(mirror.url), settings(), raw)
+        fetch_pair(pair(mirror.url), settings(), raw)
     assert caught.value.where == mirror.url
     assert "domains" in caught.value.do
     assert waits == []  # a file that is not there does not come by waiting
@@ -324,7 +324,7 @@ def test_a_server_without_the_file(mirror, raw, waits, status):
 
 def test_a_server_that_is_busy_twice(mirror, raw, waits):
     mirror.script["Food.csv"] = [503, 503]
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert (raw / "Food.csv").read_bytes() == FILES["Food.csv"]
     assert mirror.requests.count("Food.csv") == 3
     assert len(waits) == 2
@@ -334,7 +334,7 @@ def test_a_server_that_is_busy_twice(mirror, raw, waits):
 def test_a_server_that_stays_busy(mirror, raw, waits):
     mirror.script["meta_Food.json.gz"] = [503] * 9
     with pytest.raises(UserError, match="3 attempts") as caught:
-        bring(pair(mirror.url), settings(), raw)
+        fetch_pair(pair(mirror.url), settings(), raw)
     text = str(caught.value)
     assert "503" in text
     assert f"{mirror.url}/meta_Food.json.gz" in text
@@ -345,7 +345,7 @@ def test_a_server_that_stays_busy(mirror, raw, waits):
 @pytest.mark.parametrize("fault", ["short", "hang up"])
 def test_a_connection_that_breaks_is_tried_again(mirror, raw, waits, fault):
     mirror.script["meta_Kitchen.json.gz"] = [fault, fault]
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert (raw / "meta_Kitchen.json.gz").read_bytes() == FILES["meta_Kitchen.json.gz"]
     assert len(waits) == 2
     assert names(raw) == {*FILES, MANIFEST}
@@ -355,7 +355,7 @@ def test_a_connection_that_breaks_is_tried_again(mirror, raw, waits, fault):
 def test_half_a_file_is_no_file(mirror, raw, waits, fault):
     mirror.script["meta_Kitchen.json.gz"] = [fault] * 9
     with pytest.raises(UserError, match="3 attempts") as caught:
-        bring(pair(mirror.url), settings(), raw)
+        fetch_pair(pair(mirror.url), settings(), raw)
     assert f"{mirror.url}/meta_Kitchen.json.gz" in str(caught.value)
     whole = {name for name in names(raw) if not name.startswith(".")}
     assert whole == {*FILES, MANIFEST} - {"meta_Kitchen.json.gz"}
@@ -364,16 +364,16 @@ def test_half_a_file_is_no_file(mirror, raw, waits, fault):
 def test_after_an_interruption_only_the_rest_is_fetched(mirror, raw, waits):
     mirror.script["meta_Kitchen.json.gz"] = [503] * 3
     with pytest.raises(UserError):
-        bring(pair(mirror.url), settings(), raw)
+        fetch_pair(pair(mirror.url), settings(), raw)
     mirror.requests.clear()
-    bring(pair(mirror.url), settings(), raw)
+    fetch_pair(pair(mirror.url), settings(), raw)
     assert {path for path in mirror.requests if path in FILES} == {"meta_Kitchen.json.gz"}
     assert names(raw) == {*FILES, MANIFEST}
 
 
 def test_a_file_put_there_by_hand_is_used(mirror, raw):
     fill(raw, {"Food.csv.gz": PACKED["by hand"]})
-    files = bring(pair(mirror.url), settings(), raw)
+    files = fetch_pair(pair(mirror.url), settings(), raw)
     assert "Food.csv.gz" in {file.name for file in files}
     assert "Food.csv" not in names(raw)
 
@@ -383,18 +383,18 @@ def test_nothing_listens(raw, waits):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/data"
     with pytest.raises(UserError, match="2 attempts") as caught:
-        bring(pair(url), settings(attempts=2), raw)
+        fetch_pair(pair(url), settings(attempts=2), raw)
     text = str(caught.value)
     assert url in text
     assert "refused" in text
-    assert f"into {raw} by hand" in text
+    assert f"into {raw} yourself" in text
     assert len(waits) == 1
     assert names(raw) == {MANIFEST}  # which names no file yet
 
 
 def test_an_address_that_is_none(raw, waits):
     with pytest.raises(UserError) as caught:
-        bring(pair("http://no host/data"), settings(attempts=1), raw)
+        fetch_pair(pair("http://no host/data"), settings(attempts=1), raw)
     assert "http://no host/data" in str(caught.value)
 
 
@@ -402,7 +402,7 @@ def test_a_server_that_says_nothing(raw, waits):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(UserError, match="1 attempts"):
-            bring(pair(url), settings(attempts=1, timeout_s=0.1), raw)
+            fetch_pair(pair(url), settings(attempts=1, timeout_s=0.1), raw)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lecdsr.ask import parent
+from lecdsr.ask import shutdown
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
 from lecdsr.core.files import write_table
@@ -81,9 +81,9 @@ def test_sigkill_loses_nothing_that_arrived_and_the_rest_is_asked(server, tmp_pa
     assert before - AT_RISK <= len(survived) <= before < 200
 
     with Store(tmp_path / "store") as store:
-        asked = ask(questions, server.provider(), store)
-    assert sorted(asked.texts.values()) == sorted(f"about p{number}" for number in range(200))
-    assert asked.from_store == len(survived)
+        result = ask(questions, server.provider(), store)
+    assert sorted(result.texts.values()) == sorted(f"about p{number}" for number in range(200))
+    assert result.from_store == len(survived)
     again = server.prompts[before:]
     assert len(again) == len(set(again)) == 200 - len(survived)
     assert KEY.encode() not in (tmp_path / "log").read_bytes()
@@ -132,8 +132,8 @@ def test_an_orphan_stops_asking_within_two_seconds(server, tmp_path, questions, 
 
 def test_the_watch_stops_closes_and_leaves_with_143(monkeypatch):
     parents, steps, left = iter([10, 10, 10]), [], threading.Event()
-    monkeypatch.setattr(parent, "POLL_S", 0.01)
-    monkeypatch.setattr(parent, "GRACE_S", 0.01)
+    monkeypatch.setattr(shutdown, "POLL_S", 0.01)
+    monkeypatch.setattr(shutdown, "GRACE_S", 0.01)
     monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
 
     def leave(code):
@@ -141,15 +141,15 @@ def test_the_watch_stops_closes_and_leaves_with_143(monkeypatch):
         left.wait()  # as little happens in the thread after this as after os._exit
 
     monkeypatch.setattr(os, "_exit", leave)
-    with parent.watched_parent(lambda reason: steps.append(reason.code), lambda: steps.append("closed")):
+    with shutdown.stop_with_parent(lambda reason: steps.append(reason.code), lambda: steps.append("closed")):
         wait_for(lambda: len(steps) == 3, 5.0)
     assert steps == [143, "closed", 143]
 
 
 def test_the_watch_ends_with_its_block(monkeypatch):
-    monkeypatch.setattr(parent, "POLL_S", 0.01)
+    monkeypatch.setattr(shutdown, "POLL_S", 0.01)
     steps = []
-    with parent.watched_parent(steps.append, lambda: steps.append("closed")):
+    with shutdown.stop_with_parent(steps.append, lambda: steps.append("closed")):
         pass
     monkeypatch.setattr(os, "getppid", lambda: 1)
     time.sleep(0.05)
