@@ -1,1 +1,1 @@
-"""Training: catalogue and samples from the tables, the loop, the saved model."""
+"""Training: settings, batches and optimiser steps, the loop with its validation, and checkpoints."""

@@ -119,9 +119,10 @@ class Generators:
         self.negatives.set_state(state["negatives"].cpu())
         dropout = state["dropout"][self.context.rank].cpu()
         size = len(torch.get_rng_state())
-        torch.set_rng_state(dropout[:size])
+        # PyTorch reads a state from the start of its storage, so a view of a later row would restore garbage.
+        torch.set_rng_state(dropout[:size].clone())
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(dropout[size:], self.device)
+            torch.cuda.set_rng_state(dropout[size:].clone(), self.device)
 
 
 def copy_weights(model: Recommender) -> dict[str, Tensor]:

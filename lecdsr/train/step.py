@@ -58,7 +58,7 @@ class Steps:
         self.by_window = model.objective == "sequence"
         samples = one_per_window(training, length) if self.by_window else one_per_target(training)
         if not len(samples):
-            raise UserError("no training targets", where="sequences", do="loosen the filters or min_history")
+            raise UserError("no training targets", where="sequences", do="loosen the filters or lower min_history")
         self.context, self.device, self.seed = context or DistributedContext(), device, shared.seed
         self.samples = samples.to(device)
         self.gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)

@@ -1,4 +1,4 @@
-"""bfloat16 where it is, float32 where it is not."""
+"""bfloat16 where the device supports it, float32 where it does not."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.train.toy import write_pair
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch, capsys):
-    """Precision, weights and words of a training with the precision asked for, on a device that has bfloat16 or not."""
+    """Precision, weights and output of a training with the given precision, on a device with or without bfloat16."""
     write_pair(tmp_path)
     monkeypatch.chdir(tmp_path)
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import socket
 
 import pytest
 import torch
@@ -97,6 +98,29 @@ def test_two_processes_are_one_with_the_doubled_batch(folders):
             assert [float(v or 0) for v in mine.split(",")] == pytest.approx(
                 [float(v or 0) for v in other.split(",")], rel=1e-3, abs=0.02
             )
+
+
+def pair_of_processes(folder, chosen):
+    """Both processes of a distributed training, started by hand, so that both can be killed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    return [launch(folder, chosen, **common, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
+
+
+def test_two_processes_killed_and_resumed_end_as_unbroken_ones(folders):
+    unbroken, broken = folders
+    chosen = changed(SASREC, epochs=3)  # dropout draws differently in each process
+    for process in pair_of_processes(unbroken, chosen):
+        finish(process)
+    main, other = pair_of_processes(broken, chosen)
+    kill(main, "epoch 2:", 0.1)
+    other.kill()
+    other.communicate()
+    main, other = pair_of_processes(broken, chosen)
+    assert "resuming in epoch" in finish(main)
+    assert "resuming" not in finish(other)
+    assert outcome(broken) == outcome(unbroken)
 
 
 def test_a_checkpoint_of_other_settings_is_named_and_kept(folders):

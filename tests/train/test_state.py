@@ -9,6 +9,7 @@ from torch import Tensor
 from lecdsr.core.schemas import VALID
 from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
+from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.state import Generators, TrainerState, TrainingResult, copy_weights, log_to_csv
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import Trainer
@@ -133,6 +134,18 @@ def test_a_new_field_is_saved_and_restored_without_another_line(checkpoints):
     assert restored.note == 3
     assert torch.equal(restored.average["a.b"], torch.ones(2))
     assert torch.equal(restored.mean, torch.zeros(1))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_every_process_restores_its_own_generator(rank):
+    states = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        states.append(torch.get_rng_state())
+    negatives = torch.Generator().manual_seed(7)
+    generators = Generators(negatives, CPU, DistributedContext(rank, 3))
+    generators.load_state_dict({"negatives": negatives.get_state(), "dropout": torch.stack(states)})
+    assert torch.equal(torch.get_rng_state(), states[rank])
 
 
 def test_names_that_are_no_fields_are_refused():

@@ -68,7 +68,9 @@ def environment(**changed: str) -> dict[str, str]:
 
 def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subprocess.Popen[str]:
     """Start the script in ``folder``; ``before`` goes before it on the command line."""
-    (folder / "script.py").write_text(SCRIPT)
+    script = folder / "script.py"
+    if not script.exists():  # another process may be reading it
+        script.write_text(SCRIPT)
     command = [sys.executable, *before, "script.py", chosen]
     return subprocess.Popen(
         command, cwd=folder, env=environment(**changed), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
