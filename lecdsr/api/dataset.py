@@ -20,7 +20,7 @@ from lecdsr.api.frames import check_domains, read_interactions, read_items, read
 from lecdsr.api.vectors import Texts
 from lecdsr.config.load import load_pair as read_pair
 from lecdsr.core.console import silent
-from lecdsr.core.errors import InputError, input_errors
+from lecdsr.core.errors import InputError, UserError, input_errors
 from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
 from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
@@ -256,12 +256,23 @@ def load_pair(name: str, root: Path | str = ".") -> Dataset:
     Raises:
         ValueError: there is no clone around ``root``, no such pair in it, or the pair is not built.
     """
-    with contextlib.chdir(find_repository(Path(root).expanduser().resolve())):
+    with contextlib.chdir(_repository(Path(root).expanduser().resolve())):
         artefacts, pair = Artefacts(name), read_pair(name)
         paths = {kind: getattr(artefacts, kind) for kind in (*_SCHEMAS, *_VECTORS)}
         tables = {kind: read_table(path, _SCHEMAS.get(kind, vectors(1))) for kind, path in paths.items()}
         candidates = read_table(artefacts.candidates, CANDIDATES)
     return Dataset(name, pair.domains, PairTables(**tables), candidates, {})
+
+
+def _repository(root: Path) -> Path:
+    try:
+        return find_repository(root)
+    except UserError as error:
+        raise InputError(
+            "no clone of lecdsr here (no folder at or above it holds dvc.yaml and params.yaml)",
+            where=str(root),
+            do="name a folder inside a clone by root=, or build the data from tables with Dataset.from_frames",
+        ) from error
 
 
 def require_dataset(data: Any) -> None:

@@ -68,4 +68,4 @@ def test_the_interface_outside_a_clone(wheel, tmp_path):
         check=False,
     )
     assert failed.returncode
-    assert "dvc.yaml" in failed.stderr
+    assert "root=" in failed.stderr
