@@ -17,7 +17,7 @@ from lecdsr.core.console import silent
 from lecdsr.core.device import choose_device
 from lecdsr.core.errors import InputError, input_errors
 from lecdsr.core.schemas import DOMAINS, SPLITS
-from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Contest, Options, Row, Side
+from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Row, Side
 from lecdsr.evaluate.compare import compare as compare_ranks
 from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
 from lecdsr.evaluate.metrics import per_target
@@ -102,7 +102,7 @@ def compare(
     sides = [_side(name, models, data) for name, models in (("a", a), ("b", b))]
     options = Options(SPLITS.index(split), tuple(protocols), tuple(metrics), tuple(slices), resamples)
     with silent():
-        rows = compare_ranks([Contest(*sides)], options)
+        rows = compare_ranks([Comparison(*sides)], options)
     names = dict(zip(DOMAINS, data.domains, strict=True))
     found = pd.DataFrame([_described(row, names) for row in rows])
     return found if slices else found.drop(columns="slice")

@@ -1,4 +1,4 @@
-"""`lecdsr answers`: what is in the answer store, shared, checked and tidied."""
+"""`lecdsr answers`: statistics, export, import, verification and pruning of the answer store."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lecdsr.core.schemas import ANSWERS, QUESTIONS
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The store of answers that were paid for: count, share, check and tidy them. It lies in .llm-store, "
-    "or where LECDSR_LLM_STORE says.",
+    help="The answer store, with all paid answers: count, share, verify and prune them. It is in .llm-store, "
+    "or in the folder that LECDSR_LLM_STORE names.",
 )
 
 
 @app.command()
 def stats() -> None:
-    """Count answers and tokens by model, failures by reason, and what is on its way."""
+    """Count answers and tokens by model, failures by reason, and open files and batches."""
     with open_store() as store:
         summary("Answer store", maintenance.stats(store))
 
@@ -53,14 +53,14 @@ def export_answers(file: Annotated[Path, typer.Argument(help="File to write: one
 def import_answers(
     files: Annotated[list[Path], typer.Argument(help="Exported answers, or results of files of requests.")],
 ) -> None:
-    """Take in answers of another store, or the results of a batch that ran elsewhere.
+    """Import answers of another store, or the results of a batch that ran elsewhere.
 
-    The key of every answer is computed anew, and what is no answer is refused. Answers that the store has stay.
+    The key of every answer is recomputed, and invalid lines are refused. Answers already in the store stay unchanged.
     """
     with open_store() as store:
         for file in files:
             report = maintenance.import_answers(store, file)
-            facts = {"new answers": report.answers, "known already": report.known}
+            facts = {"new answers": report.answers, "already known": report.known}
             facts |= {f"failed: {reason}": count for reason, count in report.failures.items()}
             summary(str(file), facts | {f"refused: {reason}": count for reason, count in report.refused.items()})
 
@@ -74,7 +74,7 @@ def verify() -> None:
             raise UserError(
                 "\n  ".join([f"{len(faults):,} faults", *faults[:20]]),
                 where=str(store.path),
-                do="export what is sound, and import it into a new store",
+                do="export the store and import the file into a new one, which refuses the faulty answers",
             )
         say("every answer has the key of its question and can be read")
 
@@ -83,18 +83,18 @@ def verify() -> None:
 def prune(
     unused: Annotated[
         Path | None,
-        typer.Option(help="Also remove answers that no pair's questions use, after writing all answers to this file."),
+        typer.Option(help="Also remove answers that no pair uses, after exporting all answers to this file."),
     ] = None,
 ) -> None:
-    """Forget failures and everything on its way; with --unused FILE, answers that nothing uses any more.
+    """Delete failures and open jobs; with --unused FILE, also answers that no pair uses any more.
 
-    What is on its way is dropped for good: a batch that the server has begun may still be charged.
+    Open jobs are dropped for good: a batch that the server has started may still be charged.
     """
     with open_store() as store:
         if unused is not None:
             say(f"{maintenance.export(store, unused):,} answers written to {unused}")
         removed = maintenance.prune(store, None if unused is None else _used_keys())
-        say(f"{removed:,} answers removed; failures, files and batches under way forgotten")
+        say(f"{removed:,} answers removed; failures and open files and batches deleted")
 
 
 def _used_keys() -> set[str]:

@@ -1,4 +1,4 @@
-"""`lecdsr ask`: the price first, then the answers into the store, where `dvc repro` finds them."""
+"""`lecdsr ask`: estimate the cost of the questions of a pair, and answer them into the answer store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lecdsr.core.schemas import QUESTIONS
 
 
 def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float | None) -> None:
-    """Print what asking the questions of a pair would take."""
-    load_block("ask", Settings, pair)  # a mistyped pair is named as such
+    """Print tokens, cost and time of asking the questions of a pair."""
+    load_block("ask", Settings, pair)  # reports a mistyped pair
     questions = read_table(Artefacts(pair).questions, QUESTIONS)
     with open_store() as store:
         facts = estimate(questions, store).facts(per_minute, tokens_per_minute, int(os.environ.get(CONCURRENCY) or 16))
@@ -28,17 +28,17 @@ def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float 
 
 
 def ask_pair(pair: str, transport: str | None, max_cost: float | None, max_requests: int | None) -> None:
-    """Ask what the store does not have; options stand above the environment.
+    """Ask the questions that the store lacks; options override the environment.
 
     Raises:
-        UserError: the pair's provider is the offline one, or asking cannot go on.
+        UserError: the pair's provider is the offline one, or asking fails.
     """
     settings = load_block("ask", Settings, pair)
     if settings.provider == "offline":
         raise UserError(
-            "the provider is offline: rules write the texts, and nothing is asked or stored",
+            "the provider is offline: texts are written by rules, and nothing is asked or stored",
             where="ask.provider",
-            do="set it to openai, and name a model in prompts.model",
+            do="set it to openai, and set a model in prompts.model",
         )
     for name, value in ((TRANSPORT, transport), (MAX_COST, max_cost), (MAX_REQUESTS, max_requests)):
         if value is not None:

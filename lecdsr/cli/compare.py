@@ -1,4 +1,4 @@
-"""`lecdsr compare`."""
+"""`lecdsr compare`: compare two methods and print the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lecdsr.core.console import console, say, warn
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import SPLITS
-from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Contest, Options, Side, compare
-from lecdsr.evaluate.compare_tables import legend, to_json, to_markdown, to_tables, verdicts
+from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Side, compare
+from lecdsr.evaluate.compare_tables import conclusions, legend, to_json, to_markdown, to_tables
 from lecdsr.evaluate.metrics import per_target
 from lecdsr.evaluate.targets import knows_history
-from lecdsr.experiments.sources import Library, Named, check_basis, pairings, parse
+from lecdsr.experiments.sources import MethodSources, RankReader, check_provenance, pair_sides, parse_side
 
 
 def show_comparison(
@@ -42,19 +42,23 @@ def show_comparison(
     options = Options(SPLITS.index(split), protocols, _known(metrics), tuple(dict.fromkeys(slices)), resamples)
     artefacts = Artefacts(pair or _only_pair())
     load_pair(artefacts.pair)
-    with Library(artefacts) as library:
-        found = pairings(parse(a, artefacts), parse(b, artefacts), models, library)
-        contests = _without_equals([_contest(one, other, library, protocols, slices) for one, other in found])
-    rows = compare(contests, options)
+    with RankReader(artefacts) as reader:
+        found = pair_sides(parse_side(a, artefacts), parse_side(b, artefacts), models, reader)
+        comparisons = _drop_equal_ranks(
+            [_make_comparison(one, other, reader, protocols, slices) for one, other in found]
+        )
+    rows = compare(comparisons, options)
     if form == "json":
-        typer.echo(json.dumps({"pair": artefacts.pair, **to_json(contests, rows, options)}, indent=2, allow_nan=False))
+        typer.echo(
+            json.dumps({"pair": artefacts.pair, **to_json(comparisons, rows, options)}, indent=2, allow_nan=False)
+        )
     elif form == "md":
-        typer.echo(to_markdown(contests, rows, options), nl=False)
+        typer.echo(to_markdown(comparisons, rows, options), nl=False)
     else:
-        for table in to_tables(contests, rows, options):
+        for table in to_tables(comparisons, rows, options):
             console.print(table)
         say(legend(rows))
-        for sentence in verdicts(contests, rows):
+        for sentence in conclusions(comparisons, rows):
             say(sentence)
 
 
@@ -75,34 +79,36 @@ def _only_pair() -> str:
     return active[0]
 
 
-def _contest(a: Named, b: Named, library: Library, protocols: Sequence[str], slices: Sequence[str] = ()) -> Contest:
+def _make_comparison(
+    a: MethodSources, b: MethodSources, reader: RankReader, protocols: Sequence[str], slices: Sequence[str] = ()
+) -> Comparison:
     sides = []
     for side in (a, b):
-        tables = [library.ranks(source) for source in side.sources]
+        tables = [reader.ranks(source) for source in side.sources]
         names = [str(source) for source in side.sources]
         for place, table in enumerate(tables):
             if any(table.equals(other) for other in tables[:place]):
-                warn(f"{names[place]} has the ranks of another seed of {side.label}: no seed of its own")
+                warn(f"{names[place]} has the same ranks as another seed of {side.label}, so it adds no seed")
         sides.append(Side(side.label, names, tables))
     sources = [*a.sources, *b.sources]
-    unknown = check_basis([(str(source), library.basis(source)) for source in sources], protocols)
+    unknown = check_provenance([(str(source), reader.provenance(source)) for source in sources], protocols)
     if unknown:
-        warn(f"not known, and not checked, which negatives and rules these rest on: {', '.join(unknown)}")
+        warn(f"unknown, and therefore not checked: negatives and exclusion rule of {', '.join(unknown)}")
     if "history" in slices and any(not knows_history(table) for side in sides for table in side.ranks):
-        warn("ranks of an earlier version do not know the history of a domain; those slices are left out")
-    return Contest(*sides)
+        warn("ranks of an earlier version lack the history in a domain; those slices are left out")
+    return Comparison(*sides)
 
 
-def _without_equals(contests: Sequence[Contest]) -> list[Contest]:
-    """Models that a change did not touch say nothing, and would weigh on the correction of the others."""
-    equal = [contest for contest in contests if _same(contest)]
-    if not equal or len(equal) == len(contests):
-        return list(contests)
-    for contest in equal:
-        warn(f"{contest.a.name} and {contest.b.name} have the same ranks; left out")
-    return [contest for contest in contests if not _same(contest)]
+def _drop_equal_ranks(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Drop comparisons of equal ranks: they carry no information, and would count in the correction of the others."""
+    equal = [comparison for comparison in comparisons if _equal_ranks(comparison)]
+    if not equal or len(equal) == len(comparisons):
+        return list(comparisons)
+    for comparison in equal:
+        warn(f"{comparison.a.name} and {comparison.b.name} have the same ranks; left out")
+    return [comparison for comparison in comparisons if not _equal_ranks(comparison)]
 
 
-def _same(contest: Contest) -> bool:
-    a, b = contest.a.ranks, contest.b.ranks
+def _equal_ranks(comparison: Comparison) -> bool:
+    a, b = comparison.a.ranks, comparison.b.ranks
     return len(a) == len(b) and all(one.equals(other) for one, other in zip(a, b, strict=True))

@@ -1,4 +1,4 @@
-"""`lecdsr data`: what there is to download. Works anywhere, in a repository or not."""
+"""`lecdsr data`: list the raw data available for download. Works inside and outside a repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from lecdsr.core.console import console, say
 from lecdsr.readers.amazon_index import BASE_URLS, ROUNDED, AmazonDomain, amazon_domains, wanted_files
 
-app = typer.Typer(no_args_is_help=True, help="What raw data there is: releases, domains, sizes, addresses.")
+app = typer.Typer(no_args_is_help=True, help="Raw data available for download: releases, domains, sizes, addresses.")
 
 SIZES = ("interactions", "users", "items", "metadata")
 
@@ -27,14 +27,14 @@ class Release(enum.StrEnum):
 
 @app.callback()
 def data() -> None:
-    """What raw data there is: releases, domains, sizes, addresses."""
+    """Raw data available for download: releases, domains, sizes, addresses."""
 
 
 @app.command("list")
 def list_domains(
     release: Annotated[Release | None, typer.Option(help="Show this release only; default all three.")] = None,
 ) -> None:
-    """List the domains of the Amazon releases, how large each is, and which files a pair needs.
+    """List the domains of the Amazon releases with their sizes, and the files that a pair needs.
 
     Two names of one release, exactly as listed, are the `domains` of a pair; one of the base URLs is its
     `source`. Copy pairs/demo.yaml to pairs/NAME.yaml, set both and `release`, and add NAME to `active` in
@@ -46,7 +46,7 @@ def list_domains(
         ratings, metadata = wanted_files(year)
         say(f"files of a domain: {ratings} and {metadata}")
         say("base URLs:         " + "\n                   ".join(BASE_URLS[year]) + "\n")
-    say("items have at least one interaction; metadata counts the items of the metadata file; ? is not known")
+    say("items have at least one interaction; metadata counts the items in the metadata file; ? means unknown")
 
 
 def domains_table(release: int, entries: list[AmazonDomain]) -> Table:

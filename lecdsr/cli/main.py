@@ -1,4 +1,4 @@
-"""The command line: look at settings and at recommendations. The pipeline itself is run by ``dvc repro``."""
+"""The commands of ``lecdsr``. The pipeline itself is run by ``dvc repro``."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ app = typer.Typer(
     help="""
 Cross-domain sequential recommendation with LLM profiles.
 
-The pipeline is run by DVC; this command looks at what it made.
+The pipeline is run by DVC; these commands show and use its results.
 
 * `dvc repro` builds every pair in `active` (params.yaml), from raw data to report
 * `dvc metrics show`, `dvc metrics diff`, `dvc exp run -S 'train.sasrec.width=128'` compare settings
-* `lecdsr data list` lists what there is to download: the domains of the Amazon releases, with sizes
+* `lecdsr data list` lists the domains of the Amazon releases with their sizes
 * `lecdsr pairs` lists the domain pairs, `lecdsr check` checks every setting
-* `lecdsr ask --pair NAME --estimate` says what a language model would cost, `lecdsr answers` what was paid for
-* `lecdsr serve-llm` answers on this machine, without a key
-* `lecdsr metrics --pair demo` shows what came out
-* `lecdsr compare sasrec lecdsr` says which of two is better, and whether that could be chance
-* `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` tells of them
-* `lecdsr recommend --pair demo --user ID` shows what a model recommends, and after which history
-* `lecdsr explain` says why, `lecdsr similar ITEM --pair demo` what is alike, `lecdsr export` writes the vectors
+* `lecdsr ask --pair NAME --estimate` estimates the cost of a language model, `lecdsr answers` manages paid answers
+* `lecdsr serve-llm` serves a small language model on this machine, without a key
+* `lecdsr metrics --pair demo` shows the metrics of all models
+* `lecdsr compare sasrec lecdsr` tests which of two methods is better
+* `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` writes their page
+* `lecdsr recommend --pair demo --user ID` shows a user's history and what a model recommends
+* `lecdsr explain` explains a score, `lecdsr similar ITEM --pair demo` lists similar items, `lecdsr export` vectors
 
 Run any command with `--help` for its options. The page Parameters of the documentation lists every setting.
 """,
@@ -58,7 +58,7 @@ class Split(enum.StrEnum):
 
 @app.command()
 def pairs() -> None:
-    """List the domain pairs, where their data comes from and whether they are switched on."""
+    """List the domain pairs, the sources of their data, and whether they are active."""
     from lecdsr.cli.pairs import pairs_table
 
     console.print(pairs_table())
@@ -66,14 +66,14 @@ def pairs() -> None:
 
 @app.command()
 def check() -> None:
-    """Check every key of params.yaml and of all pairs; name the first one that is wrong."""
+    """Check every key of params.yaml and of all pairs; report the first invalid one."""
     from lecdsr.cli.pairs import check as check_settings
 
     check_settings()
 
 
 class Transport(enum.StrEnum):
-    """Ways of asking."""
+    """Transports of questions."""
 
     sync = "sync"
     batch = "batch"
@@ -83,20 +83,20 @@ class Transport(enum.StrEnum):
 @app.command()
 def ask(
     pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
-    estimate: Annotated[bool, typer.Option("--estimate", help="Say what it would take; ask nothing.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Estimate tokens, cost and time; ask nothing.")] = False,
     transport: Annotated[
-        Transport | None, typer.Option(help="One by one (default), by the batch API at its price, or as files.")
+        Transport | None, typer.Option(help="One by one (default), through the batch API, or as files.")
     ] = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars that this run may spend.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Requests that this run may send.")] = None,
     rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: requests a minute that you may send.")] = None,
     tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: tokens a minute that you may use.")] = None,
 ) -> None:
-    """Answer the questions of a pair into the answer store, from which `dvc repro` then takes them.
+    """Answer the questions of a pair into the answer store, which `dvc repro` reads.
 
     The questions are made by `dvc repro prompts`. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
-    A cap that is reached ends the command with exit code 3; all answers are kept. Prices are in
-    lecdsr/ask/prices.csv; a table of your own is named by LECDSR_LLM_PRICES.
+    If a cap is reached, the command ends with exit code 3; all answers are kept. Prices are in
+    lecdsr/ask/prices.csv; LECDSR_LLM_PRICES names a table of your own.
     """
     from lecdsr.cli.ask import ask_pair, show_estimate
 
@@ -119,9 +119,7 @@ HistoryOption = Annotated[
 DayOption = Annotated[
     str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of --history items without their own; default today.")
 ]
-ModelOption = Annotated[
-    str | None, typer.Option(help="Trained model to use; default: the best of the pair on validation.")
-]
+ModelOption = Annotated[str | None, typer.Option(help="Trained model; default the best of the pair on validation.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -233,14 +231,14 @@ def metrics(
     pair: Annotated[str, typer.Option(help="Name of the domain pair, as in pairs/NAME.yaml.")],
     split: Annotated[Split, typer.Option(help="Targets to show.")] = Split.test,
 ) -> None:
-    """Show the metrics of every evaluated model of a pair, and where its report lies."""
+    """Show the metrics of every evaluated model of a pair, and the path of its report."""
     from lecdsr.cli.metrics import show_metrics
 
     show_metrics(Artefacts(pair), split.value)
 
 
 class Protocol(enum.StrEnum):
-    """Rankings that a comparison reads."""
+    """Protocols of a comparison."""
 
     full = "full"
     sampled = "sampled"
@@ -256,7 +254,7 @@ class Slices(enum.StrEnum):
 
 
 class Format(enum.StrEnum):
-    """Forms of a comparison."""
+    """Output formats of a comparison."""
 
     text = "text"
     md = "md"
@@ -271,10 +269,10 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Second method, written the same way.")],
     pair: Annotated[str | None, typer.Option(help="Name of the domain pair; default the only active one.")] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Model of the revisions that name none; may be repeated.")
+        list[str] | None, typer.Option(help="Model of revisions given without one; may be repeated.")
     ] = None,
     split: Annotated[Split, typer.Option(help="Targets to compare on.")] = Split.test,
-    protocol: Annotated[Protocol, typer.Option(help="Ranking among all items, among 999, or both.")] = Protocol.both,
+    protocol: Annotated[Protocol, typer.Option(help="Full ranking, sampled ranking, or both.")] = Protocol.both,
     metric: Annotated[
         list[str] | None, typer.Option(help="Metric to compare; may be repeated. Default ndcg@10 and hr@10.")
     ] = None,
@@ -282,31 +280,31 @@ def compare(
         list[Slices] | None,
         typer.Option(
             "--slice",
-            help="Also slice by slice: by `training` interactions of the target's item, by the user's `history` in "
+            help="Also compare by slice: by `training` interactions of the target's item, by the user's `history` in "
             "the target's domain, by `ties` of days. May be repeated; every row counts in the correction.",
         ),
     ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the users.")] = 10_000,
     form: Annotated[Format, typer.Option("--format", help="Table for the terminal, Markdown, or JSON.")] = Format.text,
 ) -> None:
-    """Say which of two methods is better, by how much, and whether that could be chance.
+    """Test which of two methods is better, by how much, and whether the difference is significant.
 
     A SOURCE is one of
 
-    * `sasrec`: a model of the pair, as it lies in data/PAIR/ranks
+    * `sasrec`: a model of the pair, with its ranks in data/PAIR/ranks
     * `wider:sasrec`: a model of a DVC experiment, commit, branch or tag
-    * `wider`: the same, of every model that both sides have, or of those that --model names
+    * `wider`: the same, for every model that both sides have, or for those of --model
     * `some/ranks.parquet`, or `some/folder/` with one rank file for each seed
 
     Examples:
 
     * `lecdsr compare sasrec lecdsr`: two models of the workspace
-    * `lecdsr compare main wider`: what an experiment changed
+    * `lecdsr compare main wider`: the effect of an experiment
     * `lecdsr compare text=t1:sasrec,t2:sasrec,t3:sasrec ids=i1:sasrec,i2:sasrec,i3:sasrec`: three seeds each
     * `lecdsr compare sasrec lecdsr --slice training --protocol full --format md`
 
     Tests are paired by user and corrected (Holm) for all rows of the call: docs/evaluation.md. Warnings go to
-    standard error. Paths are read from the root of the repository.
+    standard error. Paths are relative to the root of the repository.
     """
     from lecdsr.cli.compare import show_comparison
 
@@ -327,16 +325,16 @@ def tune(
 ) -> None:
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
-    Every method gets as many settings, under one seed; validation chooses; the chosen setting is run under every
-    seed, and with it the controls. Each run is an experiment of DVC (`dvc exp show -A`), made in a clone under
-    .studies, so that the working tree stays free. Kill it, call it again: what is finished is not run again, unless
-    its settings, its tables or the code that trains it have changed. A run that fails is reported; the others go on.
+    Every method tries the same number of settings under one seed, and the best on validation is chosen. The chosen
+    setting and its controls run under every seed. Each run is a DVC experiment (`dvc exp show -A`) in a clone under
+    .experiments, so that the working tree stays free. The command can be killed and repeated: finished runs are not
+    run again unless their settings, tables or code have changed. A failed run is reported; the others continue.
 
     Examples:
 
     * `lecdsr tune --pair demo --jobs 2`: everything
     * `lecdsr tune --pair demo --method sasrec --method sasrec-text`: two methods
-    * `lecdsr tune --pair demo --seeds 1`: everything under one seed first, for a first look
+    * `lecdsr tune --pair demo --seeds 1`: everything under one seed only
     """
     from lecdsr.experiments.runner import tune as run_experiments
 
@@ -349,8 +347,8 @@ def results(
 ) -> None:
     """Write docs/results.md from the recorded experiments: methods, tests, controls, slices, settings.
 
-    Needs metrics/PAIR/experiments.csv alone, which `lecdsr tune` writes and Git keeps. The comparison of the best
-    method with the others is made anew where their runs changed, which needs DVC's cache, and kept in Git too.
+    Reads metrics/PAIR/experiments.csv and the other records that `lecdsr tune` writes and Git keeps. The comparison of
+    the best method with the others is recomputed if their runs changed, and kept in Git too.
     """
     from lecdsr.experiments.results import write_results
 
@@ -367,7 +365,7 @@ def serve_llm(
 ) -> None:
     """Serve a language model on this machine through the OpenAI API: no key, no network, no GPU.
 
-    Install it once with `make local-llm`. The default model has 135 million parameters and is there to try the
+    Install it once with `make local-llm`. The default model has 135 million parameters; it is meant for trying the
     pipeline with a real model, not for results: see docs/lab-notes.md.
     """
     from lecdsr.llm_server.server import serve
@@ -376,7 +374,7 @@ def serve_llm(
 
 
 def run() -> None:
-    """Entry point: a user's mistake is one clear message and exit code 1."""
+    """Entry point: report a user mistake as one message, with exit code 1."""
     let_waiting_threads_sleep()
     try:
         if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:

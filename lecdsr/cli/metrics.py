@@ -1,4 +1,4 @@
-"""`lecdsr metrics`."""
+"""`lecdsr metrics`: show the metrics of all evaluated models."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def show_metrics(artefacts: Artefacts, split: str) -> None:
     """Print a table of all evaluated models, and the path of the report.
 
     Raises:
-        UserError: the pair does not exist or no model is evaluated.
+        UserError: the pair does not exist or has no evaluated model.
     """
     load_pair(artefacts.pair)
     found = {name: read_json(path) for name in model_names() if (path := artefacts.model_metrics(name)).exists()}
     if not found:
         raise UserError(
-            f"no model is evaluated on the pair {artefacts.pair!r}",
+            f"the pair {artefacts.pair!r} has no evaluated model",
             where=str(artefacts.metrics),
             do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
         )

@@ -1,4 +1,4 @@
-"""Comparisons of two methods: one row for each domain, slice, protocol and metric."""
+"""Compare pairs of methods: one row for each domain, slice, protocol and metric."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ METRICS = ("ndcg@10", "hr@10")
 
 
 class Side(NamedTuple):
-    """A method: its name, and for each of its seeds where the ranks come from and the table."""
+    """A method: its name, and the source and ranks of each of its seeds."""
 
     name: str
     sources: list[str]
     ranks: list[pa.Table]
 
 
-class Contest(NamedTuple):
+class Comparison(NamedTuple):
     """Two methods to be compared."""
 
     a: Side
@@ -39,7 +39,7 @@ class Contest(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What is compared: split, protocols, metrics, and the ways of slicing (``slices.KINDS``)."""
+    """Options of a comparison: split, protocols, metrics, and the ways of slicing (``slices.KINDS``)."""
 
     split: int
     protocols: tuple[str, ...] = PROTOCOLS
@@ -49,16 +49,16 @@ class Options(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean over seeds, and the deviation between them: None for one seed."""
+    """A mean over seeds and the standard deviation between them; None for one seed."""
 
     mean: float
     deviation: float | None
 
 
 class Row(NamedTuple):
-    """One comparison. ``p_holm`` is adjusted for all comparisons of the call."""
+    """One tested difference. ``p_holm`` is adjusted for all tests of the call."""
 
-    contest: int
+    comparison: int
     domain: str
     slice: str
     protocol: str
@@ -72,16 +72,16 @@ class Row(NamedTuple):
 
     @property
     def better(self) -> str | None:
-        """``a`` or ``b``, or None where the data cannot tell."""
+        """``a`` or ``b`` if significantly better, else None."""
         if self.p_holm is None or self.p_holm > LEVEL:
             return None
         return "a" if self.paired.difference > 0 else "b"
 
 
 class Cell(NamedTuple):
-    """Where a row's figures come from; ``chosen`` targets, and the dense user of each of them."""
+    """Targets of one row: a mask of the ``chosen`` targets, and the dense user of each of them."""
 
-    contest: int
+    comparison: int
     domain: str
     slice: str
     protocol: str
@@ -90,34 +90,34 @@ class Cell(NamedTuple):
     user: NDArray[np.int64]
 
 
-def compare(contests: Sequence[Contest], options: Options) -> list[Row]:
-    """Compare A with B in every contest, and adjust for all comparisons together.
+def compare(comparisons: Sequence[Comparison], options: Options) -> list[Row]:
+    """Compare A with B in every comparison, and adjust the p-values for all tests together.
 
-    A user's metric is the mean over his targets, then over the seeds of the method. The tests are about other
-    users, given the seeds that were run; how much seeds matter stands beside, as the deviation between them.
+    A user's metric is the mean over the user's targets, then over the seeds of the method. The tests generalise to
+    other users, given the seeds that were run; the deviation between seeds is reported beside them.
 
     Raises:
         UserError: two tables rank different targets, or the split has none.
     """
-    tables = [_aligned(contest, options.split) for contest in contests]
+    tables = [_aligned(comparison, options.split) for comparison in comparisons]
     cells = [cell for place, sides in enumerate(tables) for cell in _cells(place, sides[0][0], options)]
     if not cells:
         raise UserError(f"the ranks hold no {SPLITS[options.split]} targets", do="run `dvc repro`")
-    rows = [_row(cell, tables[cell.contest], options.resamples) for cell in track(cells, "comparing")]
+    rows = [_row(cell, tables[cell.comparison], options.resamples) for cell in track(cells, "comparing")]
     adjusted = holm([row.paired.p for row in rows])
     return [row._replace(p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
 
 
-def _aligned(contest: Contest, split: int) -> tuple[list[pa.Table], list[pa.Table]]:
-    a, b = ([held_out(ranks, split) for ranks in side.ranks] for side in contest)
-    names = [*contest.a.sources, *contest.b.sources]
+def _aligned(comparison: Comparison, split: int) -> tuple[list[pa.Table], list[pa.Table]]:
+    a, b = ([held_out(ranks, split) for ranks in side.ranks] for side in comparison)
+    names = [*comparison.a.sources, *comparison.b.sources]
     for name, table in zip(names[1:], [*a, *b][1:], strict=True):
         check_same(a[0], table, (names[0], name), split)
     return a, b
 
 
-def _cells(contest: int, targets: pa.Table, options: Options) -> list[Cell]:
-    """All rows of one contest; a domain or slice without targets is left out."""
+def _cells(comparison: int, targets: pa.Table, options: Options) -> list[Cell]:
+    """List the cells of one comparison; a domain or slice without targets is left out."""
     domain, user = (targets[name].to_numpy() for name in ("domain", "user"))
     slices = parts(targets, options.slices)
     cells = []
@@ -128,7 +128,7 @@ def _cells(contest: int, targets: pa.Table, options: Options) -> list[Cell]:
                 continue
             _, dense = np.unique(user[chosen], return_inverse=True)
             cells += [
-                Cell(contest, name, part, protocol, metric, chosen, dense)
+                Cell(comparison, name, part, protocol, metric, chosen, dense)
                 for protocol in options.protocols
                 for metric in options.metrics
             ]
@@ -137,7 +137,7 @@ def _cells(contest: int, targets: pa.Table, options: Options) -> list[Cell]:
 
 def _row(cell: Cell, tables: tuple[list[pa.Table], list[pa.Table]], resamples: int) -> Row:
     a, b = (_by_seed(cell, side) for side in tables)  # [S_A, U], [S_B, U]
-    # Metrics lie between 0 and 1: what differs in the thirteenth digit is the order of summation.
+    # Metrics are between 0 and 1, so differences in the 13th digit come from the order of summation.
     differences: Array = np.round(a.mean(axis=0) - b.mean(axis=0), 12)  # [U]
     return Row(
         *cell[:5],
@@ -150,7 +150,7 @@ def _row(cell: Cell, tables: tuple[list[pa.Table], list[pa.Table]], resamples: i
 
 
 def _by_seed(cell: Cell, tables: list[pa.Table]) -> Array:
-    """The metric of each user under each seed, ``[S, U]``."""
+    """Return the metric of each user under each seed, ``[S, U]``."""
     column = f"rank_{cell.protocol}"
     ranks = [table[column].to_numpy()[cell.chosen] for table in tables]
     return np.stack([user_means(seed, cell.user)[cell.metric] for seed in ranks])

@@ -1,4 +1,4 @@
-"""A comparison as a table on the terminal, as Markdown, as JSON, and in one sentence."""
+"""Show comparisons as tables on the terminal, as Markdown, as JSON, and as concluding sentences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lecdsr.core.markdown import Markdown
 from lecdsr.core.markdown import escape as plain
 from lecdsr.core.markdown import table as markdown_table
 from lecdsr.core.schemas import SPLITS
-from lecdsr.evaluate.compare import Contest, Mean, Options, Row
+from lecdsr.evaluate.compare import Comparison, Mean, Options, Row
 from lecdsr.evaluate.significance import LEVEL, POWER
 from lecdsr.evaluate.slices import ALL
 
 NUMBERS = ("users", "A", "B", "A − B", "95 % interval", "d_z", "p", "Holm p", "detectable")
-# Headings that would widen their columns: two lines a row keep the table within 100 columns.
+# Headings on two lines, to keep the table within 100 columns.
 NARROW = {"95 % interval": "95 %\ninterval", "detectable": "detect-\nable"}
 LEGEND = (
     "A and B: mean over users ± standard deviation over seeds. Interval: bootstrap over users. d_z: effect size. "
@@ -27,39 +27,40 @@ LEGEND = (
 )
 
 
-def to_tables(contests: Sequence[Contest], rows: Sequence[Row], options: Options) -> list[Table]:
-    """One table for the terminal a contest."""
+def to_tables(comparisons: Sequence[Comparison], rows: Sequence[Row], options: Options) -> list[Table]:
+    """Make one terminal table per comparison."""
     tables = []
-    for place, contest in enumerate(contests):
-        title = escape(_title(contest, options))
+    for place, comparison in enumerate(comparisons):
+        title = escape(_title(comparison, options))
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         for column in _labels(options):
             table.add_column(column, overflow="fold")
         for column in NUMBERS:
             table.add_column(NARROW.get(column, column), justify="right", overflow="fold")
         for row in rows:
-            if row.contest == place:
+            if row.comparison == place:
                 cells = (cell.replace(" ± ", "\n±").replace(" … ", "\n") for cell in _numbers(row))
                 table.add_row(*_label(row, options), *cells)
         tables.append(table)
     return tables
 
 
-def to_markdown(contests: Sequence[Contest], rows: Sequence[Row], options: Options) -> str:
-    """The same tables in Markdown, the legend and the verdict below."""
+def to_markdown(comparisons: Sequence[Comparison], rows: Sequence[Row], options: Options) -> str:
+    """Make the same tables in Markdown, with the legend and the conclusions below."""
     parts = []
-    masked = [Contest(*(side._replace(name=plain(side.name)) for side in contest)) for contest in contests]
-    for place, contest in enumerate(masked):
-        own = [row for row in rows if row.contest == place]
+    masked = [Comparison(*(side._replace(name=plain(side.name)) for side in comparison)) for comparison in comparisons]
+    for place, comparison in enumerate(masked):
+        own = [row for row in rows if row.comparison == place]
         body = [[Markdown(cell) for cell in (*_label(row, options), *_numbers(row))] for row in own]
         head = [Markdown(cell) for cell in (*_labels(options), *NUMBERS)]
-        parts += [f"### {_title(contest, options)}", markdown_table(head, body)]
-    parts += [legend(rows), *verdicts(masked, rows)]
+        parts += [f"### {_title(comparison, options)}", markdown_table(head, body)]
+    parts += [legend(rows), *conclusions(masked, rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def to_json(contests: Sequence[Contest], rows: Sequence[Row], options: Options) -> dict[str, Any]:
-    """All figures unrounded; null where something could not be computed."""
+def to_json(comparisons: Sequence[Comparison], rows: Sequence[Row], options: Options) -> dict[str, Any]:
+    """Return all figures unrounded; null where a value could not be computed."""
+    sentences = conclusions(comparisons, rows)
     return {
         "split": SPLITS[options.split],
         "level": LEVEL,
@@ -68,27 +69,27 @@ def to_json(contests: Sequence[Contest], rows: Sequence[Row], options: Options) 
         "tests": _tests(rows),
         "comparisons": [
             {
-                "a": {"name": contest.a.name, "seeds": contest.a.sources},
-                "b": {"name": contest.b.name, "seeds": contest.b.sources},
-                "verdict": sentence,
-                "rows": [_facts(row) for row in rows if row.contest == place],
+                "a": {"name": comparison.a.name, "seeds": comparison.a.sources},
+                "b": {"name": comparison.b.name, "seeds": comparison.b.sources},
+                "conclusion": sentence,
+                "rows": [_facts(row) for row in rows if row.comparison == place],
             }
-            for place, (contest, sentence) in enumerate(zip(contests, verdicts(contests, rows), strict=True))
+            for place, (comparison, sentence) in enumerate(zip(comparisons, sentences, strict=True))
         ],
     }
 
 
 def legend(rows: Sequence[Row]) -> str:
-    """What the columns mean."""
+    """Explain the columns."""
     return LEGEND.format(tests=_tests(rows), power=POWER)
 
 
-def verdicts(contests: Sequence[Contest], rows: Sequence[Row]) -> list[str]:
-    """One sentence a contest: where A is better, where B is, and where the data cannot tell."""
+def conclusions(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> list[str]:
+    """Write one sentence per comparison: where A is better, where B is better, and where the data cannot tell."""
     sentences = []
-    for place, contest in enumerate(contests):
-        own = [row for row in rows if row.contest == place]
-        a, b = contest.a.name, contest.b.name
+    for place, comparison in enumerate(comparisons):
+        own = [row for row in rows if row.comparison == place]
+        a, b = comparison.a.name, comparison.b.name
         parts = [
             f"{a} is better than {b} in {_where(own, 'a')}" if any(row.better == "a" for row in own) else "",
             f"{b} is better than {a} in {_where(own, 'b')}" if any(row.better == "b" for row in own) else "",
@@ -107,7 +108,7 @@ def _unclear(own: Sequence[Row], a: str, b: str) -> str:
 
 
 def _where(own: Sequence[Row], better: str | None) -> str:
-    """The domains of one outcome; where a domain has several outcomes, the rows that have this one."""
+    """List the domains with one outcome; if a domain has several outcomes, list the rows with this one."""
     places = []
     for domain in dict.fromkeys(row.domain for row in own):
         inside = [row for row in own if row.domain == domain]
@@ -123,8 +124,8 @@ def _short(row: Row) -> str:
     return f"{row.protocol} {row.metric}{part}"
 
 
-def _title(contest: Contest, options: Options) -> str:
-    sides = (f"{name} = {side.name}{_seeds(len(side.ranks))}" for name, side in zip("AB", contest, strict=True))
+def _title(comparison: Comparison, options: Options) -> str:
+    sides = (f"{name} = {side.name}{_seeds(len(side.ranks))}" for name, side in zip("AB", comparison, strict=True))
     return f"{', '.join(sides)}: {SPLITS[options.split]} targets"
 
 

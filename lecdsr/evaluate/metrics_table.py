@@ -1,4 +1,4 @@
-"""Metrics of several models as a table on the terminal."""
+"""Show the metrics of several models as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = (
 
 
 def metrics_table(title: str, models: Mapping[str, Mapping[str, Any]], split: str = "test") -> Table:
-    """One row per domain and model; ``models`` maps a name to its metrics."""
+    """Make a table with one row per domain and model; ``models`` maps a name to its metrics."""
     table = Table(title=title, title_justify="left")
     table.add_column("domain")
     table.add_column("model")

@@ -1,4 +1,4 @@
-"""What a number rests on: seeds, texts, encoder, negatives; written beside the metrics."""
+"""Provenance of metrics: seed, texts, encoder and negatives, written beside the metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lecdsr.core.paths import Artefacts
 
 
 def provenance(artefacts: Artefacts, config: dict[str, Any], exclude_history: bool) -> dict[str, Any]:
-    """Facts from the stages before, from the config of the trained model, and the rule of the full ranking."""
+    """Collect provenance from the metrics of earlier stages, the config of the trained model and the ranking rule."""
     ask, embed, candidates, prompts = (
         read_json(artefacts.stage_metrics(stage)) for stage in ("ask", "embed", "candidates", "prompts")
     )

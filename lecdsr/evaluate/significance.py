@@ -1,8 +1,7 @@
-"""Whether a difference can be chance. The unit is the user: every test is paired by user.
+"""Significance tests of differences between methods, paired by user.
 
-The paired t-test and the bootstrap over users are the tests that keep their level at the numbers of users at
-hand; the Wilcoxon test on these metrics does not (Ihemelandu and Ekstrand, SIGIR 2023). Formulas and sources:
-docs/evaluation.md.
+The paired t-test and the bootstrap over users keep their level at the usual numbers of users; the Wilcoxon test on
+these metrics does not (Ihemelandu and Ekstrand, SIGIR 2023). Formulas and sources: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ LEVEL = 0.05
 POWER = 0.8
 RESAMPLES = 10_000
 SEED = 1
-# Draws of users held at once: 8 MB of places and as many of values, however many users there are.
+# Draws of users held at once: 8 MB of indices and as many of values, for any number of users.
 BLOCK = 1 << 20
 
 
 class Paired(NamedTuple):
-    """What the differences of the users tell; None where there are too few to tell."""
+    """Statistics of the users' differences; None where there are too few users to compute one."""
 
     difference: float
     low: float | None
@@ -37,14 +36,14 @@ class Paired(NamedTuple):
 
 
 def paired(differences: Array, resamples: int = RESAMPLES) -> Paired:
-    """Mean, interval, effect size, p-value and smallest detectable difference.
+    """Compute mean, interval, effect size, p-value and smallest detectable difference.
+
+    If all differences are zero, p is 1. Other differences without deviation (one user, or a few with the same
+    difference) have neither p nor effect size.
 
     Args:
-        differences: ``[U]`` one value for each user, at least one: his metric under A less that under B.
+        differences: ``[U]``, at least one user: the user's metric under A minus that under B.
         resamples: bootstrap resamples.
-
-    Differences of zero throughout have p = 1. Other differences without any deviation (one user, or a few that
-    moved by the same amount) give no scale to measure them by, and so neither p nor effect size.
     """
     difference = float(differences.mean())
     low, high = bootstrap_interval(differences, resamples)
@@ -63,9 +62,9 @@ def bootstrap_interval(
     """Percentile bootstrap interval, 95 %, of the mean over users (Efron, Annals of Statistics 1979).
 
     Args:
-        differences: ``[U]``; fewer than two give no interval.
-        resamples: times that U users are drawn with replacement.
-        seed: of the draws, so that the same differences have the same interval.
+        differences: ``[U]``; fewer than two users give no interval.
+        resamples: number of times that U users are drawn with replacement.
+        seed: seed of the draws; the same differences give the same interval.
     """
     users = len(differences)
     if users < 2:
@@ -94,9 +93,9 @@ def p_value(differences: Array) -> float:
 
 
 def smallest_detectable(differences: Array) -> float:
-    """Smallest true difference that a two-sided test at 0.05 would find four times in five.
+    """Smallest true difference that a two-sided test at 0.05 detects with power 0.8.
 
-    (z_0.975 + z_0.8) · deviation / √U, with the deviation of the differences seen here; before any correction.
+    (z_0.975 + z_0.8) · deviation / √U, with the deviation of the observed differences; before any correction.
     """
     quantile = NormalDist().inv_cdf
     scale = quantile(1 - LEVEL / 2) + quantile(POWER)
@@ -106,8 +105,8 @@ def smallest_detectable(differences: Array) -> float:
 def holm(values: Sequence[float | None]) -> list[float | None]:
     """Adjust p-values for the number of tests (Holm, Scandinavian Journal of Statistics 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, none falls below a smaller one's, none exceeds 1. A test
-    without a p-value is none and is not counted.
+    The i-th smallest of m is multiplied by m - i + 1; the results are made monotone and capped at 1. Entries without
+    a p-value are not counted.
     """
     adjusted: list[float | None] = [None] * len(values)
     order = sorted((value, place) for place, value in enumerate(values) if value is not None)

@@ -1,4 +1,4 @@
-"""Slices of targets: by training of the item, by history of the user, by ties. The bounds are here alone."""
+"""Slices of targets: by training interactions of the item, by history of the user, by ties within a day."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 Bounds = tuple[int, int | None]
 Mask = NDArray[np.bool_]
 
-#: Training interactions of the target's item: least and most.
+#: Bounds of the training interactions of the target's item, inclusive.
 SLICES: dict[str, Bounds] = {"0": (0, 0), "1–4": (1, 4), "5–19": (5, 19), "20+": (20, None)}
-#: What the user had in the target's domain before it.
+#: Bounds of the user's interactions in the target's domain before it, inclusive.
 HISTORY: dict[str, Bounds] = {"0–4": (0, 4), "5–9": (5, 9), "10–19": (10, 19), "20+": (20, None)}
 ALL = "all"
 EVERY: Bounds = (0, None)
@@ -22,16 +22,16 @@ KINDS = ("training", "history", "ties")
 
 
 def inside(count: NDArray[np.int32], bounds: Bounds) -> Mask:
-    """Which targets lie in a slice; ``[T]`` -> ``[T]``."""
+    """Mark the targets in a slice; ``[T]`` -> ``[T]``."""
     least, most = bounds
     chosen = count >= least
     return chosen if most is None else chosen & (count <= most)
 
 
 def parts(targets: pa.Table, kinds: Iterable[str] = KINDS) -> dict[str, Mask]:
-    """Which targets ``[T]`` lie in each slice, all of them first.
+    """Return a mask ``[T]`` of the targets in each slice, with all targets first.
 
-    Ranks of an earlier version do not know the history of the target's domain: those slices are then empty.
+    Ranks of an earlier version lack the history of the target's domain, so those slices are empty for them.
     """
     train_count, history = (targets[name].to_numpy() for name in ("train_count", "history_own"))
     tied = targets["day_tied"].to_numpy(zero_copy_only=False)

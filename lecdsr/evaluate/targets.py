@@ -1,4 +1,4 @@
-"""Tables of ranks side by side: the same targets on both sides."""
+"""Align tables of ranks, and check that they rank the same targets."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import pyarrow.compute as pc
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import SPLITS
 
-#: What makes two targets the same; the last two also betray ids that were numbered anew.
+#: Columns that identify a target; the last ones also reveal ids from another preparation.
 TARGET = ("user", "target", "domain", "train_count", "day_tied", "history_own")
-#: In ranks of an earlier version, which did not know it.
+#: Value of ``history_own`` in ranks of an earlier version, which lack the column.
 UNKNOWN = -1
 
 
 def held_out(ranks: pa.Table, split: int) -> pa.Table:
-    """The targets of one split, in an order that does not depend on that of the file."""
+    """Return the targets of one split, in an order that does not depend on the file."""
     return ranks.filter(pc.equal(ranks["split"], split)).sort_by([(name, "ascending") for name in TARGET])
 
 
 def knows_history(ranks: pa.Table) -> bool:
-    """Whether the ranks say what users had in the target's domain; those of an earlier version do not."""
+    """Return whether the ranks have the history in the target's domain; those of an earlier version lack it."""
     return not (ranks["history_own"].to_numpy() == UNKNOWN).any()
 
 
 def check_same(first: pa.Table, second: pa.Table, names: tuple[str, str], split: int) -> None:
-    """Refuse to compare ranks of different targets.
+    """Check that two tables rank the same targets.
 
     Args:
-        first, second: as :func:`held_out` gives them.
-        names: what to call them.
-        split: whose targets they are.
+        first, second: tables from :func:`held_out`.
+        names: their names in messages.
+        split: the split of the targets.
 
     Raises:
-        UserError: the targets differ; the message says in what.
+        UserError: the targets differ; the message says how.
     """
     differing = _numbers(first, second, names, split) or _pairs(first, second, names) or _facts(first, second)
     if differing:
         raise UserError(
             f"{names[0]} and {names[1]} do not rank the same {SPLITS[split]} targets: {differing}",
-            do="compare what rests on the same `sequences`: the same raw files, filters and split",
+            do="compare ranks of the same `sequences`: the same raw files, filters and split",
         )
 
 

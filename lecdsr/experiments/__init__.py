@@ -1,1 +1,1 @@
-"""Studies: one model under several switches and seeds, outside the pipeline's outputs."""
+"""Experiments: declared methods, settings and seeds, run as DVC experiments and recorded in Git."""

@@ -1,4 +1,4 @@
-"""What is to be compared: ``experiments.yaml``, read, typed, and checked against the settings of the models."""
+"""Read ``experiments.yaml`` and check it against the settings of the models."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lecdsr.models.registry import find_model, model_names
 FILE = Path("experiments.yaml")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-#: Values laid over the block of a model.
+#: Values that override the block of a model.
 Setting = dict[str, Any]
 
 
 class Method(Block):
-    """A method: a model, what is fixed of its settings, and the settings that are tried for it."""
+    """A method: a model, its fixed settings, and the grid of settings to try."""
 
     model: str
     set: Setting = Field(default_factory=dict)
@@ -30,7 +30,7 @@ class Method(Block):
 
 
 class Control(Block):
-    """The chosen setting of a method with something changed."""
+    """A control: the chosen setting of a method with something changed."""
 
     method: str
     set: Setting
@@ -49,11 +49,11 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
     """Read the experiments and check every setting in them, for one pair.
 
     Raises:
-        UserError: a model, a method, a key or a value is not what is expected, or a grid has not its budget; the
+        UserError: a model, method, key or value is invalid, or a grid does not have the size of the budget; the
             message names it.
     """
     declared = check_values(Experiments, read_yaml(file), str(file))
-    _once(declared.seeds, f"{file}: seeds")
+    _check_unique(declared.seeds, f"{file}: seeds")
     for name, method in declared.methods.items():
         where = f"{file}: methods.{name}"
         if method.model not in model_names():
@@ -61,12 +61,12 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
                 f"there is no model {method.model!r}", f"{where}.model", f"use one of {', '.join(model_names())}"
             )
         made = [resolve(pair, method, point, where=f"{where}.grid[{place}]") for place, point in enumerate(method.grid)]
-        _once([json.dumps(one, sort_keys=True) for one in made], f"{where}.grid")
+        _check_unique([json.dumps(one, sort_keys=True) for one in made], f"{where}.grid")
         if len(method.grid) != declared.budget and not (_nothing_to_tune(method.model) and method.grid == [{}]):
             raise UserError(
                 f"{len(method.grid)} settings are tried, the budget is {declared.budget} for every method",
                 where=f"{where}.grid",
-                do="give every method as many; `[{}]` is for models without settings",
+                do="give every method that many settings; `[{}]` is for models without settings",
             )
     for name, control in declared.controls.items():
         where = f"{file}: controls.{name}"
@@ -79,7 +79,7 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
 
 
 def resolve(pair: str, method: Method, setting: Setting, where: str = str(FILE)) -> dict[str, Any]:
-    """All settings of a model on a pair, with what is fixed for the method and then ``setting`` laid over them.
+    """Return all settings of a model on a pair, overridden by the method's fixed settings and then by ``setting``.
 
     Raises:
         UserError: a key is unknown or a value ill-typed.
@@ -89,8 +89,8 @@ def resolve(pair: str, method: Method, setting: Setting, where: str = str(FILE))
     return check_values(schema, {**common, **method.set, **setting}, where).model_dump(mode="json")
 
 
-def chosen_methods(declared: Experiments, names: list[str]) -> dict[str, Method]:
-    """The methods of these names, in the order of the file; without names all of them.
+def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]:
+    """Return the methods of these names in the order of the file; all methods without names.
 
     Raises:
         UserError: there is no such method.
@@ -107,7 +107,7 @@ def _nothing_to_tune(model: str) -> bool:
     return all(get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1 for field in fields)
 
 
-def _once(values: list[Any], where: str) -> None:
+def _check_unique(values: list[Any], where: str) -> None:
     twice = [value for value, times in Counter(values).items() if times > 1]
     if twice:
-        raise UserError(f"the same is there twice: {twice[0]}", where=where, do="try something else with it")
+        raise UserError(f"listed twice: {twice[0]}", where=where, do="remove or change one of them")

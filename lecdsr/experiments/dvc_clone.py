@@ -1,8 +1,8 @@
-"""Experiments of DVC run in clones of their own: the working tree is not touched, and several can run at once.
+"""Run DVC experiments in separate clones, so that the working tree stays untouched and several can run at once.
 
-`dvc exp run --temp` would do neither: it puts the changes of the working tree aside while it begins, and of two
-that begin together both may take the same experiment. A clone has the commit and the changed tracked files, and it
-shares the cache, from which DVC brings the tables. What it finished is fetched as an experiment of this repository.
+`dvc exp run --temp` cannot do that: it stashes the changes of the working tree while it starts, and two that start
+together may take the same experiment. A clone has the commit and the changed tracked files and shares the cache, from
+which DVC checks out the tables. A finished run is fetched as an experiment of this repository.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from typing import Any
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 
-FOLDER = Path(".studies") / "clones"
-#: Results, which runs neither read nor may differ by.
+FOLDER = Path(".experiments") / "clones"
+#: Results, which runs do not read and must not depend on.
 NO_INPUT = (":!metrics", ":!docs", ":!experiments.yaml")
 SHOWN_LINES = 12
 
 
 class RunFailed(Exception):
-    """An experiment that DVC could not finish; the message is the end of what it said."""
+    """A failed experiment; the message is the end of DVC's output."""
 
 
 @contextmanager
-def alone(pair: str) -> Iterator[int]:
-    """Hold the lock of a pair's experiments; the runs inherit it, so that those of a killed command count too.
+def experiments_lock(pair: str) -> Iterator[int]:
+    """Hold the lock of a pair's experiments; the runs inherit it, so that it outlives a killed command.
 
     Raises:
-        UserError: someone else has it.
+        UserError: another process holds it.
     """
     path = FOLDER / f"{pair}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def alone(pair: str) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"experiments of {pair} are running already, or a run of a killed command is",
+                f"experiments of {pair} are running already, or a run of a killed command still is",
                 where=str(path),
-                do="wait for them, or end their processes (`fuser` on this file names them)",
+                do="wait for them, or end their processes (`fuser` on this file lists them)",
             ) from error
         yield file.fileno()
 
@@ -56,15 +56,15 @@ class DvcClone:
     """One clone, in which one experiment runs at a time.
 
     Args:
-        artefacts: of the pair.
-        place: number of the clone.
-        threads: of every training.
-        lock: file descriptor that runs inherit.
+        artefacts: paths of the pair.
+        number: number of the clone.
+        threads: processor threads of every training.
+        lock: file descriptor of the lock, which runs inherit.
     """
 
-    def __init__(self, artefacts: Artefacts, place: int, threads: int, lock: int) -> None:
+    def __init__(self, artefacts: Artefacts, number: int, threads: int, lock: int) -> None:
         self.pair, self.root = artefacts.pair, Path.cwd()
-        self.folder = (FOLDER / f"{self.pair}-{place}").absolute()
+        self.folder = (FOLDER / f"{self.pair}-{number}").absolute()
         self._artefacts, self._lock = artefacts, lock
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
         bin_folder = Path(sys.executable).parent
@@ -72,10 +72,10 @@ class DvcClone:
             **kept,
             "PATH": f"{bin_folder}{os.pathsep}{kept.get('PATH', '')}",
             "OMP_NUM_THREADS": str(threads),
-            # Beside the clone, so that what a kill left is found whichever clone goes on with it.
+            # Outside the clone, so that any clone can resume the checkpoint of a killed run.
             "LECDSR_CHECKPOINTS": kept.get("LECDSR_CHECKPOINTS") or str(self.root / ".checkpoints"),
         }
-        self._environment.pop("PYTHONPATH", None)  # the clone has code of its own
+        self._environment.pop("PYTHONPATH", None)  # the clone has its own code
         self._clone()
 
     def _clone(self) -> None:
@@ -91,21 +91,21 @@ class DvcClone:
         git("config", "--file", ".dvc/config.local", "cache.dir", cache_folder(self.root), folder=self.folder)
 
     def run(self, name: str, model: str, setting: dict[str, Any], seed: int) -> None:
-        """Train and rank as the experiment ``name``, and fetch it into this repository.
+        """Train and evaluate as the experiment ``name``, and fetch it into this repository.
 
         Raises:
             RunFailed: DVC or a stage failed.
         """
-        self._fresh()
+        self._reset()
         self._dvc(*command(self.pair, name, model, setting, seed)[1:])
         refs = experiment_refs(name, self.folder)
         if not refs:
-            raise RunFailed("DVC made no experiment of it")
+            raise RunFailed("DVC created no experiment")
         ref = refs[0]
         git("fetch", "-q", str(self.folder), f"{ref}:{ref}")
 
-    def _fresh(self) -> None:
-        """The commit, and what of it is changed in the working tree; DVC brings the tables by the lock."""
+    def _reset(self) -> None:
+        """Reset the clone to the commit plus the changed files of the working tree; DVC checks out the tables."""
         git("reset", "-q", "--hard", folder=self.folder)
         git("clean", "-q", "-f", "-d", folder=self.folder)
         for name in git("diff", "--name-only", "--relative", "HEAD", "--", ".", *NO_INPUT).splitlines():
@@ -130,7 +130,7 @@ class DvcClone:
             pass_fds=[self._lock],
         )
         if done.returncode:
-            raise RunFailed(_reason(done.stdout))
+            raise RunFailed(failure_reason(done.stdout))
         return done.stdout
 
 
@@ -149,7 +149,7 @@ def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int
 
 
 def cache_folder(root: Path) -> str:
-    """Where DVC keeps the content of a repository."""
+    """Return the cache folder of a DVC repository."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repository:
@@ -157,18 +157,18 @@ def cache_folder(root: Path) -> str:
 
 
 def experiment_refs(name: str, folder: Path | None = None) -> list[str]:
-    """References of the experiments of this name, whatever commit they began from."""
+    """Return the references of the experiments of this name, from any base commit."""
     return git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", folder=folder).splitlines()
 
 
 def experiment_names() -> set[str]:
-    """Names of all experiments of this repository."""
+    """Return the names of all experiments of this repository."""
     refs = git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     return {ref.rsplit("/", 1)[1] for ref in refs if ref.count("/") == 4}
 
 
 def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
-    """Output of a git command.
+    """Return the output of a git command.
 
     Raises:
         UserError: it failed.
@@ -180,8 +180,8 @@ def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
     return done.stdout.strip()
 
 
-def _reason(output: str) -> str:
-    """The end of what a failed command said; the message of a stage stands before DVC's own."""
+def failure_reason(output: str) -> str:
+    """Extract the error from the output of a failed command: the message of the stage, else the last lines."""
     lines = [line for line in output.splitlines() if line.strip()]
-    start = next((place for place, line in enumerate(lines) if line.startswith("error:")), len(lines) - SHOWN_LINES)
+    start = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines) - SHOWN_LINES)
     return "\n".join(lines[max(0, start) :][:SHOWN_LINES])

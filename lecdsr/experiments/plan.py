@@ -1,4 +1,4 @@
-"""Which runs a method needs: first its grid, then its chosen setting under every seed, then its controls."""
+"""Plan the runs of a method: its grid, then its chosen setting under every seed, then its controls."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lecdsr.experiments.config import Experiments, Method, Setting
 GRID, SEED, CONTROL = "grid", "seed", "control"
 ROLES = (GRID, SEED, CONTROL)
 
-#: Name of the run of a method under a setting and a seed: the same name, the same numbers.
-Naming = Callable[[str, Setting, int], str]
+#: Function that names the run of a method under a setting and a seed; the same name means the same results.
+RunNaming = Callable[[str, Setting, int], str]
 
 
 class Run(NamedTuple):
-    """One training: ``setting`` is what is laid over the model's block, ``name`` that of its experiment."""
+    """One training: ``setting`` overrides the model's block, ``name`` is the name of its experiment."""
 
     method: str
     model: str
@@ -26,26 +26,28 @@ class Run(NamedTuple):
     name: str
 
 
-def grid_runs(declared: Experiments, method: str, naming: Naming) -> list[Run]:
-    """Every setting of the grid under the first seed."""
+def grid_runs(declared: Experiments, method: str, naming: RunNaming) -> list[Run]:
+    """Plan every setting of the grid under the first seed."""
     seed = declared.seeds[0]
     return [
         _run(declared.methods[method], method, GRID, "", point, seed, naming) for point in declared.methods[method].grid
     ]
 
 
-def later_runs(declared: Experiments, method: str, setting: Setting, naming: Naming, learns: bool = True) -> list[Run]:
-    """The chosen setting under every seed, then every control of the method: all under one seed before the next seed.
+def seed_and_control_runs(
+    declared: Experiments, method: str, setting: Setting, naming: RunNaming, has_parameters: bool = True
+) -> list[Run]:
+    """Plan the chosen setting under every seed, then the controls: all controls under one seed before the next seed.
 
     Args:
         declared: the experiments.
-        method: whose runs.
-        setting: what was chosen, as :class:`Run` holds it.
-        naming: names of runs.
-        learns: whether the method has parameters to learn; one without is the same under every seed.
+        method: name of the method.
+        setting: the chosen setting, as in :class:`Run`.
+        naming: names the runs.
+        has_parameters: whether the method has trainable parameters; one without is the same under every seed.
     """
     given = declared.methods[method]
-    seeds = declared.seeds if learns else declared.seeds[:1]
+    seeds = declared.seeds if has_parameters else declared.seeds[:1]
     runs = [_run(given, method, SEED, "", setting, seed, naming) for seed in seeds]
     changed = {name: {**setting, **one.set} for name, one in declared.controls.items() if one.method == method}
     for seed in seeds:
@@ -53,17 +55,17 @@ def later_runs(declared: Experiments, method: str, setting: Setting, naming: Nam
     return runs
 
 
-def choose(runs: Sequence[Run], scores: Mapping[str, float]) -> Run | None:
-    """The run of the best validation score, the first of equals; None if none has finished.
+def best_run(runs: Sequence[Run], scores: Mapping[str, float]) -> Run | None:
+    """Return the run with the best validation score, the first of equals; None if none has finished.
 
     Args:
-        runs: those of a grid.
-        scores: by name of the run; runs that failed are not in it. No test figure comes near here.
+        runs: the runs of a grid.
+        scores: validation scores by name of the run, without failed runs; test metrics are never used here.
     """
     finished = [run for run in runs if run.name in scores]
     return max(finished, key=lambda run: scores[run.name], default=None)
 
 
-def _run(method: Method, name: str, role: str, control: str, setting: Setting, seed: int, naming: Naming) -> Run:
+def _run(method: Method, name: str, role: str, control: str, setting: Setting, seed: int, naming: RunNaming) -> Run:
     whole = {**method.set, **setting}
     return Run(name, method.model, role, control, whole, seed, naming(name, whole, seed))

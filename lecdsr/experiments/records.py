@@ -1,4 +1,4 @@
-"""Finished runs in Git: a row a run; a row a run, domain, slice and ranking; and their test ranks."""
+"""Records of finished runs in Git: one row per run, one row per run and slice, and their test ranks."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SLICE_COLUMNS = ("method", "control", "seed", "domain", "slice", "ranking", "use
 Row = dict[str, str]
 
 
-class Finished(NamedTuple):
-    """What a run left: its metrics, its training log, the config of its model, its times, its ranks."""
+class FinishedRun(NamedTuple):
+    """Outputs of a run: metrics, training log, config of the model, training time, ranks."""
 
     metrics: dict[str, Any]
     log: str
@@ -46,12 +46,12 @@ class Finished(NamedTuple):
 
 
 def compact(setting: dict[str, Any]) -> str:
-    """A setting as one line of JSON, keys sorted."""
+    """Format a setting as one line of JSON with sorted keys."""
     return json.dumps(setting, sort_keys=True, separators=(",", ":"))
 
 
-def row_of(run: Run, finished: Finished) -> Row:
-    """The line of a run. Those of a grid have no test figures: what was not chosen is not looked at."""
+def row_of(run: Run, finished: FinishedRun) -> Row:
+    """Make the row of a run; grid runs get no test metrics, because only the chosen setting is tested."""
     facts: dict[str, Any] = {
         "valid_ndcg@10": f"{finished.config['valid_ndcg@10']:.6f}",
         "best_epoch": finished.config["best_epoch"],
@@ -65,13 +65,13 @@ def row_of(run: Run, finished: Finished) -> Row:
     return {name: str(values[name]) for name in COLUMNS}
 
 
-def learns(row: Mapping[str, Any]) -> bool:
-    """Whether the run learned anything: what has no parameters is the same under every seed."""
+def has_parameters(row: Mapping[str, Any]) -> bool:
+    """Return whether the model has trainable parameters; one without is the same under every seed."""
     return int(row["parameters"]) > 0
 
 
 def _figure(metrics: dict[str, Any], name: str) -> str:
-    """A metric by its path; empty where a domain has no targets."""
+    """Format a metric by its path; empty if the domain has no targets."""
     node: Any = metrics
     for part in name.split("."):
         node = node.get(part, {})
@@ -79,7 +79,7 @@ def _figure(metrics: dict[str, Any], name: str) -> str:
 
 
 def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
-    """Test metrics of a run by domain, slice and ranking; empty slices are left out."""
+    """Make the test metrics of a run by domain, slice and ranking; empty slices are left out."""
     ranks = ranks_of_test(ranks)
     user, domain = (ranks[name].to_numpy().astype(np.int64) for name in ("user", "domain"))
     rows = []
@@ -98,17 +98,17 @@ def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
 
 
 def ranks_of_test(ranks: pa.Table) -> pa.Table:
-    """The ranks of the test targets alone."""
+    """Return the ranks of the test targets only."""
     return ranks.filter(pc.equal(ranks["split"], TEST))
 
 
 def rank_file(artefacts: Artefacts, experiment: str) -> Path:
-    """Where Git has the test ranks of a run."""
+    """Return the path of the test ranks of a run, in Git."""
     return artefacts.experiment_ranks / f"{experiment}.parquet"
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The lines of a table; none if there is no such file.
+    """Read the rows of a table; none if there is no such file.
 
     Raises:
         UserError: it has other columns.
@@ -119,13 +119,13 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     rows = list(reader)
     if list(reader.fieldnames or ()) != list(columns) or any(None in row.values() or None in row for row in rows):
         raise UserError(
-            "not a table of experiments as it is written now", str(path), "remove it; `lecdsr tune` writes it anew"
+            "the table of experiments has other columns", str(path), "remove it; `lecdsr tune` writes it again"
         )
     return rows
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write the lines, sorted, whole or not at all."""
+    """Write the rows, sorted, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

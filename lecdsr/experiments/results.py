@@ -1,4 +1,4 @@
-"""`lecdsr results`: the page of the experiments, and the comparisons that it shows."""
+"""`lecdsr results`: write the results page of the experiments and the comparisons that it shows."""
 
 from __future__ import annotations
 
@@ -12,35 +12,43 @@ from lecdsr.core.console import say, warn
 from lecdsr.core.files import read_json, read_table, write_json, write_text
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS, TEST
-from lecdsr.evaluate.compare import Contest, Options, Side, compare
+from lecdsr.evaluate.compare import Comparison, Options, Side, compare
 from lecdsr.evaluate.compare_tables import to_json
 from lecdsr.experiments.config import load_experiments
 from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, rank_file, read_rows
-from lecdsr.report.results_page import Facts, Recorded, best_method, compared_runs, page, rivals, stands
+from lecdsr.report.results_page import (
+    PairFacts,
+    Recorded,
+    best_method,
+    compared_runs,
+    matches_runs,
+    other_methods,
+    page,
+)
 from lecdsr.sequences.settings import Settings as Sequences
 
 PAGE = Path("docs") / "results.md"
 
 
 def write_results(pairs: Sequence[str]) -> None:
-    """Compare what is not compared yet, and write the page.
+    """Compare methods that are not compared yet, and write the page.
 
     Raises:
         UserError: a pair or its experiments cannot be read.
     """
-    found = [_with_tests(recorded(Artefacts(pair))) for pair in dict.fromkeys(pairs)]
+    found = [_with_comparisons(recorded(Artefacts(pair))) for pair in dict.fromkeys(pairs)]
     write_text(PAGE, page(found))
     say(f"page: {PAGE}")
 
 
 def recorded(artefacts: Artefacts) -> Recorded:
-    """What Git has of a pair's experiments.
+    """Read the recorded experiments of a pair.
 
     Raises:
         UserError: the pair or its experiments cannot be read.
     """
     pair = artefacts.pair
-    facts = Facts(
+    facts = PairFacts(
         pair,
         load_pair(pair).domains,
         load_block("sequences", Sequences, pair).split,
@@ -51,21 +59,21 @@ def recorded(artefacts: Artefacts) -> Recorded:
     return Recorded(facts, load_experiments(pair), rows, read_rows(artefacts.experiment_slices, SLICE_COLUMNS), tests)
 
 
-def _with_tests(one: Recorded) -> Recorded:
-    """The same with comparisons of the best method: stored ones, or new ones where Git has ranks of more methods."""
+def _with_comparisons(one: Recorded) -> Recorded:
+    """Add comparisons of the best method: stored ones, or new ones if there are ranks of more methods."""
     best = best_method(one)
-    if best is None or not rivals(one, best):
+    if best is None or not other_methods(one, best):
         return one
     artefacts, names = Artefacts(one.facts.pair), compared_runs(one, best)
-    stored = one.tests["experiments"] if one.tests is not None and stands(one.tests, best, names) else {}
+    stored = one.tests["experiments"] if one.tests is not None and matches_runs(one.tests, best, names) else {}
     if stored == names:
         return one
     lost = [method for method, some in names.items() if not all(rank_file(artefacts, name).exists() for name in some)]
     here = {method: some for method, some in names.items() if method not in lost}
     if lost:
         warn(
-            f"{one.facts.pair}: not compared anew, for {artefacts.experiment_ranks} has not all ranks of "
-            f"{', '.join(lost)}; `lecdsr tune` makes them again when their rows are taken out of the table"
+            f"{one.facts.pair}: comparisons are not updated, because {artefacts.experiment_ranks} lacks ranks of "
+            f"{', '.join(lost)}; remove their rows from the table and run `lecdsr tune` to make them again"
         )
     if best in lost or len(here) < 2 or not stored.keys() <= here.keys():
         return one
@@ -80,5 +88,5 @@ def _compared(artefacts: Artefacts, names: dict[str, list[str]], best: str) -> d
         method: Side(method, some, [read_table(rank_file(artefacts, name), RANKS) for name in some])
         for method, some in names.items()
     }
-    contests = [Contest(sides[best], side) for method, side in sides.items() if method != best]
-    return to_json(contests, compare(contests, options), options)
+    comparisons = [Comparison(sides[best], side) for method, side in sides.items() if method != best]
+    return to_json(comparisons, compare(comparisons, options), options)

@@ -1,4 +1,4 @@
-"""`lecdsr tune`: the declared experiments, as experiments of DVC, and their results as tables in Git."""
+"""`lecdsr tune`: run the declared experiments as DVC experiments and record their results as tables in Git."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lecdsr.core.files import require, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
 from lecdsr.evaluate.settings import Settings as Evaluate
-from lecdsr.experiments.config import Experiments, Setting, chosen_methods, load_experiments, resolve
-from lecdsr.experiments.dvc_clone import DvcClone, RunFailed, alone, experiment_names
+from lecdsr.experiments.config import Experiments, Setting, load_experiments, resolve, select_methods
+from lecdsr.experiments.dvc_clone import DvcClone, RunFailed, experiment_names, experiments_lock
 from lecdsr.experiments.fingerprint import fingerprint, hash_of_code, hash_of_data, tables
-from lecdsr.experiments.plan import CONTROL, GRID, SEED, Run, choose, grid_runs, later_runs
+from lecdsr.experiments.plan import CONTROL, GRID, SEED, Run, best_run, grid_runs, seed_and_control_runs
 from lecdsr.experiments.records import (
     COLUMNS,
     SLICE_COLUMNS,
-    Finished,
+    FinishedRun,
     Row,
     compact,
-    learns,
+    has_parameters,
     rank_file,
     ranks_of_test,
     read_rows,
@@ -41,39 +41,38 @@ from lecdsr.train.settings import SharedSettings
 
 
 def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -> None:
-    """Run what is not there yet: grids, chosen settings, controls.
+    """Run the experiments that are not recorded yet: grids, chosen settings, controls.
 
     Args:
-        pair: whose experiments.
-        names: methods; all where there are none.
+        pair: name of the pair.
+        names: names of methods; empty for all.
         jobs: runs at once.
-        seeds: how many of the declared seeds are run now, from the first on; all where None. What is recorded of the
-            others stays.
+        seeds: number of the declared seeds to run now, from the first on; None for all. Records of other seeds stay.
 
     Raises:
-        UserError: the experiments are not well declared, the pair is not built, or some runs failed.
+        UserError: the declaration is invalid, the pair is not built, or some runs failed.
     """
     artefacts = Artefacts(pair)
     load_pair(pair)
     declared = load_experiments(pair)
-    methods = chosen_methods(declared, list(names))
+    methods = select_methods(declared, list(names))
     for path in tables(artefacts):
         require(path, do=f"build the pair first: `dvc repro candidates@{pair} embed@{pair}`")
-    with alone(pair) as lock:
+    with experiments_lock(pair) as lock:
         runner = ExperimentRunner(artefacts, declared, list(methods), jobs, lock, seeds)
-        runner.work([run for method in methods for run in grid_runs(declared, method, runner.name)], {GRID})
-        runner.work([run for method in methods for run in runner.after_the_grid(method)], {SEED, CONTROL})
+        runner.run_missing([run for method in methods for run in grid_runs(declared, method, runner.name)], {GRID})
+        runner.run_missing([run for method in methods for run in runner.runs_after_grid(method)], {SEED, CONTROL})
     say(f"table: {artefacts.experiments}")
     if runner.failed:
         raise UserError(
             f"{len(runner.failed)} runs failed: {', '.join(runner.failed)}",
             where=str(artefacts.experiments),
-            do="their reasons stand above; the same command tries them again, and nothing else",
+            do="see the errors above; the same command repeats only the failed runs",
         )
 
 
 class ExperimentRunner:
-    """The experiments of one pair under way: what is known of their runs, and who runs them."""
+    """Runs the experiments of one pair and keeps their records."""
 
     def __init__(
         self, artefacts: Artefacts, declared: Experiments, methods: list[str], jobs: int, lock: int, seeds: int | None
@@ -82,8 +81,8 @@ class ExperimentRunner:
         self._seeds = declared.seeds[:seeds]
         self._jobs, self._lock = jobs, lock
         self.failed: list[str] = []
-        self._shops: SimpleQueue[DvcClone] = SimpleQueue()
-        self._made = 0
+        self._idle_clones: SimpleQueue[DvcClone] = SimpleQueue()
+        self._created = 0
         self._data = hash_of_data(artefacts)
         self._code: dict[str, str] = {}
         self._planned: dict[str, set[str]] = {}
@@ -91,7 +90,7 @@ class ExperimentRunner:
         self._slices = read_rows(artefacts.experiment_slices, SLICE_COLUMNS)
 
     def name(self, method: str, setting: Setting, seed: int) -> str:
-        """Name of a run's experiment: it holds the hash of all that decides the run's numbers."""
+        """Return the experiment name of a run; it contains the fingerprint of all inputs and settings."""
         given, pair = self._declared.methods[method], self._artefacts.pair
         model = given.model
         if model not in self._code:
@@ -101,21 +100,21 @@ class ExperimentRunner:
         settings = [resolve(pair, given, setting), shared.model_dump(), rules.model_dump()]
         return f"{pair}-{method}-s{seed}-{fingerprint(model, settings, self._data, self._code[model])}"
 
-    def after_the_grid(self, method: str) -> list[Run]:
-        """Runs of the setting that validation chose; none where no setting of the grid could be trained."""
+    def runs_after_grid(self, method: str) -> list[Run]:
+        """Plan the runs of the setting chosen on validation; none if no setting of the grid could be trained."""
         runs = grid_runs(self._declared, method, self.name)
         names = {run.name for run in runs}
         found = [row for row in self._rows if row["role"] == GRID and row["experiment"] in names]
-        best = choose(runs, {row["experiment"]: float(row["valid_ndcg@10"]) for row in found})
+        best = best_run(runs, {row["experiment"]: float(row["valid_ndcg@10"]) for row in found})
         if best is None:
             warn(f"{method}: no setting of its grid could be trained")
             return []
-        say(f"{method}: validation chooses {compact(best.setting)} of {len(found)} settings")
+        say(f"{method}: best of {len(found)} settings on validation: {compact(best.setting)}")
         (row,) = [row for row in found if row["experiment"] == best.name]
-        return later_runs(self._declared, method, best.setting, self.name, learns(row))
+        return seed_and_control_runs(self._declared, method, best.setting, self.name, has_parameters(row))
 
-    def work(self, runs: Sequence[Run], roles: set[str]) -> None:
-        """Run what is not recorded; forget what of these roles and methods is no longer wanted."""
+    def run_missing(self, runs: Sequence[Run], roles: set[str]) -> None:
+        """Run the planned runs that are not recorded; drop records of these roles and methods that are not planned."""
         self._planned |= {role: {run.name for run in runs if run.role == role} for role in roles}
         there = {(row["role"], row["control"], row["experiment"]) for row in self._rows}
         runs = [run for run in runs if run.seed in self._seeds]
@@ -138,12 +137,12 @@ class ExperimentRunner:
             while waiting or under_way:
                 while waiting and len(under_way) < self._jobs:
                     same = waiting.pop(0)
-                    under_way[pool.submit(self._train, same[0], self._shop())] = same
+                    under_way[pool.submit(self._train, same[0], self._take_clone())] = same
                 finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    self._settle(future, under_way.pop(future))
+                    self._finish(future, under_way.pop(future))
 
-    def _settle(self, future: Future[None], same: list[Run]) -> None:
+    def _finish(self, future: Future[None], same: list[Run]) -> None:
         run = same[0]
         try:
             future.result()
@@ -153,21 +152,21 @@ class ExperimentRunner:
             return
         self._record(same)
 
-    def _shop(self) -> DvcClone:
-        if self._made < self._jobs and self._shops.empty():
+    def _take_clone(self) -> DvcClone:
+        if self._created < self._jobs and self._idle_clones.empty():
             threads = max(1, (os.cpu_count() or 1) // self._jobs)
-            self._made += 1
-            return DvcClone(self._artefacts, self._made, threads, self._lock)
-        return self._shops.get()
+            self._created += 1
+            return DvcClone(self._artefacts, self._created, threads, self._lock)
+        return self._idle_clones.get()
 
     def _train(self, run: Run, clone: DvcClone) -> None:
         try:
             clone.run(run.name, run.model, run.setting, run.seed)
         finally:
-            self._shops.put(clone)
+            self._idle_clones.put(clone)
 
     def _record(self, same: Iterable[Run]) -> None:
-        """Add the rows of a finished experiment, and write the tables at once."""
+        """Add the rows of a finished experiment and write the tables immediately."""
         for run in same:
             try:
                 finished = read_finished(run, self._artefacts)
@@ -192,7 +191,7 @@ class ExperimentRunner:
             return row["method"] not in self._methods or wanted is None or row["experiment"] in wanted
 
         rows = [row for row in self._rows if stays(row)]
-        # A row of the first table says that the run is recorded, so that it comes last.
+        # A row of the first table marks the run as recorded, so it is written last.
         write_rows(self._artefacts.experiment_slices, SLICE_COLUMNS, filter(stays, self._slices))
         write_rows(self._artefacts.experiments, COLUMNS, rows)
         kept = {rank_file(self._artefacts, row["experiment"]) for row in rows if row["role"] != GRID}
@@ -200,11 +199,11 @@ class ExperimentRunner:
             path.unlink()
 
 
-def read_finished(run: Run, artefacts: Artefacts) -> Finished:
-    """What an experiment left, from Git and from DVC's cache.
+def read_finished(run: Run, artefacts: Artefacts) -> FinishedRun:
+    """Read the outputs of an experiment from Git and from DVC's cache.
 
     Raises:
-        UserError: the cache no longer has it.
+        UserError: an output is missing, for example no longer in the cache.
     """
     revision = Revision(run.name)
     try:
@@ -219,7 +218,7 @@ def read_finished(run: Run, artefacts: Artefacts) -> Finished:
         def data(path: Path) -> dict[str, Any]:
             return dict(json.loads(revision.data(path)))
 
-        return Finished(
+        return FinishedRun(
             metrics=json.loads(text(artefacts.model_metrics(model))),
             log=text(artefacts.training_log(model)),
             config=data(folder / "config.json"),

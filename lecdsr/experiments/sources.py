@@ -1,4 +1,4 @@
-"""What the sides of a comparison are called on the command line, and the ranks behind the names."""
+"""Parse the sides of a comparison on the command line, and read the ranks that they name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import require
@@ -21,7 +19,7 @@ from lecdsr.evaluate.targets import UNKNOWN
 from lecdsr.experiments.revisions import Revision
 from lecdsr.models.registry import model_names
 
-#: Columns of ranks before `history_own` was one of them.
+#: Columns of ranks of an earlier version, without `history_own`.
 FORMER = [name for name in RANKS.names if name != "history_own"]
 SYNTAX = "[LABEL=]SOURCE[,SOURCE…], a source being MODEL, REV:MODEL, REV, or a rank file or folder of rank files"
 
@@ -29,7 +27,7 @@ SYNTAX = "[LABEL=]SOURCE[,SOURCE…], a source being MODEL, REV:MODEL, REV, or a
 class Source(NamedTuple):
     """The ranks of one seed: a rank file, or a model in the workspace (``rev`` None) or in a revision.
 
-    A revision may leave its model open (None).
+    The model of a revision may be unspecified (None).
     """
 
     path: Path | None
@@ -43,32 +41,32 @@ class Source(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether a model is still to be named."""
+        """Whether the model is unspecified."""
         return self.path is None and self.model is None
 
 
-class Named(NamedTuple):
-    """One side as it was written: a label, and the seeds of one method."""
+class MethodSources(NamedTuple):
+    """One side of a comparison as given: a label, and the sources of the method's seeds."""
 
     label: str
     sources: list[Source]
 
 
-class Basis(NamedTuple):
-    """What ranks rest on, where it is known: hash of the negatives, and whether the history was left out."""
+class RankProvenance(NamedTuple):
+    """Provenance of ranks, as far as known: hash of the negatives, and whether history items were excluded."""
 
     negatives: str | None = None
     exclude_history: bool | None = None
 
 
-class Library:
-    """Ranks of one pair, by source; every revision is opened once, and closed at the end."""
+class RankReader:
+    """Reads ranks of one pair by source; every revision is opened once and closed at the end."""
 
     def __init__(self, artefacts: Artefacts) -> None:
         self.artefacts = artefacts
         self._revisions: dict[str, Revision] = {}
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> RankReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,39 +74,37 @@ class Library:
             revision.close()
 
     def models(self, rev: str) -> list[str]:
-        """Models that a revision has ranks of."""
+        """Return the models of which a revision has ranks."""
         return [Path(name).stem for name in self._revision(rev).names(self.artefacts.ranks("").parent)]
 
     def ranks(self, source: Source) -> pa.Table:
-        """The table of one source.
+        """Read the ranks of one source.
 
         Raises:
-            UserError: it is missing, or is no table of ranks.
+            UserError: the file is missing or is not a table of ranks.
         """
         if source.path is not None:
             return _read(source.path)
-        assert source.model is not None, "the model is named by `pairings`"
+        assert source.model is not None, "the model is named by `pair_sides`"
         path = self.artefacts.ranks(source.model)
         if source.rev is None:
             return _read(path)
         return parse_ranks(self._revision(source.rev).data(path), f"{path} of {source.rev}")
 
-    def basis(self, source: Source) -> Basis:
-        """Negatives by the model's metrics, rules by dvc.lock; a rank file tells neither."""
+    def provenance(self, source: Source) -> RankProvenance:
+        """Read the provenance from the model's metrics; unknown for a rank file, and for metrics that lack it."""
         if source.model is None:
-            return Basis()
-        metrics = self._text(source, self.artefacts.model_metrics(source.model))
-        lock = self._text(source, Path("dvc.lock"))
+            return RankProvenance()
+        path = self.artefacts.model_metrics(source.model)
+        metrics = self._text(source, path)
         try:
-            return Basis(
-                json.loads(metrics).get("run", {}).get("candidates_sha256") if metrics else None,
-                _rule(lock, self.artefacts.pair, source.model) if lock else None,
-            )
-        except (ValueError, YAMLError, AttributeError) as error:  # a merge that was not finished, for example
+            run = json.loads(metrics).get("run", {}) if metrics else {}
+            return RankProvenance(run.get("candidates_sha256"), run.get("exclude_history"))
+        except (ValueError, AttributeError) as error:  # an unfinished merge, for example
             raise UserError(
-                f"the metrics or the lock of {source} cannot be read ({type(error).__name__})",
-                where=f"{self.artefacts.model_metrics(source.model)}, dvc.lock",
-                do="run `dvc repro` to make them anew",
+                f"the metrics of {source} cannot be read ({type(error).__name__})",
+                where=str(path),
+                do="run `dvc repro` to rebuild them",
             ) from error
 
     def _text(self, source: Source, path: Path) -> str | None:
@@ -122,11 +118,11 @@ class Library:
         return self._revisions[name]
 
 
-def parse(text: str, artefacts: Artefacts) -> Named:
-    """Read one side.
+def parse_side(text: str, artefacts: Artefacts) -> MethodSources:
+    """Parse one side of a comparison.
 
     Raises:
-        UserError: a source is missing, twice there, or a folder without rank files.
+        UserError: a source is missing, given twice, or a folder without rank files.
     """
     label, given, rest = text.partition("=")
     parts = (rest if given else text).split(",")
@@ -135,8 +131,8 @@ def parse(text: str, artefacts: Artefacts) -> Named:
     sources = [source for part in parts for source in _sources(part, artefacts)]
     twice = [source for source in sources if sources.count(source) > 1]
     if twice:
-        raise UserError(f"{twice[0]} is there twice, and would count as two seeds", where=text)
-    return Named(label if given else text, sources)
+        raise UserError(f"{twice[0]} is given twice and would count as two seeds", where=text)
+    return MethodSources(label if given else text, sources)
 
 
 def _sources(text: str, artefacts: Artefacts) -> list[Source]:
@@ -156,19 +152,21 @@ def _sources(text: str, artefacts: Artefacts) -> list[Source]:
     return [Source(None, rev, model) if colon else Source(None, text, None)]
 
 
-def pairings(a: Named, b: Named, models: Sequence[str], library: Library) -> list[tuple[Named, Named]]:
-    """Put a model to every revision that names none; without --model all that every such revision has.
+def pair_sides(
+    a: MethodSources, b: MethodSources, models: Sequence[str], reader: RankReader
+) -> list[tuple[MethodSources, MethodSources]]:
+    """Fill in the model of every revision without one; without --model, every model that all these revisions have.
 
     Raises:
-        UserError: it is not clear which model is meant, or there is none.
+        UserError: the model is ambiguous, or there is none.
     """
     both = [*a.sources, *b.sources]
     if not any(source.open for source in both):
         if models:
-            raise UserError("every side says its model already", where="--model", do="leave it out")
+            raise UserError("every side names its model already", where="--model", do="leave it out")
         return [(a, b)]
     wanted = (
-        list(models) or list(dict.fromkeys(source.model for source in both if source.model)) or _common(both, library)
+        list(models) or list(dict.fromkeys(source.model for source in both if source.model)) or _common(both, reader)
     )
     if len(wanted) > 1 and not all(source.open for source in both):
         raise UserError(
@@ -179,31 +177,31 @@ def pairings(a: Named, b: Named, models: Sequence[str], library: Library) -> lis
     return [(_filled(a, model), _filled(b, model)) for model in wanted]
 
 
-def _common(sources: Sequence[Source], library: Library) -> list[str]:
+def _common(sources: Sequence[Source], reader: RankReader) -> list[str]:
     revs = list(dict.fromkeys(source.rev for source in sources if source.open and source.rev))
-    found = [library.models(rev) for rev in revs]
+    found = [reader.models(rev) for rev in revs]
     common = [model for model in found[0] if all(model in models for models in found)]
     if not common:
         raise UserError(
-            f"no model of the pair {library.artefacts.pair!r} is in every revision",
+            f"no model of the pair {reader.artefacts.pair!r} is in every revision",
             where="; ".join(f"{rev}: {', '.join(models) or 'none'}" for rev, models in zip(revs, found, strict=True)),
-            do="name REV:MODEL on both sides, or another pair by --pair",
+            do="give REV:MODEL on both sides, or another pair with --pair",
         )
     return common
 
 
-def _filled(side: Named, model: str) -> Named:
+def _filled(side: MethodSources, model: str) -> MethodSources:
     if not any(source.open for source in side.sources):
         return side
     sources = [source._replace(model=model) if source.open else source for source in side.sources]
-    return Named(f"{side.label}:{model}", sources)
+    return MethodSources(f"{side.label}:{model}", sources)
 
 
-def check_basis(named: Sequence[tuple[str, Basis]], protocols: Sequence[str]) -> list[str]:
-    """Refuse ranks that rest on other negatives or another rule; name those of which nothing is known.
+def check_provenance(named: Sequence[tuple[str, RankProvenance]], protocols: Sequence[str]) -> list[str]:
+    """Check that ranks have the same negatives and exclusion rule; return the sources whose provenance is unknown.
 
     Raises:
-        UserError: two sources are known to differ in what a protocol rests on.
+        UserError: two sources are known to differ in negatives or exclusion rule.
     """
     rules = (
         ("sampled", "negatives", "the negatives of the sampled protocol", "full"),
@@ -213,14 +211,14 @@ def check_basis(named: Sequence[tuple[str, Basis]], protocols: Sequence[str]) ->
     for protocol, key, what, other in rules:
         if protocol not in protocols:
             continue
-        known = [(name, getattr(basis, key)) for name, basis in named if getattr(basis, key) is not None]
-        unknown |= dict.fromkeys(name for name, basis in named if getattr(basis, key) is None)
+        known = [(name, getattr(provenance, key)) for name, provenance in named if getattr(provenance, key) is not None]
+        unknown |= dict.fromkeys(name for name, provenance in named if getattr(provenance, key) is None)
         for name, value in known[1:]:
             if value != known[0][1]:
                 raise UserError(
                     f"{known[0][0]} and {name} differ in {what}: {_short(known[0][1])} and {_short(value)}",
                     where=f"{protocol} ranking",
-                    do=f"compare by --protocol {other} alone, or make both with the same setting",
+                    do=f"compare with --protocol {other} only, or rebuild both with the same setting",
                 )
     return list(unknown)
 
@@ -229,23 +227,15 @@ def _short(value: Any) -> str:
     return value[:8] if isinstance(value, str) else str(value).lower()
 
 
-def _rule(lock: str, pair: str, model: str) -> bool | None:
-    stages = (YAML(typ="safe").load(lock) or {}).get("stages", {})
-    params = stages.get(f"evaluate@{pair}-{model}", {}).get("params", {})
-    own, common = (params.get(file, {}).get("evaluate") or {} for file in (f"pairs/{pair}.yaml", "params.yaml"))
-    value = own.get("exclude_history", common.get("exclude_history"))
-    return None if value is None else bool(value)
-
-
 def _read(path: Path) -> pa.Table:
     return parse_ranks(require(path).read_bytes(), str(path))
 
 
 def parse_ranks(data: bytes, where: str) -> pa.Table:
-    """A rank file from its bytes.
+    """Parse a rank file from its bytes.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a rank file.
     """
     try:
         table = pq.read_table(pa.BufferReader(data))
@@ -255,7 +245,7 @@ def parse_ranks(data: bytes, where: str) -> pa.Table:
 
 
 def _typed(table: pa.Table, where: str) -> pa.Table:
-    """Another revision may have had other columns, and a file may come from anywhere."""
+    """Check columns and types, since another revision may have other columns; add a missing ``history_own``."""
     if table.column_names == FORMER:
         place = RANKS.get_field_index("history_own")
         table = table.add_column(place, "history_own", pa.array(np.full(len(table), UNKNOWN)))
@@ -264,7 +254,7 @@ def _typed(table: pa.Table, where: str) -> pa.Table:
     try:
         ranks = table.cast(RANKS)
     except (pa.ArrowException, ValueError) as error:
-        raise UserError(f"no table of ranks ({error})", where=where) from error
+        raise UserError(f"not a table of ranks ({error})", where=where) from error
     if any(column.null_count for column in ranks.columns):
-        raise UserError("a table of ranks has no empty cells, this one does", where=where)
+        raise UserError("the table of ranks has empty cells", where=where)
     return ranks

@@ -1,1 +1,1 @@
-"""One page per pair: metrics, curves, facts of the stages, examples."""
+"""Pages: the report of a pair, the results page, model cards, data cards, reviews of pull requests."""

@@ -1,4 +1,4 @@
-"""The card in words: one section for each question that a reader of metrics should ask of the data."""
+"""Render the data card of a pair as Markdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Facts = Mapping[str, Any]
 
 
 def render(facts: Facts) -> str:
-    """The card as Markdown; the plots lie beside it."""
+    """Render the card as Markdown; it refers to the plots beside it."""
     head = f"# Data card: {escape(facts['pair']['name'])}\n\n{_what(facts)}"
     parts = [f"## {title}\n\n{section(facts).strip()}" for title, section in SECTIONS.items()]
     return "\n\n".join([head, *parts]) + "\n"

@@ -1,4 +1,4 @@
-"""Figures in two forms: SVG that takes its ink from the page, light or dark, and PNG for papers."""
+"""Draw figures in two forms: SVG that follows the page's light or dark colours, and PNG for papers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-#: Narrow, so that the text of a figure can still be read where a phone shrinks it to its width.
+#: Width in inches; narrow, so that the text stays readable when a phone scales the figure down.
 WIDTH = 4.4
-#: Characters of a legend in one line, about.
+#: Approximate number of characters in one line of a legend.
 LINE = 50
 STYLE: Any = {
     "font.size": 10,
@@ -27,17 +27,17 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a name with $ in it is no formula
+    "text.parse_math": False,  # a name that contains $ is not a formula
 }
-#: At least 3 : 1 against white and against the dark page (WCAG 2.2, 1.4.11); the first two are those of the domains.
+#: Contrast of at least 3 : 1 on the light and the dark page (WCAG 2.2, 1.4.11); the first two are the domains' colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A63D2", "#9A6A00", "#767676")
-#: Series differ in more than colour.
+#: Series also differ in markers and dashes, not only in colour.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
 class Plot(NamedTuple):
-    """A figure before it is drawn. ``alt`` says in words what it shows; ``caption`` stands below it."""
+    """A figure before it is drawn. ``alt`` describes it in words; ``caption`` is printed below it."""
 
     name: str
     caption: str
@@ -47,7 +47,7 @@ class Plot(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A mean and its interval, or None where there is none."""
+    """A mean and its interval; None without an interval."""
 
     mean: float
     low: float | None = None
@@ -55,7 +55,7 @@ class Value(NamedTuple):
 
 
 def to_svg(plot: Plot) -> str:
-    """The figure as an SVG element for an HTML page: no ids that another figure has, no colour of its own for ink."""
+    """Draw the figure as an SVG element for an HTML page, with unique ids and the page's text colour."""
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     text = _saved(plot, "svg", 72, transparent=True, metadata=nothing).decode()
     text = text[text.index("<svg") :].replace("#000000", "currentColor")
@@ -67,12 +67,12 @@ def to_svg(plot: Plot) -> str:
 
 
 def to_png(plot: Plot, dpi: int) -> bytes:
-    """The figure as PNG, black on white."""
+    """Draw the figure as PNG, black on white."""
     return _saved(plot, "png", dpi, metadata={"Software": None})
 
 
 def _saved(plot: Plot, form: str, dpi: int, **options: Any) -> bytes:
-    # A fixed salt and no date: the same figures give the same bytes.
+    # With a fixed salt and no date the same figures give the same bytes.
     with mpl.rc_context(STYLE | {"svg.hashsalt": "lecdsr"}):
         figure = Figure(figsize=(WIDTH, plot.height), dpi=dpi, layout="constrained")
         plot.draw(figure.subplots())
@@ -82,7 +82,7 @@ def _saved(plot: Plot, form: str, dpi: int, **options: Any) -> bytes:
 
 
 def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapping[str, int] | None = None) -> None:
-    """One bar a name, the first on top, with its interval; ``groups`` gives the colour of each."""
+    """Draw one horizontal bar per name with its interval, the first on top; ``groups`` gives the colours."""
     names = list(values)
     for place, (name, value) in enumerate(values.items()):
         group = (groups or {}).get(name, 0) % len(COLOURS)
@@ -97,9 +97,9 @@ def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapp
 def grouped_points(
     axes: Axes, ticks: Sequence[str], series: Mapping[str, Sequence[Value | None]], label: str, what: str
 ) -> None:
-    """Points with intervals: a place a tick, and at each of them one point a series, side by side.
+    """Draw points with intervals: one position per tick, with one point per series side by side.
 
-    ``label`` says what the points are, ``what`` what the ticks are.
+    ``label`` is the label of the points, ``what`` the label of the ticks.
     """
     step = 0.7 / max(1, len(series))
     for order, (name, values) in enumerate(series.items()):
@@ -122,7 +122,7 @@ def grouped_points(
 
 
 def legend_above(axes: Axes) -> None:
-    """The legend over the axes, where it hides nothing."""
+    """Place the legend above the axes, where it covers nothing."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
         labels = [_cut(name) for name in names]

@@ -1,4 +1,4 @@
-"""Metrics of this run from its ranks, with intervals: a bootstrap over users, as in `lecdsr compare`."""
+"""Compute metrics of the current models with bootstrap intervals over users, as in `lecdsr compare`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAIN = "ndcg@10"
 
 
 class Estimate(NamedTuple):
-    """The mean of a metric over users, its 95 % interval where there are two users, and what it rests on."""
+    """The mean of a metric over users with its 95 % interval (None for a single user)."""
 
     model: str
     domain: str
@@ -50,10 +50,10 @@ class Cell(NamedTuple):
 
 
 def estimates(ranks: Mapping[str, pa.Table], resamples: int) -> list[Estimate]:
-    """Every metric on all test targets, and NDCG@10 on every slice, by model, domain and protocol.
+    """Compute every metric on all test targets, and NDCG@10 on every slice, by model, domain and protocol.
 
     Args:
-        ranks: table of ranks by model.
+        ranks: tables of ranks by model.
         resamples: bootstrap resamples.
     """
     cells = [cell for model, table in ranks.items() for cell in _cells(model, held_out(table, TEST))]
@@ -61,7 +61,7 @@ def estimates(ranks: Mapping[str, pa.Table], resamples: int) -> list[Estimate]:
 
 
 def pick(found: Sequence[Estimate], **wanted: str) -> list[Estimate]:
-    """Those whose fields are as wanted."""
+    """Select the estimates whose fields have the wanted values."""
     return [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
 
 

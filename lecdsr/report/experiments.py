@@ -1,4 +1,4 @@
-"""What `lecdsr tune` has recorded of a pair, over seeds: methods, controls, and their slices."""
+"""Figures of the experiments recorded by `lecdsr tune`, over seeds: methods, controls, and their slices."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lecdsr.report.draw import Plot, Value, grouped_points, level_bars
 from lecdsr.report.figures import SLICED
 
 MAIN = "ndcg@10"
-#: Methods whose slices are drawn, at most: as many as can be told apart.
+#: Maximum number of methods in a slice figure, so that they can be distinguished.
 DRAWN = 5
 
 
 class Recorded(NamedTuple):
-    """Rows of both tables; none where nothing is recorded."""
+    """Rows of both tables of records; empty if nothing is recorded."""
 
     runs: list[Row]
     slices: list[Row]
@@ -35,21 +35,21 @@ class Method(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How it is called on the page; a control's name says whose it is."""
+        """Name on the page; the name of a control includes its method."""
         return self.control or self.method
 
 
 def read(runs: Path, slices: Path) -> Recorded:
-    """Both tables, as far as they exist.
+    """Read both tables, as far as they exist.
 
     Raises:
-        UserError: one has other columns.
+        UserError: a table has other columns.
     """
     return Recorded(read_rows(runs, COLUMNS), read_rows(slices, SLICE_COLUMNS))
 
 
 def methods(recorded: Recorded) -> list[Method]:
-    """Every method by its validation score, the best first, each followed by its controls."""
+    """List the methods by validation score, the best first, each followed by its controls."""
     seeds = [row for row in recorded.runs if row["role"] == SEED]
     methods = list(dict.fromkeys(row["method"] for row in seeds))
     scores = {
@@ -63,7 +63,7 @@ def methods(recorded: Recorded) -> list[Method]:
 
 
 def value(recorded: Recorded, method: Method, column: str) -> Value | None:
-    """Mean over seeds, and one standard deviation to both sides where there are two; None if nothing is recorded."""
+    """Mean over seeds ± one standard deviation (if there are two seeds); None if nothing is recorded."""
     rows = [
         row for row in recorded.runs if (row["method"], row["control"]) == method and row["role"] in (SEED, CONTROL)
     ]
@@ -71,13 +71,13 @@ def value(recorded: Recorded, method: Method, column: str) -> Value | None:
 
 
 def seeds(recorded: Recorded, method: Method) -> int:
-    """How many seeds are recorded."""
+    """Count the recorded seeds."""
     rows = (row for row in recorded.runs if (row["method"], row["control"]) == method)
     return len({row["seed"] for row in rows if row["role"] in (SEED, CONTROL)})
 
 
 def bar_plots(recorded: Recorded, domains: Mapping[str, str]) -> list[Plot]:
-    """NDCG@10 of methods and controls, one figure a domain and protocol; controls in a colour of their own."""
+    """Plot NDCG@10 of methods and controls, one figure per domain and protocol; controls have their own colour."""
     plots = []
     for protocol in PROTOCOLS:
         for key, name in domains.items():
@@ -96,7 +96,7 @@ def bar_plots(recorded: Recorded, domains: Mapping[str, str]) -> list[Plot]:
 
 
 def slice_plots(recorded: Recorded, domains: Mapping[str, str]) -> list[Plot]:
-    """NDCG@10 of the best methods by training interactions of the target, full ranking, one figure a domain."""
+    """Plot NDCG@10 of the best methods by training interactions of the target, full ranking, one figure per domain."""
     what, ticks = SLICED["training"]
     best = [one for one in methods(recorded) if not one.control][:DRAWN]
     plots = []

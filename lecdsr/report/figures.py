@@ -1,4 +1,4 @@
-"""The figures of this run: metrics, slices, curves of training, and those of the data card."""
+"""Figures of the current models: metrics, slices, training curves, and the plots of the data card."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Curve(NamedTuple):
 
 
 def metric_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
-    """NDCG@10 of every model, one figure a domain and protocol."""
+    """Plot NDCG@10 of every model, one figure per domain and protocol."""
     plots = []
     for protocol in PROTOCOLS:
         for key, name in domains.items():
@@ -62,7 +62,7 @@ def metric_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
 
 
 def slice_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
-    """NDCG@10 in full ranking on slices of the test targets, one figure a domain and way of slicing."""
+    """Plot NDCG@10 in full ranking on slices of the test targets, one figure per domain and way of slicing."""
     plots = []
     for kind, (what, every) in SLICED.items():
         for key, name in domains.items():
@@ -88,7 +88,7 @@ def slice_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
 
 
 def training_plot(curves: Mapping[str, Curve]) -> Plot | None:
-    """Validation score by epoch, one line a model; None without a training of more than one epoch."""
+    """Plot the validation score by epoch, one line per model; None without a training of more than one epoch."""
     if not any(len(curve.epochs) > 1 for curve in curves.values()):
         return None
     told = "; ".join(f"{name} best {max(curve.scores):.4f}" for name, curve in curves.items())
@@ -97,7 +97,7 @@ def training_plot(curves: Mapping[str, Curve]) -> Plot | None:
 
 
 def card_plots(facts: Mapping[str, Any] | None) -> list[Plot]:
-    """The plots of the data card."""
+    """Make the plots of the data card."""
     if facts is None:
         return []
     names = " and ".join(facts["pair"]["domains"][key] for key in DOMAINS)

@@ -1,4 +1,4 @@
-"""The page as one self-contained HTML file; every text from data is escaped by the template engine."""
+"""Render the report as one self-contained HTML file; the template engine escapes every text from data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lecdsr.report.sections import Section
 
 
 class Browser(NamedTuple):
-    """The browser of users: whose recommendations it shows, and its data (see ``users.browse``)."""
+    """The user browser: the model whose recommendations it shows, and its data (see ``users.browse``)."""
 
     model: str
     data: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Browser(NamedTuple):
 
 
 class Content(NamedTuple):
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     pair: str
     domains: Mapping[str, str]
@@ -33,10 +33,10 @@ class Content(NamedTuple):
 
 
 def render(content: Content) -> str:
-    """The page as HTML: no request to anywhere, and a policy that forbids any.
+    """Render the page as HTML, which makes no requests and forbids them by its content security policy.
 
-    The data of the browser stand in a block of JSON in which ``<``, ``>`` and ``&`` are written as ``\\u003c`` and so
-    on, so that no text in them can end the block.
+    The data of the user browser are in a JSON block in which ``<``, ``>`` and ``&`` are escaped as ``\\u003c`` and so
+    on, so that no text can end the block.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lecdsr.report"),
@@ -48,7 +48,7 @@ def render(content: Content) -> str:
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
     environment.filters["code"] = code
     environment.filters["figure"] = figure
-    # Their files are part of the program and hold no data.
+    # These files are part of the program and contain no data.
     script, style = (Markup(environment.get_template(name).render()) for name in ("users.js.jinja", "style.css.jinja"))
     return environment.get_template("page.html.jinja").render(
         content._asdict(),
@@ -60,7 +60,7 @@ def render(content: Content) -> str:
 
 
 def code(text: str) -> Markup:
-    """Text in which what stands between backticks is code."""
+    """Convert text between backticks to code elements."""
     parts = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
@@ -68,5 +68,5 @@ def code(text: str) -> Markup:
 
 
 def figure(plot: Plot) -> Markup:
-    """The drawing; matplotlib escapes the texts in it."""
+    """Return the figure as SVG; matplotlib escapes its texts."""
     return Markup(to_svg(plot))

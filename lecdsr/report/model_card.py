@@ -1,4 +1,4 @@
-"""The card that lies beside a trained model, in Markdown (Mitchell et al., FAT* 2019, for what a card should say)."""
+"""Write the model card of a trained model as Markdown (after Mitchell et al., FAT* 2019)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lecdsr.core.schemas import DOMAINS
 
 COLUMNS = (("full", "ndcg@10"), ("full", "hr@10"), ("full", "mrr"), ("sampled", "ndcg@10"), ("sampled", "hr@10"))
 USE = """\
-Ranks items of two shops for users and histories of the pair it was trained on. It knows the items of that pair alone:
-another item, or a later catalogue, needs a new training. It learned what people took, not what was good for them, and
-repeats the habits of the data; how it serves rare items and short histories, the slices of `lecdsr compare` tell.
-Nothing was tested about groups of people. Not for decisions about persons."""
-SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about shops."
+Ranks items of two domains for users and histories of the pair it was trained on. It knows only the items of that pair:
+other items, or a later catalogue, need a new training. It learned from past interactions and repeats the biases of the
+data; see the slices of `lecdsr compare` for rare items and short histories. It was not tested for differences between
+groups of people. Do not use it for decisions about persons."""
+SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about real data."
 SAW_TARGETS = "**Profiles were written from interactions that training predicts.**"
 
 
@@ -25,28 +25,28 @@ def model_card(
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """Markdown of a card. The same arguments give the same text, so that a model's folder keeps its hash.
+    """Write a model card. The same arguments give the same text, so that the hash of a model's folder is reproducible.
 
     Args:
         pair: name of the domain pair.
         config: ``config.json`` of the model.
         synthetic: whether the pair is generated.
         metrics: those of ``metrics/PAIR/MODEL.json``; None before the model is evaluated.
-        provenance: what the metrics rest on, their block ``run``; None before that.
+        provenance: provenance of the metrics, their block ``run``; None before the model is evaluated.
 
     Raises:
-        KeyError: the config lacks what every trained model has.
+        KeyError: the config lacks a key that every trained model has.
     """
     name = str(config["model"])
     parts = [f"# Model card: `{name}` on `{pair}`"]
     if synthetic:
         parts.append(SYNTHETIC)
-    parts += ["## What it is", _facts(config), "## What it is for, and what not", USE]
+    parts += ["## What it is", _facts(config), "## Intended use and limitations", USE]
     parts += ["## Training", _training(config), "### Settings", _settings(config["settings"])]
     parts += ["## Evaluation", _evaluation(pair, name, metrics)]
     if provenance is not None:
         parts += [
-            "## What the figures rest on",
+            "## Provenance of the metrics",
             text_table(("", ""), [(key, _value(provenance[key])) for key in provenance]),
         ]
         if provenance.get("profiles_saw_targets"):

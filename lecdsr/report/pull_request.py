@@ -1,4 +1,4 @@
-"""The page of a review: settings and metrics that changed, and how training went on both sides."""
+"""Write the review page of a pull request: changed settings and metrics, and training curves before and after."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-#: First line of the page, by which the comment of an earlier run is found and updated.
+#: First line of the page, by which the comment of an earlier run is found for updating.
 MARK = "<!-- lecdsr review -->"
-#: Metrics that are shown at once; all others are folded away.
+#: Metrics that are always shown; all others are collapsed.
 FIRST = re.compile(r"^test\.[xy]\.(full|sampled)\.(ndcg@10|mrr)$")
-#: Characters that a comment on GitHub may have.
+#: Maximum number of characters of a comment on GitHub.
 LONGEST = 65_000
 TRAINING = """\
 NDCG@10 on validation, mean of both domains, of the best epoch so far: that of the model that is saved. The first line
@@ -20,7 +20,7 @@ _CUT = "\n\nThe rest is in the summary of the job.\n"
 
 
 class Curve(NamedTuple):
-    """Validation of one model, epoch by epoch, before and after; empty where there is no such training."""
+    """Validation scores of one model by epoch, before and after; empty if there is no such training."""
 
     title: str
     before: Sequence[float]
@@ -28,12 +28,12 @@ class Curve(NamedTuple):
 
 
 def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
-    """Markdown of a review.
+    """Write the review as Markdown.
 
     Args:
-        base: name of the revision that the change is held against.
-        params: what ``dvc params diff --md`` writes; empty where no setting changed.
-        metrics: what ``dvc metrics diff --md`` writes; empty where no metric changed.
+        base: name of the revision that the change is compared with.
+        params: output of ``dvc params diff --md``; empty if no setting changed.
+        metrics: output of ``dvc metrics diff --md``; empty if no metric changed.
         curves: training of the models whose curve changed.
     """
     first = rows_of(metrics, FIRST)
@@ -49,14 +49,14 @@ def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
 
 
 def rows_of(table: str, wanted: re.Pattern[str]) -> str:
-    """The head of a Markdown table and those of its rows whose second cell matches; empty where none does."""
+    """Return the head of a Markdown table and the rows whose second cell matches; empty if none does."""
     head, rows = table.strip().splitlines()[:2], table.strip().splitlines()[2:]
     chosen = [row for row in rows if wanted.match(row.split("|")[2].strip())]
     return "\n".join([*head, *chosen]) if chosen else ""
 
 
 def chart(curve: Curve) -> str:
-    """A line chart in Mermaid, which GitHub draws in summaries and comments without any file beside them."""
+    """Make a line chart in Mermaid, which GitHub renders in summaries and comments without further files."""
     top = max([*curve.before, *curve.after], default=0.0) or 1.0
     epochs = max(len(curve.before), len(curve.after)) - 1
     sides = [best_so_far(side, epochs + 1) for side in (curve.before, curve.after) if side]
@@ -71,13 +71,13 @@ def chart(curve: Curve) -> str:
 
 
 def best_so_far(scores: Sequence[float], length: int) -> list[float]:
-    """The best up to every epoch, going on level: Mermaid would stretch a shorter line over the whole axis."""
+    """Return the best score up to every epoch, padded with the last value, because Mermaid stretches shorter lines."""
     best = list(accumulate(scores, max))
     return best + best[-1:] * (length - len(best))
 
 
 def comment(text: str, most: int = LONGEST) -> str:
-    """The page as a comment: cut at a paragraph where it is too long, its folded part closed."""
+    """Shorten the page to a comment: cut it at a line end if it is too long, and close its collapsed part."""
     if len(text) <= most:
         return text
     closing = "\n\n</details>"

@@ -1,4 +1,4 @@
-"""The page of results: tables filled from recorded runs alone; what is not recorded is said to be missing."""
+"""Write the results page: tables filled only from recorded runs, with missing runs marked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lecdsr.evaluate.compare import PROTOCOLS
 from lecdsr.evaluate.slices import ALL
 from lecdsr.experiments.config import Experiments
 from lecdsr.experiments.plan import CONTROL, GRID, SEED
-from lecdsr.experiments.rank_order import Order, order
-from lecdsr.experiments.records import Row, compact, learns
+from lecdsr.experiments.records import Row, compact, has_parameters
+from lecdsr.report.rank_order import RankOrder, rank_order
 
-ANCHORS = Path(__file__).with_name("published_baselines.csv")
+PUBLISHED_BASELINES = Path(__file__).with_name("published_baselines.csv")
 METRICS = ("hr@10", "ndcg@10", "mrr")
 HEADINGS = {"hr@5": "HR@5", "hr@10": "HR@10", "ndcg@10": "NDCG@10", "mrr": "MRR"}
 MISSING = Markdown("not run")
 
 
-class Facts(NamedTuple):
-    """What a pair is: its domains, its split, its number of negatives."""
+class PairFacts(NamedTuple):
+    """A pair with its domains, split and number of negatives."""
 
     pair: str
     domains: tuple[str, str]
@@ -35,9 +35,9 @@ class Facts(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What is recorded of a pair: declared experiments, runs, slices, and comparisons of the best method."""
+    """Records of a pair: declared experiments, runs, slices, and comparisons of the best method."""
 
-    facts: Facts
+    facts: PairFacts
     declared: Experiments
     rows: list[Row]
     slices: list[Row]
@@ -45,7 +45,7 @@ class Recorded(NamedTuple):
 
 
 def page(pairs: Sequence[Recorded]) -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lecdsr.report", "templates"),
         autoescape=False,
@@ -60,48 +60,46 @@ def page(pairs: Sequence[Recorded]) -> str:
 
 
 def best_method(recorded: Recorded) -> str | None:
-    """The method with the best mean validation score of those that are :func:`whole`; None if nothing is recorded."""
+    """Return the method with the best mean validation score among those with complete runs; None without records."""
     scores = {
         method: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
         for method in recorded.declared.methods
-        if (rows := whole(recorded, method))
+        if (rows := complete_runs(recorded, method))
     }
     return max(scores, key=lambda method: scores[method], default=None)
 
 
-def rivals(recorded: Recorded, best: str) -> list[str]:
-    """Methods of other models than that of the best method, as far as they are :func:`whole`."""
+def other_methods(recorded: Recorded, best: str) -> list[str]:
+    """List the methods with complete runs whose model is not that of the best method."""
     methods = recorded.declared.methods
-    return [method for method in methods if methods[method].model != methods[best].model and whole(recorded, method)]
+    others = [method for method in methods if methods[method].model != methods[best].model]
+    return [method for method in others if complete_runs(recorded, method)]
 
 
 def most_seeds(recorded: Recorded) -> int:
-    """Seeds of the method that has most, of those that learn; methods with fewer are shown, not compared."""
-    return max(
-        (len(rows) for method in recorded.declared.methods if _learned(rows := _of(recorded.rows, method, SEED))),
-        default=1,
-    )
+    """Return the largest number of seeds of a trainable method; methods with fewer are shown but not compared."""
+    runs = [_of(recorded.rows, method, SEED) for method in recorded.declared.methods]
+    return max((len(rows) for rows in runs if _any_parameters(rows)), default=1)
 
 
-def whole(recorded: Recorded, method: str) -> list[Row]:
-    """The rows of a method's chosen setting; none where another method has more seeds, unless it needs none."""
+def complete_runs(recorded: Recorded, method: str) -> list[Row]:
+    """Return the rows of a method's chosen setting; none if another method has more seeds, unless it needs one."""
     rows = _of(recorded.rows, method, SEED)
-    return rows if not _learned(rows) or len(rows) == most_seeds(recorded) else []
+    return rows if not _any_parameters(rows) or len(rows) == most_seeds(recorded) else []
 
 
-def _learned(rows: Sequence[Row]) -> bool:
-    return any(map(learns, rows))
+def _any_parameters(rows: Sequence[Row]) -> bool:
+    return any(map(has_parameters, rows))
 
 
 def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
-    """Experiments that a comparison of the best method with its rivals rests on, by method."""
-    return {
-        method: [row["experiment"] for row in whole(recorded, method)] for method in (best, *rivals(recorded, best))
-    }
+    """Return the experiments to compare, by method: the best method and the methods of other models."""
+    methods = (best, *other_methods(recorded, best))
+    return {method: [row["experiment"] for row in complete_runs(recorded, method)] for method in methods}
 
 
-def stands(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> bool:
-    """Whether stored comparisons are of ``best`` and of runs that :func:`compared_runs` names, as far as they go."""
+def matches_runs(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> bool:
+    """Return whether stored comparisons are of ``best`` and only of runs in ``names`` (see :func:`compared_runs`)."""
     return bool(tests["best"] == best) and all(
         names.get(method) == some for method, some in tests["experiments"].items()
     )
@@ -109,46 +107,46 @@ def stands(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> boo
 
 def _section(one: Recorded) -> dict[str, Any]:
     best = best_method(one)
-    places = _places(one)
+    rankings = _rankings(one)
     return {
         **one.facts._asdict(),
         "seeds": len(one.declared.seeds),
         "budget": one.declared.budget,
         "best": best,
         "compared_seeds": most_seeds(one),
-        "left": [method for method in one.declared.methods if not whole(one, method)],
-        "anchors": sorted({row["source"] for row in _anchors(one.facts)}),
-        "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
+        "left": [method for method in one.declared.methods if not complete_runs(one, method)],
+        "published": sorted({row["source"] for row in _published_baselines(one.facts)}),
+        "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in rankings],
         "tests": None if best is None else _tests(one, best),
         "controls": _controls(one) if one.declared.controls else None,
-        "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in places],
+        "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in rankings],
         "tried": _tried(one),
         "commands": _commands(one),
     }
 
 
-def _order(pairs: Sequence[Recorded]) -> Order | None:
-    """The order of the methods that have a run in every pair; None for fewer than two."""
+def _order(pairs: Sequence[Recorded]) -> RankOrder | None:
+    """Compare the order of the methods that have a run in every pair; None for fewer than two methods."""
     methods = [method for method in pairs[0].declared.methods if all(_of(one.rows, method, SEED) for one in pairs)]
     if len(methods) < 2:
         return None
     scores = {}
     for one in pairs:
-        for code, name, way in _places(one):
+        for code, name, way in _rankings(one):
             column = f"test.{code}.{way}.ndcg@10"
             means = [_average(_of(one.rows, method, SEED), column) for method in methods]
             scores[f"{escape(one.facts.pair)}, {_title(name, way)}"] = dict(zip(methods, means, strict=True))
-    return order(scores)
+    return rank_order(scores)
 
 
 def _average(rows: Sequence[Row], column: str) -> float:
-    """The mean over the runs; 0 where the domain has no targets."""
+    """Mean over the runs; 0 if the domain has no targets."""
     values = _values(rows, column)
     return float(np.mean(values)) if values else 0.0
 
 
-def _places(one: Recorded) -> list[tuple[str, str, str]]:
-    """Code and name of each domain, with each ranking."""
+def _rankings(one: Recorded) -> list[tuple[str, str, str]]:
+    """List code and name of each domain with each protocol."""
     return [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
 
 
@@ -160,9 +158,9 @@ def _methods(one: Recorded, domain: str, protocol: str) -> str:
     head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "seconds"]
     body: list[list[object]] = []
     if protocol == "sampled":
-        for method, rows in _grouped(_anchors(one.facts), "method"):
+        for method, rows in _grouped(_published_baselines(one.facts), "method"):
             found = {row["metric"]: row for row in rows if row["domain"] == domain}
-            cells = [_published(found.get(metric)) for metric in METRICS]
+            cells = [_published_cell(found.get(metric)) for metric in METRICS]
             body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None])
     for method in one.declared.methods:
         rows = _of(one.rows, method, SEED)
@@ -173,7 +171,7 @@ def _methods(one: Recorded, domain: str, protocol: str) -> str:
 
 
 def _controls(one: Recorded) -> str:
-    columns = {_title(name, way): f"test.{code}.{way}.ndcg@10" for code, name, way in _places(one)}
+    columns = {_title(name, way): f"test.{code}.{way}.ndcg@10" for code, name, way in _rankings(one)}
     head = [Markdown("control"), *map(Markdown, columns)]
     body: list[list[object]] = []
     for method in dict.fromkeys(control.method for control in one.declared.controls.values()):
@@ -213,9 +211,9 @@ def _slice_order(name: str) -> tuple[int, int, str]:
 
 
 def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
-    """Tables of the stored comparisons, and who is not in them; None where they are of other runs."""
+    """Make tables of the stored comparisons and list the methods not in them; None if they are of other runs."""
     runs = compared_runs(one, best)
-    if one.tests is None or not stands(one.tests, best, runs):
+    if one.tests is None or not matches_runs(one.tests, best, runs):
         return None
     names = dict(zip(DOMAINS, one.facts.domains, strict=True))
     head = ["domain", "ranking", "metric", "users", Markdown("A"), Markdown("B"), Markdown("A − B")]
@@ -225,7 +223,7 @@ def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
         body = [[names[row["domain"]], row["protocol"], Markdown(HEADINGS[row["metric"]]), row["users"],
                  *_statistics(row)] for row in comparison["rows"]]  # fmt: skip
         title = f"A = {escape(comparison['a']['name'])}, B = {escape(comparison['b']['name'])}"
-        tables.append({"title": title, "table": table(head, body), "verdict": escape(comparison["verdict"])})
+        tables.append({"title": title, "table": table(head, body), "conclusion": escape(comparison["conclusion"])})
     unread = [method for method in runs if method not in one.tests["experiments"]]
     return {"tables": tables, "count": one.tests["tests"], "unread": unread}
 
@@ -265,7 +263,7 @@ def _tried(one: Recorded) -> str:
 
 
 def _commands(one: Recorded) -> list[dict[str, Any]]:
-    """What makes the runs of a method again, and names of its experiments."""
+    """Return the command that repeats the runs of each method, and the names of its experiments."""
     found = []
     for method in one.declared.methods:
         rows = _of(one.rows, method, SEED)
@@ -275,7 +273,7 @@ def _commands(one: Recorded) -> list[dict[str, Any]]:
 
 
 def mean(rows: Sequence[Row], column: str) -> Markdown:
-    """Mean ± standard deviation (n - 1) over the runs; the mean alone for one run."""
+    """Mean ± standard deviation (n - 1) over the runs; only the mean for one run."""
     return _mean(rows, column, "{:.4f}")
 
 
@@ -288,12 +286,12 @@ def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
 
 
 def _values(rows: Sequence[Row], column: str) -> list[float]:
-    """The figures of the runs that have one."""
+    """Values of the runs that have one."""
     return [float(row[column]) for row in rows if row[column]]
 
 
 def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
-    """The mean of a control and, in brackets, what it has more than its method under the same seeds."""
+    """Mean of a control and, in brackets, its difference to the method under the same seeds."""
     seeds = {row["seed"] for row in rows}
     same = [row for row in chosen if row["seed"] in seeds]
     own, other = (_values(some, column) for some in (rows, same))
@@ -302,9 +300,9 @@ def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdow
 
 
 def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
-    """A method, with how many of its seeds are there where some are missing."""
+    """Name of a method, with the number of its seeds if some are missing."""
     seeds = len(one.declared.seeds)
-    missing = _learned(rows) and len(rows) < seeds
+    missing = _any_parameters(rows) and len(rows) < seeds
     return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if missing else escape(name))
 
 
@@ -312,15 +310,15 @@ def _of(rows: Iterable[Row], method: str, role: str, control: str = "") -> list[
     return [row for row in rows if (row["method"], row["role"], row["control"]) == (method, role, control)]
 
 
-def _anchors(facts: Facts) -> list[Row]:
-    """Published figures of this very pair, split and number of negatives."""
-    with open(ANCHORS, encoding="utf-8", newline="") as file:
+def _published_baselines(facts: PairFacts) -> list[Row]:
+    """Published baselines of the same pair, split and number of negatives."""
+    with open(PUBLISHED_BASELINES, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     wanted = (facts.pair, facts.split, str(facts.negatives))
     return [row for row in rows if (row["pair"], row["split"], row["negatives"]) == wanted]
 
 
-def _published(row: Row | None) -> Markdown:
+def _published_cell(row: Row | None) -> Markdown:
     return Markdown("–" if row is None else f"{float(row['mean']):.4f} ± {float(row['deviation']):.4f}")
 
 

@@ -1,22 +1,23 @@
-"""What stands in each section of the page: its words, its figures, its tables."""
+"""Sections of the report: texts, figures and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from lecdsr.ask.prices import read_price
+from lecdsr.ask.types import Usage
 from lecdsr.report import experiments, figures, tables
 from lecdsr.report.draw import Plot
 from lecdsr.report.estimates import Estimate, estimates
 from lecdsr.report.figures import Curve
-from lecdsr.report.llm import llm_facts
 from lecdsr.report.tables import Table, Training
 
 
 class Section(NamedTuple):
-    """One section; ``folded`` tables lie under the line ``fold`` and are opened by the reader."""
+    """One section; ``folded`` tables are collapsed under the line ``fold``."""
 
     anchor: str
     title: str
@@ -28,7 +29,7 @@ class Section(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """All that the sections are made of, by model where it is of a model."""
+    """Input of all sections; mappings are by model or by stage."""
 
     pair: str
     domains: dict[str, str]
@@ -42,7 +43,7 @@ class Measured(NamedTuple):
 
 
 def sections(given: Measured, resamples: int) -> list[Section]:
-    """All sections but the browser of users."""
+    """Make all sections except the user browser."""
     found = estimates(given.ranks, resamples)
     return [
         _metrics(given, found),
@@ -132,5 +133,36 @@ def _stages(given: Measured) -> Section:
 
 
 def plots_of(found: Sequence[Section]) -> list[Plot]:
-    """All figures of the page."""
+    """List all figures of the page."""
     return [plot for section in found for plot in section.plots]
+
+
+OFFLINE_PROVIDER = "offline"
+
+
+def llm_facts(ask: Mapping[str, Any]) -> dict[str, object]:
+    """Return the facts about the language model to show, with its cost by the price table of this package."""
+    facts: dict[str, object] = {
+        "provider": ask["provider"],
+        "model": ask["model"],
+        "questions": ask["questions"],
+        "answered": ask["answered"],
+        "failed for good": ask["failed"],
+        "tokens of the questions": ask["prompt_tokens"],
+        "tokens of the answers": ask["completion_tokens"],
+    }
+    if ask["provider"] == OFFLINE_PROVIDER:
+        return facts | {"cost": "nothing: rules wrote the texts, no language model was asked"}
+    return facts | {"cost": _llm_cost(ask)}
+
+
+def _llm_cost(ask: Mapping[str, Any]) -> str:
+    # Only the package's own table, because the page must not depend on the environment.
+    price = read_price(str(ask["model"]), {})
+    if price is None:
+        return f"no price known for {ask['model']}"
+    usage = Usage(int(ask["prompt_tokens"]), int(ask["completion_tokens"]))
+    one, batched = price.of(usage), price.batched().of(usage)
+    return (
+        f"{one:.2f} USD asked one by one, {batched:.2f} USD by batch, at the prices of {price.as_of}; the bill counts"
+    )

@@ -1,4 +1,4 @@
-"""The figures of the page as tables: what a figure shows can also be read."""
+"""Tables of the report: the content of the figures as numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NONE = "–"
 
 
 class Cell(NamedTuple):
-    """A figure, what stands beside it in smaller type, and whether it is the best of its column."""
+    """A value, a note in smaller type, and whether the value is the best of its column."""
 
     text: str
     note: str = ""
@@ -28,7 +28,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table whose first column names the row and whose other columns are figures."""
+    """A table whose first column names the row and whose other columns are values."""
 
     caption: str
     head: Sequence[str]
@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class Training(NamedTuple):
-    """How a model was trained: its config, its times, epochs in its log."""
+    """Training of a model: its config, its time, and the epochs in its log."""
 
     config: Facts
     times: Facts
@@ -44,7 +44,7 @@ class Training(NamedTuple):
 
 
 def metric_tables(found: Sequence[Estimate], domains: Domains, negatives: float) -> list[Table]:
-    """Every metric with its interval: a table a domain and protocol, a row a model."""
+    """Tabulate every metric with its interval: one table per domain and protocol, one row per model."""
     tables = []
     for key, name in domains.items():
         for protocol in PROTOCOLS:
@@ -62,7 +62,7 @@ def metric_tables(found: Sequence[Estimate], domains: Domains, negatives: float)
 
 
 def validation_tables(metrics: Mapping[str, Facts], domains: Domains, negatives: float) -> list[Table]:
-    """The same of validation, by which models and settings are chosen, without intervals."""
+    """Tabulate the validation metrics, by which models and settings are chosen, without intervals."""
     tables = []
     for key, name in domains.items():
         blocks = {model: facts["valid"][key] for model, facts in metrics.items() if key in facts.get("valid", {})}
@@ -79,7 +79,7 @@ def validation_tables(metrics: Mapping[str, Facts], domains: Domains, negatives:
 
 
 def slice_tables(found: Sequence[Estimate], domains: Domains) -> list[Table]:
-    """NDCG@10 on slices: a table a domain and protocol, a row a slice, a column a model."""
+    """Tabulate NDCG@10 on slices: one table per domain and protocol, one row per slice, one column per model."""
     tables = []
     for key, name in domains.items():
         for protocol in PROTOCOLS:
@@ -97,7 +97,7 @@ def slice_tables(found: Sequence[Estimate], domains: Domains) -> list[Table]:
 
 
 def training_table(trained: Mapping[str, Training]) -> Table:
-    """What the training of each model took."""
+    """Tabulate the training of each model."""
     head = ("model", "epochs", "best epoch", f"validation {MAIN}", "parameters", "seconds", "device", "threads")
     rows = [
         [
@@ -112,7 +112,7 @@ def training_table(trained: Mapping[str, Training]) -> Table:
 
 
 def experiment_table(recorded: Recorded, domains: Domains) -> Table:
-    """Methods and controls over seeds: NDCG@10 and HR@10 in both rankings."""
+    """Tabulate methods and controls over seeds: NDCG@10 and HR@10 in both protocols."""
     places = [(key, way, metric) for key in domains for way in PROTOCOLS for metric in (MAIN, "hr@10")]
     head = ("method", "seeds", *(f"{domains[key]}, {way}, {metric}" for key, way, metric in places))
     rows = []
@@ -123,7 +123,7 @@ def experiment_table(recorded: Recorded, domains: Domains) -> Table:
 
 
 def card_tables(facts: Facts | None) -> list[Table]:
-    """The main figures of the data card."""
+    """Tabulate the main figures of the data card."""
     if facts is None:
         return []
     names = [facts["pair"]["domains"][key] for key in DOMAINS]
@@ -164,7 +164,7 @@ def card_tables(facts: Facts | None) -> list[Table]:
 
 
 def fact_table(caption: str, facts: Facts) -> Table:
-    """One fact a row."""
+    """Tabulate one fact per row."""
     return Table(caption, (), [[Cell(str(name)), Cell(format_value(fact))] for name, fact in facts.items()])
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from lecdsr.embed.encoder import BUNDLED, Encoder
 
 import lecdsr
 from lecdsr.api.build import SEQUENCES
@@ -16,7 +17,6 @@ from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.data.load import load_pair_data
-from lecdsr.embed.encoder import BUNDLED, Encoder
 from lecdsr.embed.store import VectorStore
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings

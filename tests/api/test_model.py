@@ -88,7 +88,7 @@ def test_metrics_are_those_of_the_stage(data, model):
 def test_comparison_is_that_of_the_command(data, model, other):
     frame = lecdsr.compare(model, other, data, resamples=200)
     sides = [compare.Side(name, [name], [ranks_of(one, data)]) for name, one in (("a", model), ("b", other))]
-    rows = compare.compare([compare.Contest(*sides)], compare.Options(TEST, resamples=200))
+    rows = compare.compare([compare.Comparison(*sides)], compare.Options(TEST, resamples=200))
     assert len(frame) == len(rows) == 8
     for found, row in zip(frame.to_dict("records"), rows, strict=True):
         assert (found["protocol"], found["metric"]) == (row.protocol, row.metric)

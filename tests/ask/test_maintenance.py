@@ -155,7 +155,7 @@ def test_the_command_line_counts_shares_and_checks(server, store, tmp_path):
     for arguments, report in (
         (["answers", "stats"], "served-model"),
         (["answers", "export", str(tmp_path / "e.jsonl")], "10 answers written"),
-        (["answers", "import", str(tmp_path / "e.jsonl")], "known already"),
+        (["answers", "import", str(tmp_path / "e.jsonl")], "already known"),
         (["answers", "verify"], "every answer has the key"),
         (["answers", "prune"], "0 answers removed"),
     ):

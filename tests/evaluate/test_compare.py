@@ -9,8 +9,8 @@ import pytest
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TEST, VALID
-from lecdsr.evaluate.compare import Contest, Options, Side, compare
-from lecdsr.evaluate.compare_tables import legend, to_json, to_markdown, to_tables, verdicts
+from lecdsr.evaluate.compare import Comparison, Options, Side, compare
+from lecdsr.evaluate.compare_tables import conclusions, legend, to_json, to_markdown, to_tables
 from lecdsr.evaluate.metrics import mean_over_users
 from lecdsr.evaluate.slices import HISTORY, SLICES, inside
 from tests.evaluate.rank_tables import ranks, shop
@@ -31,7 +31,7 @@ def test_by_hand():
 
     a = side("a", table(1, 2, 4, 1), table(1, 1, 2, 2))
     b = side("b", table(2, 2, 4, 4))
-    (row,) = compare([Contest(a, b)], FULL)
+    (row,) = compare([Comparison(a, b)], FULL)
     first = [(1 + 1 / 2) / 2, 1 / 4, 1]
     second = [1, 1 / 2, 1 / 2]
     other = [1 / 2, 1 / 4, 1 / 4]
@@ -53,7 +53,7 @@ def test_by_hand():
 def test_deviation_over_seeds():
     rows = [(0, 0, 3, 9)]
     a = side("a", *(ranks([(*rows[0], rank)]) for rank in (1, 2, 4)))
-    (row,) = compare([Contest(a, side("b", ranks([(*rows[0], 1)])))], FULL)
+    (row,) = compare([Comparison(a, side("b", ranks([(*rows[0], 1)])))], FULL)
     assert row.a == pytest.approx((7 / 12, np.std([1, 1 / 2, 1 / 4], ddof=1)))
     assert row.paired.p is None  # one user
     assert row.p_holm is None
@@ -62,7 +62,7 @@ def test_deviation_over_seeds():
 
 def test_means_are_those_of_the_metrics():
     table = shop(3, 1)
-    rows = compare([Contest(side("a", table), side("b", shop(1, 2)))], Options(VALID, metrics=("ndcg@10", "mrr")))
+    rows = compare([Comparison(side("a", table), side("b", shop(1, 2)))], Options(VALID, metrics=("ndcg@10", "mrr")))
     assert len(rows) == 8
     for row in rows:
         domain = {"x": 0, "y": 1}[row.domain]
@@ -75,36 +75,36 @@ def test_means_are_those_of_the_metrics():
 def test_better_method_is_found_and_sides_are_told_apart():
     good, bad = side("good", shop(4, 1)), side("bad", shop(1, 2))
     options = Options(TEST)
-    forth, back = compare([Contest(good, bad)], options), compare([Contest(bad, good)], options)
+    forth, back = compare([Comparison(good, bad)], options), compare([Comparison(bad, good)], options)
     assert {row.better for row in forth} == {"a"}
     assert {row.better for row in back} == {"b"}
     for one, other in zip(forth, back, strict=True):
         assert one.paired.difference == -other.paired.difference
         assert (one.p_holm, one.a) == (other.p_holm, other.b)
-    assert verdicts([Contest(good, bad)], forth) == ["good is better than bad in x and y."]
-    assert verdicts([Contest(bad, good)], back) == ["good is better than bad in x and y."]
+    assert conclusions([Comparison(good, bad)], forth) == ["good is better than bad in x and y."]
+    assert conclusions([Comparison(bad, good)], back) == ["good is better than bad in x and y."]
 
 
 def test_equal_methods():
     table = shop(2, 1)
-    contest = Contest(side("a", table), side("b", table))
-    rows = compare([contest], Options(TEST, slices=("training",)))
+    comparison = Comparison(side("a", table), side("b", table))
+    rows = compare([comparison], Options(TEST, slices=("training",)))
     assert all(row.paired.difference == 0 and row.paired.p == row.p_holm == 1 for row in rows)
-    assert verdicts([contest], rows) == ["Whether a or b is better, the data cannot tell."]
-    json.dumps(to_json([contest], rows, Options(TEST)), allow_nan=False)
+    assert conclusions([comparison], rows) == ["Whether a or b is better, the data cannot tell."]
+    json.dumps(to_json([comparison], rows, Options(TEST)), allow_nan=False)
 
 
 def test_order_of_seeds_and_of_rows_is_nothing():
     tables = [shop(2, seed) for seed in (1, 2, 3)]
     other = [tables[2].sort_by([("rank_full", "ascending")]), tables[0], tables[1]]
-    rows = compare([Contest(side("a", *tables), side("b", *other))], Options(TEST))
+    rows = compare([Comparison(side("a", *tables), side("b", *other))], Options(TEST))
     assert all(row.paired.difference == 0 and row.p_holm == 1 for row in rows)
 
 
 def test_correction_is_over_all_of_the_call():
-    contests = [Contest(side("a", shop(2.5, 1)), side("b", shop(2, seed))) for seed in (2, 3)]
-    together = compare(contests, Options(TEST))
-    alone = compare(contests[:1], Options(TEST))
+    comparisons = [Comparison(side("a", shop(2.5, 1)), side("b", shop(2, seed))) for seed in (2, 3)]
+    together = compare(comparisons, Options(TEST))
+    alone = compare(comparisons[:1], Options(TEST))
     assert len(together) == 2 * len(alone)
     for row, same in zip(alone, together[: len(alone)], strict=True):
         assert row.paired == same.paired
@@ -115,7 +115,7 @@ def test_correction_is_over_all_of_the_call():
 def test_slices_by_hand():
     a = [(0, 0, 1, 0, 1), (1, 0, 2, 1, 2), (2, 0, 3, 4, 4), (3, 0, 4, 5, 1), (4, 0, 5, 20, 1), (4, 1, 9, 19, 1)]
     b = [(*row[:4], 2) for row in a]
-    rows = compare([Contest(side("a", ranks(a)), side("b", ranks(b)))], FULL._replace(slices=("training",)))
+    rows = compare([Comparison(side("a", ranks(a)), side("b", ranks(b)))], FULL._replace(slices=("training",)))
     found = {(row.domain, row.slice): (row.users, row.a.mean) for row in rows}
     assert found == {
         ("x", "all"): (5, pytest.approx(3.75 / 5)),
@@ -131,8 +131,8 @@ def test_slices_by_hand():
 def test_slices_of_users_and_days_by_hand():
     rows = [(user, 0, user, 9, user + 1) for user in range(4)]
     facts = {"history_own": [4, 5, 9, 20], "day_tied": [True, False, False, False]}
-    contest = Contest(side("a", ranks(rows, **facts)), side("b", ranks(rows, **facts)))
-    found = {row.slice: row.a.mean for row in compare([contest], FULL._replace(slices=("history", "ties")))}
+    comparison = Comparison(side("a", ranks(rows, **facts)), side("b", ranks(rows, **facts)))
+    found = {row.slice: row.a.mean for row in compare([comparison], FULL._replace(slices=("history", "ties")))}
     assert found == {
         "all": pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4),
         "history 0–4": 1,
@@ -151,9 +151,9 @@ def test_every_number_of_interactions_is_in_one_slice(slices):
 
 def test_ranks_that_do_not_know_the_history():
     unknown = ranks(ROWS, history_own=[-1, -1, -1])
-    rows = compare([Contest(side("a", ranks(ROWS)), side("b", unknown))], FULL)
+    rows = compare([Comparison(side("a", ranks(ROWS)), side("b", unknown))], FULL)
     assert all(row.paired.difference == 0 for row in rows)
-    rows = compare([Contest(side("a", unknown), side("b", unknown))], FULL._replace(slices=("history",)))
+    rows = compare([Comparison(side("a", unknown), side("b", unknown))], FULL._replace(slices=("history",)))
     assert {row.slice for row in rows} == {"all"}
 
 
@@ -182,23 +182,23 @@ DIFFERENT = {
 def test_other_targets_are_refused(kind):
     table, words = DIFFERENT[kind]
     with pytest.raises(UserError, match="do not rank the same test targets") as raised:
-        compare([Contest(side("a", ranks(ROWS)), side("b", table))], FULL)
+        compare([Comparison(side("a", ranks(ROWS)), side("b", table))], FULL)
     assert words in str(raised.value)
 
 
 def test_a_seed_with_other_targets_is_refused():
     with pytest.raises(UserError, match="a1 and a2 do not rank the same"):
-        compare([Contest(side("a", ranks(ROWS), ranks(ROWS[:2])), side("b", ranks(ROWS)))], FULL)
+        compare([Comparison(side("a", ranks(ROWS), ranks(ROWS[:2])), side("b", ranks(ROWS)))], FULL)
 
 
 def test_only_the_split_asked_for_must_agree():
     other = pa.concat_tables([ranks(ROWS), ranks(ROWS[:1], VALID)])
-    assert compare([Contest(side("a", ranks(ROWS)), side("b", other))], FULL)
+    assert compare([Comparison(side("a", ranks(ROWS)), side("b", other))], FULL)
 
 
 def test_split_without_targets():
     with pytest.raises(UserError, match="no valid targets"):
-        compare([Contest(side("a", ranks(ROWS)), side("b", ranks(ROWS)))], FULL._replace(split=VALID))
+        compare([Comparison(side("a", ranks(ROWS)), side("b", ranks(ROWS)))], FULL._replace(split=VALID))
 
 
 def mixed():
@@ -210,38 +210,38 @@ def mixed():
         columns[name] = np.where(in_y, shop(1, 3)[name].to_numpy(), a[name].to_numpy())
     for name, values in columns.items():
         a = a.set_column(a.column_names.index(name), name, pa.array(values, pa.float32()))
-    return Contest(side("new*", a), side("old", b))
+    return Comparison(side("new*", a), side("old", b))
 
 
-def test_verdict_tells_domains_apart():
-    contest, options = mixed(), Options(TEST)
-    rows = compare([contest], options)
-    assert verdicts([contest], rows) == ["new* is better than old in x; in y the data cannot tell."]
+def test_conclusion_tells_domains_apart():
+    comparison, options = mixed(), Options(TEST)
+    rows = compare([comparison], options)
+    assert conclusions([comparison], rows) == ["new* is better than old in x; in y the data cannot tell."]
 
 
-def test_verdict_names_rows_where_a_domain_is_of_two_minds():
-    contest, options = mixed(), Options(TEST)
-    rows = compare([contest], options)
+def test_conclusion_names_rows_where_a_domain_is_of_two_minds():
+    comparison, options = mixed(), Options(TEST)
+    rows = compare([comparison], options)
     rows = [row._replace(p_holm=1.0) if (row.domain, row.metric) == ("x", "hr@10") else row for row in rows]
-    assert verdicts([contest], rows) == [
+    assert conclusions([comparison], rows) == [
         "new* is better than old in x (full ndcg@10, sampled ndcg@10); "
         "in x (full hr@10, sampled hr@10) and y the data cannot tell."
     ]
 
 
 def test_markdown_and_table_and_json_hold_the_same():
-    contest, options = mixed(), Options(TEST, ("full",), ("mrr",))
-    rows = compare([contest], options)
+    comparison, options = mixed(), Options(TEST, ("full",), ("mrr",))
+    rows = compare([comparison], options)
     x, y = rows
-    text = to_markdown([contest], rows, options)
+    text = to_markdown([comparison], rows, options)
     assert "A = new\\*, B = old" in text
     assert f"| x | full | mrr | 150 | {x.a.mean:.4f} | {x.b.mean:.4f} | {x.paired.difference:+.4f} |" in text
     assert legend(rows) in text
     assert "2 tests" in text
-    (table,) = to_tables([contest], rows, options)
+    (table,) = to_tables([comparison], rows, options)
     assert list(table.columns[3].cells) == ["150", "150"]
     assert list(table.columns[6].cells) == [f"{row.paired.difference:+.4f}" for row in rows]
-    found = to_json([contest], rows, options)
+    found = to_json([comparison], rows, options)
     assert found["tests"] == 2
     (comparison,) = found["comparisons"]
     assert comparison["a"] == {"name": "new*", "seeds": ["new*1"]}

@@ -233,7 +233,7 @@ def test_provenance(tmp_path):
     for stage, values in facts.items():
         write_json(tmp_path / f"{stage}.json", values)
     config = {"seed": 3, "best_epoch": 2, "parameters": 9, "settings": {}}
-    found = provenance(Folder(tmp_path), config)
+    found = provenance(Folder(tmp_path), config, True)
     assert found["seed"] == 3
     assert found["text_provider"] == "offline"
     assert found["encoder"] == "e"
@@ -241,4 +241,4 @@ def test_provenance(tmp_path):
     assert found["profiles_saw_targets"] is False
     (tmp_path / "embed.json").unlink()
     with pytest.raises(UserError, match="missing"):
-        provenance(Folder(tmp_path), config)
+        provenance(Folder(tmp_path), config, True)

@@ -8,7 +8,7 @@ from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
 from lecdsr.experiments.records import rank_file
-from lecdsr.experiments.results import _with_tests
+from lecdsr.experiments.results import _with_comparisons
 from lecdsr.report.results_page import compared_runs
 from tests.evaluate.rank_tables import ranks
 from tests.report.test_results_page import FACTS, ROWS, recorded, row
@@ -41,7 +41,7 @@ def stored():
 
 def test_made_from_ranks_in_git_alone(folder):
     all_of("sasrec", "hgn")
-    tests = _with_tests(recorded()).tests
+    tests = _with_comparisons(recorded()).tests
     assert tests == stored()
     assert tests["experiments"] == compared_runs(recorded(), "sasrec")
     (comparison,) = tests["comparisons"]
@@ -54,28 +54,28 @@ def test_made_from_ranks_in_git_alone(folder):
 def test_without_ranks_nothing_is_compared_and_it_is_told(folder, capsys):
     all_of("sasrec")
     put("hgn", 1)
-    assert _with_tests(recorded()).tests is None
+    assert _with_comparisons(recorded()).tests is None
     assert not Artefacts(PAIR).experiment_tests.exists()
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "has not all ranks of hgn" in shown
+    assert "lacks ranks of hgn" in shown
 
 
 def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
     all_of("sasrec", "hgn")
-    before = _with_tests(recorded()).tests
+    before = _with_comparisons(recorded()).tests
     more = recorded(rows=[*ROWS, *(row("popularity", "seed", seed, 0.01, 0.01) for seed in (1, 2, 3))], tests=before)
-    assert _with_tests(more).tests == before == stored()
-    assert "has not all ranks of popularity" in " ".join("".join(capsys.readouterr()).split())
+    assert _with_comparisons(more).tests == before == stored()
+    assert "lacks ranks of popularity" in " ".join("".join(capsys.readouterr()).split())
     # The ranks of a method that was compared are lost: what is stored says more than what could be made now.
     all_of("popularity")
     lost = [rank_file(Artefacts(PAIR), f"hgn{seed}") for seed in (1, 2, 3)]
     kept = [path.read_bytes() for path in lost]
     for path in lost:
         path.unlink()
-    assert _with_tests(more).tests == before == stored()
+    assert _with_comparisons(more).tests == before == stored()
     for path, data in zip(lost, kept, strict=True):
         path.write_bytes(data)
-    tests = _with_tests(more).tests
+    tests = _with_comparisons(more).tests
     assert [one["b"]["name"] for one in tests["comparisons"]] == ["popularity", "hgn"]
     # Among all items everybody loses the hit to popularity: no deviation, no test.
     assert tests["tests"] == before["tests"] + 3
@@ -83,8 +83,14 @@ def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
 
 def test_comparisons_of_runs_that_are_no_more_do_not_stand(folder):
     all_of("sasrec", "hgn")
-    before = _with_tests(recorded()).tests
+    before = _with_comparisons(recorded()).tests
     again = [{**one, "experiment": "hgn3 again"} if one["experiment"] == "hgn3" else one for one in ROWS]
-    assert _with_tests(recorded(rows=again, tests=before)).tests == before  # stays stored; the page does not show it
+    assert (
+        _with_comparisons(recorded(rows=again, tests=before)).tests == before
+    )  # stays stored; the page does not show it
     rank_file(Artefacts(PAIR), "hgn3").rename(rank_file(Artefacts(PAIR), "hgn3 again"))
-    assert _with_tests(recorded(rows=again, tests=before)).tests["experiments"]["hgn"] == ["hgn1", "hgn2", "hgn3 again"]
+    assert _with_comparisons(recorded(rows=again, tests=before)).tests["experiments"]["hgn"] == [
+        "hgn1",
+        "hgn2",
+        "hgn3 again",
+    ]

@@ -6,8 +6,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from lecdsr.core.errors import UserError
-from lecdsr.experiments.config import FILE, chosen_methods, load_experiments, resolve
-from lecdsr.experiments.plan import CONTROL, GRID, SEED, choose, grid_runs, later_runs
+from lecdsr.experiments.config import FILE, load_experiments, resolve, select_methods
+from lecdsr.experiments.plan import CONTROL, GRID, SEED, best_run, grid_runs, seed_and_control_runs
 
 ROOT = Path(__file__).parents[2]
 PAIRS = sorted(path.stem for path in (ROOT / "pairs").glob("*.yaml"))
@@ -55,9 +55,9 @@ MISTAKES = {
     "too few": (", {dropout: 0.5}]", "]", ["1 settings are tried, the budget is 2", "sasrec-own"]),
     "too many": ("{dropout: 0.5}]", "{dropout: 0.5}, {dropout: 0.2}]", ["3 settings are tried"]),
     "nothing tried": ("[{dropout: 0.1}, {dropout: 0.5}]", "[{}]", ["1 settings are tried", "models without settings"]),
-    "twice": ("{dropout: 0.5}", "{dropout: 0.1}", ["there twice", "sasrec-own.grid"]),
-    "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", ["there twice"]),
-    "seeds": ("[3, 1]", "[3, 3]", ["there twice: 3", "seeds"]),
+    "twice": ("{dropout: 0.5}", "{dropout: 0.1}", ["listed twice", "sasrec-own.grid"]),
+    "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", ["listed twice"]),
+    "seeds": ("[3, 1]", "[3, 3]", ["listed twice: 3", "seeds"]),
     "no seed": ("[3, 1]", "[]", ["seeds", "at least 1"]),
     "key of a method": ("model: popularity,", "model: popularity, extra: 1,", ["unknown key 'extra'", "popularity"]),
     "key of the file": ("budget: 2", "budget: 2\nbugdet: 2", ["'bugdet'", "did you mean 'budget'"]),
@@ -89,10 +89,10 @@ def test_what_is_laid_over_what(declare):
 
 def test_arms_by_name(declare):
     declared = declare()
-    assert list(chosen_methods(declared, [])) == ["popularity", "sasrec-own"]
-    assert list(chosen_methods(declared, ["sasrec-own"])) == ["sasrec-own"]
+    assert list(select_methods(declared, [])) == ["popularity", "sasrec-own"]
+    assert list(select_methods(declared, ["sasrec-own"])) == ["sasrec-own"]
     with pytest.raises(UserError, match="'sasrec'") as caught:
-        chosen_methods(declared, ["sasrec"])
+        select_methods(declared, ["sasrec"])
     assert "popularity, sasrec-own" in str(caught.value)
 
 
@@ -108,19 +108,19 @@ def test_runs_of_an_arm(declare):
         (GRID, 3, {**fixed, "dropout": 0.1}),
         (GRID, 3, {**fixed, "dropout": 0.5}),
     ]
-    later = later_runs(declared, "sasrec-own", grid[1].setting, naming)
+    later = seed_and_control_runs(declared, "sasrec-own", grid[1].setting, naming)
     assert [(run.role, run.control, run.seed) for run in later] == [
         (SEED, "", 3), (SEED, "", 1), (CONTROL, "random", 3), (CONTROL, "random", 1),
     ]  # fmt: skip
     assert later[0].name == grid[1].name  # the same run, which is not run twice
     assert later[0].setting == {**fixed, "dropout": 0.5}
     assert later[2].setting == {**fixed, "dropout": 0.0, "item_text": "random"}
-    assert [run.role for run in later_runs(declared, "popularity", {}, naming)] == [SEED, SEED]
+    assert [run.role for run in seed_and_control_runs(declared, "popularity", {}, naming)] == [SEED, SEED]
 
 
 def test_controls_of_one_seed_come_before_the_next_seed(declare):
     controls = "controls:\n  none: {method: sasrec-own, set: {item_text: none}}\n"
-    later = later_runs(declare(GOOD.replace("controls:\n", controls)), "sasrec-own", {}, naming)
+    later = seed_and_control_runs(declare(GOOD.replace("controls:\n", controls)), "sasrec-own", {}, naming)
     assert [(run.control, run.seed) for run in later if run.role == CONTROL] == [
         ("none", 3), ("random", 3), ("none", 1), ("random", 1),
     ]  # fmt: skip
@@ -129,8 +129,8 @@ def test_controls_of_one_seed_come_before_the_next_seed(declare):
 def test_validation_chooses(declare):
     grid = grid_runs(declare(), "sasrec-own", naming)
     first, second = (run.name for run in grid)
-    assert choose(grid, {first: 0.1, second: 0.2}) == grid[1]
-    assert choose(grid, {first: 0.2, second: 0.1}) == grid[0]
-    assert choose(grid, {first: 0.2, second: 0.2}) == grid[0]
-    assert choose(grid, {second: 0.1}) == grid[1]  # the first one failed
-    assert choose(grid, {"another run": 0.9}) is None
+    assert best_run(grid, {first: 0.1, second: 0.2}) == grid[1]
+    assert best_run(grid, {first: 0.2, second: 0.1}) == grid[0]
+    assert best_run(grid, {first: 0.2, second: 0.2}) == grid[0]
+    assert best_run(grid, {second: 0.1}) == grid[1]  # the first one failed
+    assert best_run(grid, {"another run": 0.9}) is None

@@ -17,7 +17,7 @@ from lecdsr.experiments.records import (
     COLUMNS,
     SLICE_COLUMNS,
     TESTS,
-    Finished,
+    FinishedRun,
     compact,
     read_rows,
     row_of,
@@ -42,7 +42,7 @@ def run_of(role, control="", seed=2):
 
 
 def test_a_row_by_hand():
-    row = row_of(run_of(SEED), Finished(METRICS, LOG, CONFIG, TIMES, None))
+    row = row_of(run_of(SEED), FinishedRun(METRICS, LOG, CONFIG, TIMES, None))
     assert tuple(row) == COLUMNS
     assert [row[name] for name in COLUMNS[:13]] == [
         "sasrec-own", "sasrec", "seed", "", '{"domains":"own","width":8}', "2",
@@ -55,7 +55,7 @@ def test_a_row_by_hand():
 
 
 def test_what_was_not_chosen_has_no_test_figures():
-    row = row_of(run_of(GRID), Finished(METRICS, LOG, CONFIG, TIMES, None))
+    row = row_of(run_of(GRID), FinishedRun(METRICS, LOG, CONFIG, TIMES, None))
     assert {row[name] for name in TESTS} == {""}
     assert row["valid_ndcg@10"] == "0.125000"
 
@@ -78,7 +78,7 @@ def test_slices_by_hand():
 def some_rows(count=5):
     runs = [run_of(SEED, seed=seed) for seed in range(1, count + 1)]
     runs += [run_of(GRID), run_of(CONTROL, "b", 10), run_of(CONTROL, "a", 9)]
-    return [row_of(run, Finished(METRICS, LOG, CONFIG, TIMES, None)) for run in runs]
+    return [row_of(run, FinishedRun(METRICS, LOG, CONFIG, TIMES, None)) for run in runs]
 
 
 def test_files_are_sorted_and_read_back(tmp_path):
@@ -103,7 +103,7 @@ def test_other_files_are_refused(tmp_path):
     whole = path.read_text()
     for wrong in (whole.replace("method,", "arm,", 1), whole[:-40], whole + "1,2,3\n", ""):
         path.write_text(wrong)
-        with pytest.raises(UserError, match="not a table of experiments") as caught:
+        with pytest.raises(UserError, match="other columns") as caught:
             read_rows(path, COLUMNS)
         assert caught.value.where == str(path)
 

@@ -32,7 +32,7 @@ RESULTS = ("python", "-m", "lecdsr.cli.main", "results", "--pair", "demo")
 def declared(repository):
     (repository.folder / "experiments.yaml").write_text(EXPERIMENTS)
     yield repository
-    shutil.rmtree(repository.folder / ".studies", ignore_errors=True)
+    shutil.rmtree(repository.folder / ".experiments", ignore_errors=True)
     repository.run("dvc", "exp", "remove", "-q", "-A")
 
 

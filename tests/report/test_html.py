@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from lecdsr.report.html import code, render
-from lecdsr.report.llm import llm_facts
+from lecdsr.report.sections import llm_facts
 from tests.report.small import EVIL, RANKS, WANTED, WINDOWS, browse, content, measured, page, recommender
 
 VOID = ("meta", "link", "input")

@@ -4,9 +4,9 @@ import pytest
 
 from lecdsr.experiments.config import Experiments
 from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS
-from lecdsr.report.results_page import Facts, Recorded, best_method, compared_runs, mean, page, rivals
+from lecdsr.report.results_page import PairFacts, Recorded, best_method, compared_runs, mean, other_methods, page
 
-FACTS = Facts("food_kitchen", ("Food", "Kitchen"), "leave_one_out", 999)
+FACTS = PairFacts("food_kitchen", ("Food", "Kitchen"), "leave_one_out", 999)
 DECLARED = Experiments.model_validate(
     {
         "seeds": [1, 2, 3],
@@ -112,7 +112,7 @@ def test_published_figures_stand_with_their_own_pair_and_split_alone(facts, ther
 def test_the_best_is_that_of_validation_of_those_with_most_seeds():
     one = recorded()
     assert best_method(one) == "sasrec"  # sasrec-text has one seed of three
-    assert rivals(one, "sasrec") == ["hgn"]  # sasrec-text is of the same model, popularity is not run
+    assert other_methods(one, "sasrec") == ["hgn"]  # sasrec-text is of the same model, popularity is not run
     assert compared_runs(one, "sasrec") == {
         "sasrec": ["sasrec1", "sasrec2", "sasrec3"],
         "hgn": ["hgn1", "hgn2", "hgn3"],
@@ -165,7 +165,7 @@ def test_places_under_every_measure():
     assert lines(text, "| sasrec | 1 |") == ["| sasrec | 1 | 1 | 1 | 1 | 2 | 1 | 1 | 1 |"]
     assert lines(text, "| hgn | 2 |") == ["| hgn | 2 | 1 | 1 | 1 | 1 | 1 | 1 | 1 |"]
     assert "`sasrec` is above `hgn` in 1 of 8" in text
-    assert "Of 1 twos of methods, 0 stand in the same order everywhere." in text
+    assert "0 of 1 method pairs keep the same order everywhere." in text
 
 
 FOUND = {
@@ -176,7 +176,7 @@ FOUND = {
 
 
 def test_comparisons_of_other_runs_are_not_shown():
-    comparison = {"a": {"name": "sasrec"}, "b": {"name": "hgn"}, "verdict": "sasrec is better.", "rows": [FOUND]}
+    comparison = {"a": {"name": "sasrec"}, "b": {"name": "hgn"}, "conclusion": "sasrec is better.", "rows": [FOUND]}
     tests = {
         "best": "sasrec",
         "experiments": compared_runs(recorded(), "sasrec"),
