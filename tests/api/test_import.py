@@ -21,6 +21,7 @@ def run(code: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_importing_loads_nothing_and_changes_nothing(tmp_path):
     code = (
         "import os, sys; before = dict(os.environ); import lecdsr, lecdsr.models; assert dict(os.environ) == before;"
@@ -31,6 +32,7 @@ def test_importing_loads_nothing_and_changes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_threads_sleep_once_a_name_is_used(tmp_path):
     code = (
         "import os, lecdsr; lecdsr.Dataset; import sys; assert 'torch' in sys.modules;"
@@ -39,6 +41,7 @@ def test_threads_sleep_once_a_name_is_used(tmp_path):
     assert run(code, tmp_path).strip() == "passive"
 
 
+@pytest.mark.slow
 def test_stages_let_threads_sleep_before_torch_is_loaded(tmp_path):
     code = "import os, sys, stages; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
     assert run(code, tmp_path).strip() == "passive"

@@ -1,6 +1,7 @@
 """The built wheel works in an empty folder outside any clone, and holds what it needs beside code."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-from tests.pipeline.conftest import copy_repository
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,12 +22,21 @@ def run(*command: str, folder: Path) -> str:
     return done.stdout
 
 
+def package_files() -> list[str]:
+    """Files of the package, also those that are not committed yet."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "lecdsr"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [name for name in listed if (ROOT / name).is_file()]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     if not find_spec("setuptools"):
         pytest.skip("setuptools is not installed")
     folder = tmp_path_factory.mktemp("wheel")
-    copy_repository(folder / "copy")
+    for name in (*package_files(), "pyproject.toml", "README.md", "LICENSE"):
+        (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / "copy" / name)
     build = ("wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), "copy/")
     run(sys.executable, "-m", "pip", *build, folder=folder)
     (found,) = folder.glob("lecdsr-*.whl")
@@ -37,10 +45,8 @@ def wheel(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_file_of_the_package_is_in_the_wheel(wheel):
-    tracked = subprocess.run(["git", "ls-files", "lecdsr"], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = {name for name in tracked.stdout.splitlines() if not name.endswith(".md")}
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert inside == wanted
+    assert inside == set(package_files())
     assert {"lecdsr/py.typed", "lecdsr/__init__.pyi"} <= inside
 
 
