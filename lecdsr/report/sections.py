@@ -58,10 +58,9 @@ def sections(given: Measured, resamples: int) -> list[Section]:
 
 def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
     text = (
-        "Means over users. The interval is that of 95 of 100 draws of the same number of users with replacement "
-        "(bootstrap): how far the figure could be off by the choice of users; of few users it is too narrow. It does "
-        "not tell whether two models differ, since they rank the same targets; `lecdsr compare` does. Sampled figures "
-        "are only comparable among those with the same negatives, and can reverse the order of the full ranking."
+        "Means over users with 95 % bootstrap intervals over users; for few users the interval is too narrow. Do not "
+        "use the intervals to compare two models, which rank the same targets: use `lecdsr compare`. Sampled metrics "
+        "are only comparable with the same negatives, and can reverse the order of the full ranking."
     )
     negatives = given.stages["candidates"]["negatives_mean"]
     return Section(
@@ -77,8 +76,8 @@ def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
 
 def _slices(given: Measured, found: Sequence[Estimate]) -> Section:
     text = (
-        "Where each model is good: on rare or frequent items, for users with little or much history in the domain, "
-        "and on targets whose order within the day is known or not. In brackets the number of test targets."
+        "Metrics by training interactions of the item, by the user's history in the domain, and by whether the target "
+        "is on the same day as the item before it. In brackets the number of test targets."
     )
     plots = figures.slice_plots(found, given.domains)
     return Section(
@@ -103,8 +102,8 @@ def _experiments(given: Measured) -> Section:
         text = f"None is recorded for this pair. `lecdsr tune --pair {given.pair}` runs what experiments.yaml declares,"
         return Section("experiments", title, [f"{text} over several seeds; build this page again afterwards."])
     text = (
-        "Means and standard deviations over seeds of the runs that `lecdsr tune` recorded; settings were chosen on "
-        "validation. Methods in one colour, controls, which change one thing of a method, in another."
+        "Means and standard deviations over seeds of the runs recorded by `lecdsr tune`; settings were chosen on "
+        "validation. Methods have one colour, and controls, which change one thing of a method, another."
     )
     plots = [*experiments.bar_plots(recorded, given.domains), *experiments.slice_plots(recorded, given.domains)]
     return Section(

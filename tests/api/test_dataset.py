@@ -11,8 +11,8 @@ import torch
 import lecdsr
 from lecdsr.api.build import SEQUENCES
 from lecdsr.api.vectors import SETTINGS
-from lecdsr.candidates.settings import Settings as CandidateSettings
 from lecdsr.candidates.draw import draw_candidates
+from lecdsr.candidates.settings import Settings as CandidateSettings
 from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from lecdsr.config.resolve import write_resolved
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_json, read_table, write_table
 from lecdsr.core.paths import Artefacts
@@ -20,12 +21,14 @@ def repository(tmp_path, monkeypatch, server):
     shutil.copytree(ROOT / "pairs", tmp_path / "pairs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    write_resolved("demo")
     return tmp_path
 
 
 def ask_through(provider):
     params = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(params.replace("provider: offline", f"provider: {provider}"), encoding="utf-8")
+    write_resolved("demo")
 
 
 def test_offline_writes_answers_and_facts(repository, server):

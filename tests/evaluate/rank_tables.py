@@ -26,7 +26,7 @@ def ranks(rows: list[tuple[int, int, int, int, float]], split: int = TEST, **cha
     return pa.table({**columns, **changed}).cast(RANKS)
 
 
-def shop(quality: float, seed: int, users: int = 150) -> pa.Table:
+def random_ranks(quality: float, seed: int, users: int = 150) -> pa.Table:
     """A target in each domain and split for every user; the same targets whatever quality and seed."""
     targets, chance = np.random.default_rng(0), np.random.default_rng(seed)
     size = 4 * users

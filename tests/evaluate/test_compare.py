@@ -13,7 +13,7 @@ from lecdsr.evaluate.compare import Comparison, Options, Side, compare
 from lecdsr.evaluate.compare_tables import conclusions, legend, to_json, to_markdown, to_tables
 from lecdsr.evaluate.metrics import mean_over_users
 from lecdsr.evaluate.slices import HISTORY, SLICES, inside
-from tests.evaluate.rank_tables import ranks, shop
+from tests.evaluate.rank_tables import random_ranks, ranks
 
 FULL = Options(TEST, ("full",), ("mrr",))
 
@@ -61,8 +61,10 @@ def test_deviation_over_seeds():
 
 
 def test_means_are_those_of_the_metrics():
-    table = shop(3, 1)
-    rows = compare([Comparison(side("a", table), side("b", shop(1, 2)))], Options(VALID, metrics=("ndcg@10", "mrr")))
+    table = random_ranks(3, 1)
+    rows = compare(
+        [Comparison(side("a", table), side("b", random_ranks(1, 2)))], Options(VALID, metrics=("ndcg@10", "mrr"))
+    )
     assert len(rows) == 8
     for row in rows:
         domain = {"x": 0, "y": 1}[row.domain]
@@ -73,7 +75,7 @@ def test_means_are_those_of_the_metrics():
 
 
 def test_better_method_is_found_and_sides_are_told_apart():
-    good, bad = side("good", shop(4, 1)), side("bad", shop(1, 2))
+    good, bad = side("good", random_ranks(4, 1)), side("bad", random_ranks(1, 2))
     options = Options(TEST)
     forth, back = compare([Comparison(good, bad)], options), compare([Comparison(bad, good)], options)
     assert {row.better for row in forth} == {"a"}
@@ -86,7 +88,7 @@ def test_better_method_is_found_and_sides_are_told_apart():
 
 
 def test_equal_methods():
-    table = shop(2, 1)
+    table = random_ranks(2, 1)
     comparison = Comparison(side("a", table), side("b", table))
     rows = compare([comparison], Options(TEST, slices=("training",)))
     assert all(row.paired.difference == 0 and row.paired.p == row.p_holm == 1 for row in rows)
@@ -95,14 +97,14 @@ def test_equal_methods():
 
 
 def test_order_of_seeds_and_of_rows_is_nothing():
-    tables = [shop(2, seed) for seed in (1, 2, 3)]
+    tables = [random_ranks(2, seed) for seed in (1, 2, 3)]
     other = [tables[2].sort_by([("rank_full", "ascending")]), tables[0], tables[1]]
     rows = compare([Comparison(side("a", *tables), side("b", *other))], Options(TEST))
     assert all(row.paired.difference == 0 and row.p_holm == 1 for row in rows)
 
 
 def test_correction_is_over_all_of_the_call():
-    comparisons = [Comparison(side("a", shop(2.5, 1)), side("b", shop(2, seed))) for seed in (2, 3)]
+    comparisons = [Comparison(side("a", random_ranks(2.5, 1)), side("b", random_ranks(2, seed))) for seed in (2, 3)]
     together = compare(comparisons, Options(TEST))
     alone = compare(comparisons[:1], Options(TEST))
     assert len(together) == 2 * len(alone)
@@ -203,11 +205,11 @@ def test_split_without_targets():
 
 def mixed():
     """A is far better in X; in Y both are alike."""
-    a, b = shop(4, 1), shop(1, 2)
+    a, b = random_ranks(4, 1), random_ranks(1, 2)
     in_y = a["domain"].to_numpy() == 1
     columns = {}
     for name in ("rank_full", "rank_sampled"):
-        columns[name] = np.where(in_y, shop(1, 3)[name].to_numpy(), a[name].to_numpy())
+        columns[name] = np.where(in_y, random_ranks(1, 3)[name].to_numpy(), a[name].to_numpy())
     for name, values in columns.items():
         a = a.set_column(a.column_names.index(name), name, pa.array(values, pa.float32()))
     return Comparison(side("new*", a), side("old", b))

@@ -8,7 +8,6 @@ import pytest
 
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import RANKS
-from tests.evaluate.rank_tables import shop
 from tests.repository import Repository
 
 pytestmark = pytest.mark.slow  # dvc builds the repository
@@ -81,11 +80,11 @@ def repository(tmp_path_factory):
     }.items():  # fmt: skip
         (folder / name).write_text(text)
     for name, table in {
-        "sasrec-2.0": shop(2, 1), "sasrec-4.0": shop(4, 2), "lecdsr-1.0": shop(1, 3),
+        "sasrec-2.0": random_ranks(2, 1), "sasrec-4.0": random_ranks(4, 2), "lecdsr-1.0": random_ranks(1, 3),
     }.items():  # fmt: skip
         write_table(folder / "tables" / f"{name}.parquet", table, RANKS)
     for seed in (1, 2, 3):
-        write_table(folder / "loose" / f"seed{seed}.parquet", shop(2, 10 + seed), RANKS)
+        write_table(folder / "loose" / f"seed{seed}.parquet", random_ranks(2, 10 + seed), RANKS)
     repository.run("git", "init", "-q", "-b", "main")
     repository.run("git", "config", "user.name", "tests")
     repository.run("git", "config", "user.email", "tests@example.org")
@@ -190,7 +189,7 @@ def test_unfinished_merge(repository):
 
 
 def test_other_targets_and_broken_files(repository):
-    write_table(repository.folder / "loose2" / "fewer.parquet", shop(2, 1, users=140), RANKS)
+    write_table(repository.folder / "loose2" / "fewer.parquet", random_ranks(2, 1, users=140), RANKS)
     shown = repository.compare("sasrec", "loose2/fewer.parquet", check=False)
     assert "do not rank the same test targets: sasrec has 300 of them" in shown
     (repository.folder / "loose2" / "broken.parquet").write_bytes(b"PAR1")
@@ -216,7 +215,7 @@ def test_help_teaches(repository):
 
 
 def test_ranks_of_an_earlier_version(repository):
-    former = shop(2, 1).drop_columns(["history_own"])
+    former = random_ranks(2, 1).drop_columns(["history_own"])
     path = repository.folder / "loose3" / "former.parquet"
     write_table(path, former, former.schema)
     shown = repository.compare("sasrec", "loose3/former.parquet", "--slice", "history", "--slice", "ties")

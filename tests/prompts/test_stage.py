@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+from lecdsr.config.resolve import write_resolved
 from lecdsr.core.files import read_json, read_table, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, QUESTIONS, TRAIN, USERS, WINDOWS
@@ -14,6 +15,7 @@ def test_the_stage_writes_questions_and_facts(tmp_path, monkeypatch, capsys):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "pairs", tmp_path / "pairs")
     monkeypatch.chdir(tmp_path)
+    write_resolved("demo")
     artefacts = Artefacts("demo")
     write_table(artefacts.items, items([item(0, 0, "Tea"), item(1, 1, "Pot")]), ITEMS)
     write_table(artefacts.users, users(2), USERS)

@@ -73,7 +73,7 @@ def measured(text: str = "", **changed) -> Measured:
             "popularity": {"valid": {"x": block(0.1), "y": block(0.2)}, "test": {"x": block(0.1)}},
             name: {"valid": {"x": block(0.3), "y": block(0.1)}, "test": {"x": block(0.3)}},
         },
-        "ranks": {"popularity": tables.recommender(1, 1, 40), name: tables.recommender(4, 2, 40)},
+        "ranks": {"popularity": tables.random_ranks(1, 1, 40), name: tables.random_ranks(4, 2, 40)},
         "trained": {name: Training({"valid_ndcg@10": 0.25, "best_epoch": 2}, {"seconds": 1.5, "device": "cpu"}, 3)},
         "curves": {"popularity": Curve([0], [0.05]), name: Curve([0, 1, 2, 3], [0.0, 0.1, 0.25, 0.2])},
         "stages": {

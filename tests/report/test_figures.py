@@ -38,7 +38,7 @@ def test_estimates_by_hand():
 
 
 def test_figures_of_metrics_and_slices_say_what_they_show():
-    found = estimates({"a": tables.recommender(1, 1, 60), "b": tables.recommender(4, 2, 60)}, 200)
+    found = estimates({"a": tables.random_ranks(1, 1, 60), "b": tables.random_ranks(4, 2, 60)}, 200)
     plots = metric_plots(found, DOMAINS)
     assert [plot.name for plot in plots] == [
         "metrics-x-full",
