@@ -7,6 +7,7 @@
 The last interaction is test, the last but one validation where there are three. Day 0 is 2018-01-01.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lecdsr.config.resolve import write_resolved
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
@@ -92,3 +94,5 @@ def repository(folder: Path, x: str = "Food", y: str = "Kitchen", source: str = 
     (folder / "params.yaml").write_text(params, encoding="utf-8")
     (folder / "pairs").mkdir()
     (folder / "pairs" / "toy.yaml").write_text(PAIR.format(x=x, y=y, source=source), encoding="utf-8")
+    with contextlib.chdir(folder):
+        write_resolved("toy")

@@ -184,7 +184,7 @@ def test_the_stage_twice(artefacts, tmp_path):
         runs.append(card(tmp_path))
     assert list(runs[0]) == FILES
     assert runs[0] == runs[1]
-    assert sorted(path.name for path in (tmp_path / "data" / "toy").iterdir()) == ["card", "sequences"]
+    assert sorted(path.name for path in (tmp_path / "data" / "toy").iterdir()) == ["card", "sequences", "settings"]
     assert json.loads(runs[0]["card.json"])["pair"]["domains"] == {"x": "Food", "y": "Kitchen"}
 
 

@@ -10,8 +10,8 @@ from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.data.load import load_info, load_pair_data
+from lecdsr.embed.base import to_table
 from lecdsr.sequences.split import leave_one_out
-from stages.embed import to_table
 from tests.tiny import interactions, items_table
 
 HISTORIES = [[0, 4, 1, 5, 2], [3, 4, 0]]

@@ -7,11 +7,11 @@ import pytest
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import ANSWERS, vectors
 from lecdsr.embed import local_encoder
+from lecdsr.embed.base import to_table
 from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
 from lecdsr.embed.texts import item_texts, user_texts
-from stages.embed import to_table
 from tests.tiny import items_table
 
 WIDTH = 5

@@ -8,6 +8,7 @@ import pytest
 
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import RANKS
+from tests.evaluate.rank_tables import random_ranks
 from tests.repository import Repository
 
 pytestmark = pytest.mark.slow  # dvc builds the repository

@@ -9,6 +9,7 @@ import pytest
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
+from lecdsr.embed.base import to_table
 from lecdsr.experiments.fingerprint import (
     code_files,
     exact_tables,
@@ -19,7 +20,6 @@ from lecdsr.experiments.fingerprint import (
     vector_tables,
 )
 from lecdsr.models.registry import model_names
-from stages.embed import to_table
 
 ROOT = Path(__file__).parents[2]
 

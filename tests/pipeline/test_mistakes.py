@@ -50,7 +50,7 @@ def folder(sequences, tmp_path, monkeypatch):
 MISTAKES = [
     ("params.yaml", "min_item: 5", "min_itme: 5", ["sequences.min_itme", "min_item", "params.yaml"]),
     ("params.yaml", "max_length: 50", "max_length: many", ["sequences.max_length", "many", "integer"]),
-    ("params.yaml", "min_user_total: 10", "min_user_total: 100000", ["min_user_total", "leaves nobody"]),
+    ("pairs/demo.yaml", "min_item: 1", "min_user_total: 100000", ["min_user_total", "every user"]),
     ("pairs/demo.yaml", "min_item: 1", "split: half", ["sequences.split", "half", "pairs/demo.yaml", "temporal"]),
     ("pairs/demo.yaml", "release: 2018", "release: 2019", ["release", "2019", "pairs/demo.yaml"]),
     ("pairs/demo.yaml", "source: synthetic", "source: nowhere", ["nowhere", "does not exist"]),

@@ -174,5 +174,5 @@ def test_a_line_of_a_gigabyte_is_bad_or_an_error_within_little_memory(tmp_path, 
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "/tmp/x", "", "A", "a b", "a\n", ".a"])
 def test_a_pair_name_never_leads_out_of_its_folder(name):
     for use in (check_pair_name, Artefacts):
-        with pytest.raises(UserError, match="no name of a pair"):
+        with pytest.raises(UserError, match="valid pair name"):
             use(name)

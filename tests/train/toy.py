@@ -12,7 +12,7 @@ import pyarrow as pa
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
-from stages.embed import to_table
+from lecdsr.embed.base import to_table
 from tests.tiny import interactions, items_table, sequences, windows_table
 
 ROOT = Path(__file__).parents[2]
