@@ -204,7 +204,7 @@ def test_content_that_the_cache_lost(repository, tmp_path):
     finally:
         shutil.rmtree(repository.folder / ".dvc" / "cache", ignore_errors=True)
         shutil.move(tmp_path / "cache", repository.folder / ".dvc" / "cache")
-    assert "not in DVC's cache" in shown
+    assert "neither in DVC's cache" in shown
     assert "dvc exp apply better" in shown
     assert "Traceback" not in shown
 

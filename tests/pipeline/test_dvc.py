@@ -148,7 +148,7 @@ def test_broken_raw_file_is_named(repository):
         path.write_bytes(whole[: len(whole) // 2])
         output = repository.run("dvc", "repro", check=False)
         assert "Pantry.csv" in output
-        assert "not the one that was first brought" in output
+        assert "differs from its recorded checksum" in output
         assert "Traceback" not in output
     finally:
         path.write_bytes(whole)
