@@ -58,7 +58,7 @@ def test_pages_hold_what_comes_from_the_code_and_the_examples(site):
     assert "rank_sampled" in artefacts
     assert "schemas --" not in artefacts
     for page, words in {
-        "extend-model": ["class FISM", "+    \"fism\": Entry(fism.Settings, fism.FISM),"],
+        "extend-model": ["class FISM", "contract"],
         "extend-encoder": ["class HashingEncoder", "return HashingEncoder(settings.width or 256)"],
         "extend-provider": ["class CommandProvider", "CommandProvider(os.environ)"],
         "catalogue": ["release: custom", "category_separator"],
