@@ -54,10 +54,12 @@ test: install $(SPARK) local-llm fast-embed ## Run all tests; those of Spark whe
 test-fast: install ## Run the tests that take no DVC, Java, browser or other process
 	$(PYTEST) -m "not slow"
 
-lint: install ## Check style and types
+lint: install ## Check style, types, spelling and the words of the glossary
 	ruff check .
 	ruff format --check .
 	mypy
+	codespell
+	python scripts/check_words.py
 
 docs: install ## Build the documentation as a site, build/site/index.html
 	mkdocs build --strict --quiet

@@ -108,7 +108,7 @@ def make(folder: Path, ratings: int, shared: float) -> Path:
 
 
 def _one_domain(path: Path, domain: int, ratings: int) -> Iterator[bytes]:
-    """Rating lines of users of one domain, of 2.5 each on average: items of the file's own lines, drawn anew."""
+    """Rating lines of users of one domain, of 2.5 each on average: items of the file's own lines, drawn again."""
     lines = csv.read_csv(path, csv.ReadOptions(column_names=["asin", "reviewer", "rating", "time"]), _LENIENT)
     rng = np.random.default_rng([domain, ratings])
     for start in range(0, ratings, CHUNK):

@@ -1,6 +1,6 @@
 """Batches of histories: gathered by index arithmetic against lists cut and padded in Python.
 
-Prints samples per second of both, in one run, and their ratio. No test rests on these figures.
+Prints samples per second of both, in one run, and their ratio. No test depends on these figures.
 """
 
 from __future__ import annotations

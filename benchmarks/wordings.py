@@ -1,6 +1,6 @@
 """Ask for profiles of a few users in several wordings, and measure how much they differ between users.
 
-A profile that says the same of everybody carries nothing. For each wording: the share of replies that
+A profile that says the same of every user carries no information. For each wording: the share of replies that
 ended by themselves, their words, the mean pairwise cosine of their vectors (bundled encoder; lower is
 better) and the share of users whose profile another user has too. The offline writer and the plain
 titles stand beside them.

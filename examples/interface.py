@@ -11,11 +11,11 @@ import lecdsr
 def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Interactions of 60 users, each with one taste in both domains; items whose titles tell the taste."""
     draw, tastes = np.random.default_rng(0), ["spicy", "sweet", "sour"]
-    goods = {"food": ["sauce", "snack", "tea", "rice", "bread"], "kitchen": ["pan", "pot", "knife", "bowl", "cup"]}
+    catalogue = {"food": ["sauce", "snack", "tea", "rice", "bread"], "kitchen": ["pan", "pot", "knife", "bowl", "cup"]}
     items = pd.DataFrame(
         [
             (f"{taste}-{thing}", domain, f"{thing} for {taste} dishes")
-            for domain, things in goods.items()
+            for domain, things in catalogue.items()
             for taste in tastes
             for thing in things
         ],

@@ -1,7 +1,7 @@
 """Draw and store the negatives of the sampled protocol.
 
 Reads data/PAIR/sequences; writes data/PAIR/candidates.parquet, and its hash to
-metrics/PAIR/stages/candidates.json, so that two results can be seen to rest on the same negatives.
+metrics/PAIR/stages/candidates.json, which shows whether two results used the same negatives.
 """
 
 import pyarrow.compute as pc

@@ -109,7 +109,7 @@ class Network(nn.Module):
         return h
 
     def alignment(self, sequence: Tensor, tau: float) -> Tensor:
-        """Alignment loss; projects the texts anew, and is added once for each order of its arguments."""
+        """Alignment loss; projects the texts again, and is added once for each order of its arguments."""
         e, t = self.ids_and_texts(sequence)
         real = self.real(sequence)
         return self.one_alignment(e, t, real, tau) + self.one_alignment(t, e, real, tau)

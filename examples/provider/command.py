@@ -55,6 +55,6 @@ class CommandProvider:
 
 
 def _reply(model: str, text: str) -> str:
-    """The text in the form of a server's reply: the store keeps replies, and reads them anew."""
+    """The text in the form of a server's reply: the store keeps replies, and reads them again."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return json.dumps({"model": model, "choices": [choice]})

@@ -64,7 +64,7 @@ def build_tables(
         negatives: items that a target is ranked against in the sampled protocol, at most.
 
     Raises:
-        UserError: a filter leaves nobody, a split has no targets, or the encoder cannot be loaded.
+        UserError: a filter removed every user, a split has no targets, or the encoder cannot be loaded.
     """
     drawn = check_values(CandidateSettings, {"negatives": negatives}, "Dataset.from_frames")
     with tempfile.TemporaryDirectory(prefix="lecdsr-") as name:

@@ -299,7 +299,7 @@ def _known(numbers: dict[str, int], wanted: Any, kind: str) -> int:
 
 
 def _require_shared_users(rows: pa.Table, domains: tuple[str, str], overlap: str) -> None:
-    """Refuse data in which nobody can be evaluated.
+    """Refuse data in which no user can be evaluated.
 
     Raises:
         InputError: no user has interactions in both domains, and the settings want some.

@@ -74,7 +74,7 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
             if len(answers):
                 user_rows = encoder.encode(user_texts(tables.users, answers, settings), store)
     if user_rows is None and item_rows is not None:
-        # Nobody has a profile: zeros, as the stage has them.
+        # No user has a profile: zeros, as in the stage.
         user_rows = np.zeros((len(tables.users), item_rows.shape[1]), np.float32)
     return tables._replace(
         item_vectors=None if item_rows is None else to_table(item_rows, MADE_OF),

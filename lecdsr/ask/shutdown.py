@@ -49,7 +49,7 @@ def graceful_interrupt(stop: Callable[[BaseException], None]) -> Iterator[None]:
 def stop_with_parent(stop: Callable[[BaseException], None], close: Callable[[], None]) -> Iterator[None]:
     """End this process when its parent process dies while the block runs.
 
-    Terminating ``dvc`` leaves its stages running, and nobody waits for what they buy. The watcher calls ``stop``
+    Terminating ``dvc`` leaves its stages running, and no one uses what they still buy. The watcher calls ``stop``
     with a ``SystemExit`` at once, ``close`` a second later, and then exits with 143 whatever the process is doing.
     """
     parents, done = _parents(), threading.Event()

@@ -45,7 +45,7 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
     Args:
         block: name of the block, for example ``train``.
         schema: type to check it against.
-        pair: name of the pair whose values are laid over the common ones.
+        pair: name of the pair whose values override the common ones.
         keys: path inside the block, for example ``sasrec``.
 
     Raises:
@@ -180,7 +180,7 @@ def _check(schema: type[B], values: dict[str, Any], prefix: str, pair: str) -> B
 
 
 def _first(error: pydantic.ValidationError) -> Any:
-    """What is told of several: a misspelt key is missing too, and its wrong name says more."""
+    """Pick the most useful of several errors: a misspelt key also shows up as a missing one."""
     return min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
 
 

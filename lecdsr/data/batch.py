@@ -138,7 +138,7 @@ def _samples(*columns: IntArray) -> Samples:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; on its way to a GPU from pinned memory, so that nobody waits for the copy."""
+    """Copy a tensor to a device; to a GPU from pinned memory, so that the copy overlaps with computation."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

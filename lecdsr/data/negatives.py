@@ -91,7 +91,7 @@ def draw_unseen(items: slice, count: int, seen: Tensor, draws: Draws) -> Tensor:
 
 
 def _redrawn(draw: Callable[[], Tensor], excluded: Tensor) -> Tensor:
-    """Items ``[B, K]`` of ``draw``; those in the row of ``excluded [B, L]`` three times anew."""
+    """Items ``[B, K]`` of ``draw``; those in the row of ``excluded [B, L]`` drawn again, three times at most."""
     items = draw()
     in_order = excluded.sort(dim=1).values
     for _ in range(3):

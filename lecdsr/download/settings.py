@@ -9,7 +9,7 @@ from lecdsr.download.synthetic.settings import Settings as Synthetic
 
 
 class Settings(Block):
-    """Bring the raw files of both domains to ``data/PAIR/raw``."""
+    """Download the raw files of both domains to ``data/PAIR/raw``."""
 
     timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds without data after which a connection counts as lost."
@@ -17,7 +17,7 @@ class Settings(Block):
     attempts: int = Field(
         default=5,
         ge=1,
-        description="Consecutive attempts that bring no data before a mirror is given up. "
+        description="Consecutive attempts that return no data before a mirror is given up. "
         "An interrupted download resumes where it stopped.",
     )
     max_unpacked_gb: float = Field(

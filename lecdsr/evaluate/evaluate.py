@@ -34,7 +34,7 @@ def rank_held_out(
     """
     held_out = sequences.take(sequences.split != TRAIN)
     if not np.array_equal(candidates["row"].to_numpy(), held_out.target_row):
-        raise UserError("the candidates belong to other windows", do="run `dvc repro` to draw them anew")
+        raise UserError("the candidates belong to other windows", do="run `dvc repro` to draw them again")
     column = candidates["negatives"].combine_chunks()
     values, offsets = column.values.to_numpy().astype(np.int64), column.offsets.to_numpy()
     negatives = np.split(values, offsets[1:-1])

@@ -35,7 +35,7 @@ def mean_over_users(ranks: Array, users: NDArray[np.int64]) -> dict[str, float]:
 
 
 def user_means(ranks: Array, user: NDArray[np.int64]) -> dict[str, Array]:
-    """Each metric of each user, averaged over his targets.
+    """Each metric of each user, averaged over the user's targets.
 
     Args:
         ranks: ``[T]``.

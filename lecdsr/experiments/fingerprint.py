@@ -89,7 +89,7 @@ def _imports(file: Path, root: Path) -> set[Path]:
     return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
 
 
-#: Calls that tell somebody something: what they say decides no number.
+#: Calls that print or raise a message: its words change no number.
 MESSAGES = frozenset({"UserError", "SettingsError", "DataError", "ValueError", "say", "warn", "summary"})
 
 

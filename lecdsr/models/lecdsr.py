@@ -347,7 +347,7 @@ class LeCDSR(Recommender):
 
     def _instance_gate(self, f: Tensor, u: Tensor, position: Tensor, counted: Tensor) -> Tensor:
         table = self.position_embeddings.weight
-        # Row 0 is padding: it is read as it stands but gets no gradient.
+        # Row 0 is padding: its value is used but it gets no gradient.
         places = torch.cat([table[:1].detach(), table[1:]]) @ self.instance_gate_position  # [L+1, 1]
         logits = f @ self.instance_gate_item + F.embedding(position, places)  # [B, L, 1]
         s = torch.sigmoid(logits.squeeze(-1) + u @ self.instance_gate_user)  # [B, L]

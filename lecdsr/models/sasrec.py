@@ -122,7 +122,7 @@ class SASRec(Recommender):
     def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
         """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
         packing = Packing(sequence != self.info.padding)
-        # √d brings item embeddings to the scale of the positions after training, as in the paper's code base.
+        # √d scales item embeddings to the size of the trained positions, as in the paper's code base.
         x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)
         return encode(self.dropout(x), packing, self.blocks, self.norm)

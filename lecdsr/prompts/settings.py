@@ -10,10 +10,12 @@ from lecdsr.config.schema import Block
 
 ProfileFrom = Literal["before_first_target", "training"]
 
+# The wording is part of the key of a paid answer, so it stays as it is. words: off
 PROFILE_INSTRUCTION = (
     "Describe in at most 80 words what this customer likes, what they are likely to need next in each "
     "of the two shops, and what they would not buy. Name materials, flavours, styles and uses."
 )
+# words: on
 DESCRIPTION_INSTRUCTION = (
     "Describe this product in at most 60 words: what it is, who uses it for what, and what goes with it."
 )

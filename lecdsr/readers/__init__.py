@@ -1,1 +1,1 @@
-"""Readers of raw files: the Amazon reviews of 2014, 2018 and 2023, and catalogues of one's own."""
+"""Readers of raw files: the Amazon reviews of 2014, 2018 and 2023, and your own catalogues."""

@@ -29,7 +29,7 @@ class TargetUser:
         items: ``[H]`` items of the history in time order.
         times: ``[H]`` their times, in seconds since 1970-01-01 UTC.
         profile: text of the profile, if there is one.
-        notes: how the request was understood, to be shown to whoever made it.
+        notes: how the request was understood, to be shown with the result.
     """
 
     reviewer: str | None

@@ -28,7 +28,7 @@ def test_a_setting_of_one_model_reruns_that_model_alone(repository):
 def test_a_default_that_changes_in_code_is_a_changed_setting(repository):
     path = repository.folder / "lecdsr/models/sasrec.py"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("X, "layers: int = Field(1"), encoding="utf-8")
+    path.write_text(text.replace("layers: int = Field(default=2", "layers: int = Field(default=1"), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
     assert repository.stages_run("dvc", "repro") == {"settings@demo", *SASREC}
 

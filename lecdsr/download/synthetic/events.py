@@ -199,7 +199,7 @@ def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
 
 
 def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, need: _Need) -> Ints:
-    """``[R]`` items. Repeats are drawn anew, from the same cell first, and rarely remain."""
+    """``[R]`` items. Repeats are drawn again, from the same cell first, and rarely remain."""
     item = _pick(rng, world, domain, need)
     for attempt in range(REDRAWS):
         again = _repeats(user, domain, item)

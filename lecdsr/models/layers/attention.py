@@ -17,7 +17,7 @@ def causal(real: Tensor) -> Tensor:
 
 
 def or_itself(allowed: Tensor) -> Tensor:
-    """``[B, L, L]`` -> ``[B, 1, L, L]``; each position may attend to itself, lest a softmax be empty."""
+    """``[B, L, L]`` -> ``[B, 1, L, L]``; each position may attend to itself, so that no softmax row is fully masked."""
     itself = torch.eye(allowed.shape[1], dtype=torch.bool, device=allowed.device)
     return (allowed | itself).unsqueeze(1)
 
