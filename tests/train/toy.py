@@ -88,6 +88,14 @@ def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> Non
 
 def finish(process: subprocess.Popen[str]) -> str:
     """What the process printed; it must have ended well."""
-    printed, _ = process.communicate(timeout=300)
+    try:
+        printed, _ = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun then stops its workers, which a kill would leave behind
+        try:
+            printed, _ = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired as error:  # workers that outlived torchrun hold the pipe open
+            printed = (error.stdout or b"").decode()
+        raise AssertionError(f"still running after 300 s:\n{printed}") from None
     assert process.returncode == 0, printed
     return printed
