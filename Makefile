@@ -9,9 +9,9 @@ SPARK := $(if $(shell command -v java),.stamps/spark)
 # DVC starts the stages through the shell, which must find this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Processes that share the tests; a test that needs another's fixture goes to the same one.
+# Processes that share the tests; one that has none left takes half of another's.
 JOBS ?= auto
-PYTEST := python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: help install local-llm fast-embed demo test test-fast lint docs bench clean
 

@@ -48,30 +48,17 @@ def pytest_runtest_protocol(item: pytest.Item):
         _Running.fast = ""
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture that is made once for all tests of its module."""
-    info = getattr(item, "_fixtureinfo", None)
-    found = info.name2fixturedefs.values() if info else ()
-    return any(definitions[-1].scope in ("module", "package") for definitions in found)
+def _needs_demo(item: pytest.Item) -> bool:
+    return "built" in getattr(item, "fixturenames", ())
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the built demo as slow; let several processes share the tests well.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the built demo as slow; where several processes share the tests, put the longest first.
 
-    Tests that share a fixture of their module run in one process. One of them builds the demo first, while the others
-    run what does not need it, the longest first.
+    The first process then builds the demo, while the others begin with fast tests.
     """
     for item in items:
-        if "built" in getattr(item, "fixturenames", ()):
+        if _needs_demo(item):
             item.add_marker("slow")
-        if _shares(item):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
     if "PYTEST_XDIST_WORKER" in os.environ:
-        first = next((item for item in items if "built" in getattr(item, "fixturenames", ())), None)
-        items.sort(key=lambda item: (item is not first, _turn(item)))
-
-
-def _turn(item: pytest.Item) -> int:
-    if not item.get_closest_marker("slow"):
-        return 2
-    return 1 if "built" in getattr(item, "fixturenames", ()) else 0
+        items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _needs_demo(item)))
