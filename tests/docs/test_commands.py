@@ -66,7 +66,7 @@ def test_the_test_that_covers_it_is_there(named):
 
 
 def overrides(command: str) -> list[tuple[str, list[str], object]]:
-    """File, path of the key and value of every ``-S [FILE:]KEY=VALUE`` of a command."""
+    """File, path of the key (``++`` before it where it may be unwritten) and value of every ``-S [FILE:]KEY=VALUE``."""
     words = shlex.split(command)
     found = []
     for before, word in pairwise(words):
@@ -104,11 +104,12 @@ def test_the_settings_of_an_experiment_are_settings(command, tmp_path):
     assert overrides(command)
     for file, path, value in overrides(command):
         settings = YAML(typ="safe").load((tmp_path / file).read_text(encoding="utf-8"))
-        block = settings
-        for key in path[:-1]:
-            block = block[key]
-        assert path[-1] in block or file != "params.yaml", f"{file} has no {'.'.join(path)}"
-        block[path[-1]] = value
+        unwritten = path[0].startswith("++")
+        block, keys = settings, [path[0].removeprefix("++"), *path[1:]]
+        for key in keys[:-1]:
+            block = block.setdefault(key, {}) if unwritten else block[key]
+        assert unwritten or keys[-1] in block, f"{file} has no {'.'.join(keys)}: DVC wants ++"
+        block[keys[-1]] = value
         with open(tmp_path / file, "w", encoding="utf-8") as written:
             YAML(typ="safe").dump(settings, written)
     extended = any(word in command for word in EXTENSIONS)  # the code of the copy is another then
