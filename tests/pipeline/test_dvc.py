@@ -50,14 +50,6 @@ def test_setting_of_a_pair_reruns_its_model_alone(repository):
     assert ran == {"settings@demo", "train@demo-lecdsr", "evaluate@demo-lecdsr", "report@demo"}
 
 
-def test_prompt_text_reruns_from_prompts_on(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "++prompts.profile_instruction='Say what they like.'")
-    assert {"prompts@demo", "ask@demo", "embed@demo"} <= ran
-    assert not ran & {"download@demo", "sequences@demo", "candidates@demo"}
-    repository.run("git", "checkout", "-q", ".")
-    assert repository.stages_run("dvc", "repro") == set()
-
-
 def test_another_pair_leaves_the_first_alone(repository):
     demo = (repository.folder / "pairs/demo.yaml").read_text()
     (repository.folder / "pairs/second.yaml").write_text(demo.replace("[Pantry, Cookware]", "[Tea, Cups]"))
