@@ -16,9 +16,9 @@ def case(m, n, d, seed=0, dtype=torch.float64):
     return queries, keys, bias, torch.randint(0, n, (m,), generator=source)
 
 
-@pytest.mark.parametrize("block", [1, 7, 40, 10**6])
-def test_value_and_gradients_are_those_of_the_plain_way(block, monkeypatch):
-    monkeypatch.setattr(softmax, "_BLOCK", block)  # one target at a time, several, all
+@pytest.mark.parametrize("rows", [1, 4, 8, 10**6])
+def test_value_and_gradients_are_those_of_the_plain_way(rows, monkeypatch):
+    monkeypatch.setattr(softmax, "block_rows", lambda n, device: rows)  # one target at a time, several, all
     queries, keys, bias, target = case(9, 5, 3)
     plain = F.cross_entropy(queries @ keys.T + bias, target, reduction="sum")
     ours = cross_entropy(queries, keys, target, bias)
@@ -71,3 +71,18 @@ def test_weights_and_no_bias():
         torch.autograd.grad(ours, (queries, keys)), torch.autograd.grad(plain, (queries, keys)), strict=True
     ):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("device", "items", "rows"),
+    [
+        ("cpu", 1_000, 4_000),  # the cache decides
+        ("cpu", 200_000, 256),  # the least number of targets does
+        ("cpu", 10_000_000, 26),  # memory does
+        ("cuda", 1_000, 268_435),
+        ("cuda", 1_000_000, 268),
+        ("cuda", 10**9, 1),
+    ],
+)
+def test_blocks_suit_the_device_and_the_catalogue(device, items, rows):
+    assert softmax.block_rows(items, torch.device(device)) == rows
