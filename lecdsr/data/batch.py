@@ -5,7 +5,8 @@ Shape legend: B batch, L history length, R rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,32 +27,49 @@ class Histories:
         position: ``[B, L]`` recency rank within the item's own domain, 1 the latest; 0 for padding.
         user: ``[B]`` users.
         day: ``[B, L]`` day of each interaction, since 1970-01-01 UTC; padding holds any day.
+        items: number of items in the batch; ``None`` if only the device knows.
     """
 
     sequence: Tensor
     position: Tensor
     user: Tensor
     day: Tensor
+    items: int | None = None
 
     def to(self, device: torch.device) -> Histories:
         """The same batch on a device."""
-        return Histories(*(part.to(device) for part in (self.sequence, self.position, self.user, self.day)))
+        parts = (self.sequence, self.position, self.user, self.day)
+        return Histories(*(part.to(device) for part in parts), items=self.items)
 
 
 @dataclass(frozen=True)
 class PrefixBatch:
-    """One sample a target: the history before it, and the target ``[B]``."""
+    """One sample a target: the history before it, and the target ``[B]``.
+
+    ``in_domain`` is the number of targets of X and of Y; ``None`` if only the device knows.
+    """
 
     histories: Histories
     target: Tensor
+    in_domain: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """One sample a window: inputs, and at each position the next item ``[B, L]`` or padding."""
+    """One sample a window: inputs, and at each position the next item ``[B, L]`` or padding.
+
+    ``in_domain`` is the number of targets of X and of Y; ``None`` if only the device knows.
+    """
 
     histories: Histories
     targets: Tensor
+    in_domain: tuple[int, int] | None = None
+
+    def wanted(self, padding: int) -> tuple[Tensor, Tensor]:
+        """``[M]`` places with a target in the flattened batch, and the targets there."""
+        count = None if self.in_domain is None else sum(self.in_domain)
+        places = true_places(self.targets != padding, count)
+        return places, self.targets.flatten()[places]
 
 
 class Gatherer:
@@ -68,23 +86,28 @@ class Gatherer:
         users, first, last = (self._here(rows) for rows in (user, start, end))
         row = last.unsqueeze(1) + torch.arange(-self.length, 0, device=self.device)  # [B, L]
         inside = row >= first.unsqueeze(1)
-        row = torch.where(inside, row, len(self.items) - 1)
+        row = row.masked_fill(~inside, len(self.items) - 1)
         sequence = self.items[row]  # [B, L]
         return Histories(sequence, recency(sequence, self.n_x, self.padding), users, self.days[row])
 
-    def prefixes(self, samples: Samples) -> PrefixBatch:
-        """Histories before each target row, and the targets."""
+    def prefixes(self, samples: Samples, counts: Counts | None = None) -> PrefixBatch:
+        """Histories before each target row, and the targets; with ``counts`` if these are known."""
+        histories = self.histories(samples.user, samples.start, samples.row)
         target = self.items[self._here(samples.row)]
-        return PrefixBatch(self.histories(samples.user, samples.start, samples.row), target)
+        if counts is None:
+            return PrefixBatch(histories, target)
+        return PrefixBatch(replace(histories, items=counts.items), target, counts.in_domain)
 
-    def sequences(self, samples: Samples) -> SequenceBatch:
+    def sequences(self, samples: Samples, counts: Counts | None = None) -> SequenceBatch:
         """Inputs ending before ``row``'s last target, and the next item at every target position."""
         histories = self.histories(samples.user, samples.start, samples.row)
         row = self._here(samples.row).unsqueeze(1)
         row = row + torch.arange(-self.length + 1, 1, device=self.device)  # [B, L] rows of next items
         first = self._here(samples.first_target).unsqueeze(1)
-        targets = self.items[torch.where(row >= first, row, len(self.items) - 1)]
-        return SequenceBatch(histories, targets)
+        targets = self.items[row.masked_fill(row < first, len(self.items) - 1)]
+        if counts is None:
+            return SequenceBatch(histories, targets)
+        return SequenceBatch(replace(histories, items=counts.items), targets, counts.in_domain)
 
     def _here(self, rows: Rows) -> Tensor:
         return to_device(torch.as_tensor(rows), self.device)
@@ -115,6 +138,40 @@ class Samples:
         return Samples(*(to_device(rows, device) for rows in (self.user, self.start, self.first_target, self.row)))
 
 
+class Counts(NamedTuple):
+    """What a batch contains, counted on the host: a GPU's answer would cost a wait for all queued work.
+
+    Args:
+        items: items in the histories.
+        in_domain: targets of X and of Y.
+    """
+
+    items: int
+    in_domain: tuple[int, int]
+
+
+class SampleCounts:
+    """Items and targets of every sample, from which :meth:`of` adds up those of a batch.
+
+    Args:
+        samples: on the CPU.
+        items: ``[R]`` items that the rows of the samples point at.
+        n_x: items of domain X.
+        length: latest items of a history that are read.
+    """
+
+    def __init__(self, samples: Samples, items: IntArray, n_x: int, length: int) -> None:
+        start, first, row = (rows.numpy() for rows in (samples.start, samples.first_target, samples.row))
+        of_y = np.append(0, np.cumsum(items >= n_x))  # [R+1] items of Y before each row
+        in_y = of_y[row + 1] - of_y[first]
+        self._columns = np.stack([np.minimum(row - start, length), row + 1 - first - in_y, in_y])  # [3, S]
+
+    def of(self, chosen: IntArray) -> Counts:
+        """Count what a batch of the chosen samples contains."""
+        read, in_x, in_y = self._columns[:, chosen].sum(axis=1).tolist()
+        return Counts(read, (in_x, in_y))
+
+
 def prefix_samples(training: Sequences) -> Samples:
     """One sample for every training target."""
     window, row = expand(training.first_target, training.end)
@@ -135,6 +192,33 @@ def sequence_samples(training: Sequences, length: int) -> Samples:
 
 def _samples(*columns: IntArray) -> Samples:
     return Samples(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns))
+
+
+def true_places(mask: Tensor, count: int | None = None) -> Tensor:
+    """Return the places of a mask that are true, in order, in the flattened mask.
+
+    Args:
+        mask: of any shape.
+        count: how many are true, if known. On a GPU the host then need not wait for the device to tell.
+
+    Returns:
+        ``[count]`` places.
+    """
+    flat = mask.flatten()
+    if count is None or mask.device.type == "cpu":
+        return flat.nonzero().flatten()
+    return flat.to(torch.uint8).argsort(descending=True, stable=True)[:count]
+
+
+def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct ids ``[M]``, and the place of each of ``ids`` among them, in the shape of ``ids``.
+
+    On a GPU all ids are returned as they are: work on repeated ids costs less there than the wait for their number.
+    """
+    if ids.device.type == "cpu":
+        found, inverse = torch.unique(ids, return_inverse=True)
+        return found, inverse
+    return ids.flatten(), torch.arange(ids.numel(), device=ids.device).view(ids.shape)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -62,8 +62,9 @@ def draw_negatives(
     if min(n_x, n_y) < 2:
         raise UserError("a domain of one item has no negatives", where="sequences", do="loosen the filters")
     in_x = (target < n_x).unsqueeze(1)  # [B, 1]
-    size = torch.where(in_x, n_x, n_y) - 1
-    offset = torch.where(in_x, 0, n_x)
+    # Products, because a choice between two numbers copies them to a GPU, which makes the host wait.
+    size = n_y - 1 + in_x * (n_x - n_y)
+    offset = ~in_x * n_x
 
     def draw() -> Tensor:
         items = (draws.uniform(len(target), count) * size).long() + offset

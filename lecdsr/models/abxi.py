@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, SequenceBatch, recency
+from lecdsr.data.batch import Histories, SequenceBatch, distinct, recency, true_places
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_unseen
 from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender
@@ -147,16 +147,18 @@ class ABXI(Recommender):
         terms = {}
         for domain, name in enumerate("xy"):
             wanted = self._of(domain, targets)  # [B, L]
-            row, place = wanted.nonzero(as_tuple=True)  # [M] both
+            found = true_places(wanted, samples.in_domain and samples.in_domain[domain])  # [M]
+            row, place = found // targets.shape[1], found % targets.shape[1]  # [M] both
+            target = targets.flatten()[found]  # [M]
             states = self._interests(sequence, mixed, own, row, place, domain)  # [M, d]
             states = states / self.settings.temperature
             weight = 1 / wanted.sum(dim=1)[row]  # [M]
             if negatives is None:
                 items = self.info.items_of(domain)
                 keys = self.item_embeddings.weight[items]
-                total = cross_entropy(states, keys, targets[wanted] - items.start, weight=weight)
+                total = cross_entropy(states, keys, target - items.start, weight=weight)
             else:
-                candidates = torch.cat([targets[wanted].unsqueeze(1), negatives[wanted]], dim=1)  # [M, 1 + 2K]
+                candidates = torch.cat([target.unsqueeze(1), negatives.flatten(0, 1)[found]], dim=1)  # [M, 1 + 2K]
                 logits = self._scores(states, candidates)
                 total = (weight * F.cross_entropy(logits, torch.zeros_like(row), reduction="none")).sum()
             terms[name] = LossTerm(total, len(sequence))
@@ -220,14 +222,14 @@ class ABXI(Recommender):
     def _latest(self, sequence: Tensor, domain: int) -> Tensor:
         """``[B, L]`` column of the latest item of the domain up to each position, -1 before its first."""
         column = torch.arange(sequence.shape[1], device=sequence.device)
-        return torch.where(self._of(domain, sequence), column, -1).cummax(dim=1).values
+        return column.expand_as(sequence).masked_fill(~self._of(domain, sequence), -1).cummax(dim=1).values
 
     def _scores(self, states: Tensor, candidates: Tensor) -> Tensor:
         """``[M, K]`` scores of ``candidates [M, K]``."""
         table, place = self.item_embeddings.weight, candidates
         if self.item_embeddings.sparse:  # a gradient of the rows that are looked up, and of no others
-            distinct, place = torch.unique(candidates, return_inverse=True)
-            table = self.item_embeddings(distinct)
+            found, place = distinct(candidates)
+            table = self.item_embeddings(found)
         return candidate_scores(states, table, place)
 
     def _negatives(self, sequence: Tensor, targets: Tensor, draws: Draws) -> Tensor:

@@ -32,12 +32,13 @@ class LossTerm:
 
     Args:
         total: scalar, summed over the batch.
-        count: number of summands for a mean; ``None`` keeps the sum, as in the published ranking loss.
+        count: number of summands for a mean, as a scalar tensor if only the device knows it; ``None`` keeps the sum,
+            as in the published ranking loss.
         weight: factor in the loss.
     """
 
     total: Tensor
-    count: int | None
+    count: int | Tensor | None
     weight: float = 1.0
 
     def times(self, weight: float) -> LossTerm:
@@ -46,7 +47,8 @@ class LossTerm:
 
     def value(self) -> Tensor:
         """Contribution to the loss when this process holds the whole batch."""
-        return self.weight * self.total / (1 if self.count is None else max(1, self.count))
+        count = self.count.clamp(min=1) if isinstance(self.count, Tensor) else max(1, self.count or 1)
+        return self.weight * self.total / count
 
 
 @dataclass(frozen=True)

@@ -92,5 +92,7 @@ class HGN(Recommender):
         """Softmax over all items of the target's domain."""
         samples = cast(PrefixBatch, batch)
         return {
-            "softmax": softmax_by_domain(self.queries(samples.histories), *self.keys(), samples.target, self.info.n_x)
+            "softmax": softmax_by_domain(
+                self.queries(samples.histories), *self.keys(), samples.target, self.info.n_x, samples.in_domain
+            )
         }

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, PrefixBatch
+from lecdsr.data.batch import Histories, PrefixBatch, distinct
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_negatives
 from lecdsr.models.base import (
@@ -251,8 +251,8 @@ class LeCDSR(Recommender):
     def _score(self, queries: Tensor, candidates: Tensor) -> Tensor:
         table, place = self.W2.weight, candidates
         if self.W2.sparse:  # a gradient of the rows that are looked up, and of no others
-            distinct, place = torch.unique(candidates, return_inverse=True)
-            table = self.W2(distinct)  # [M, d]
+            found, place = distinct(candidates)
+            table = self.W2(found)  # [M, d]
         if self.b2 is None:
             return candidate_scores(queries, F.normalize(table, dim=1), place)
         bias: Tensor = self.b2(candidates).squeeze(-1)  # [B, K]
@@ -269,7 +269,7 @@ class LeCDSR(Recommender):
             return self.losses(histories, torch.cat([target.unsqueeze(1), negatives], dim=1))  # [B, 1 + K]
         queries, e, t = self._forward(histories)
         keys, bias = self.keys()
-        ranking = softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, n_x)
+        ranking = softmax_by_domain(queries / chosen.tau, keys, bias / chosen.tau, target, n_x, samples.in_domain)
         return {"ranking": ranking} | self._alignment(histories, e, t)
 
     def losses(self, histories: Histories, candidates: Tensor) -> dict[str, LossTerm]:
@@ -315,13 +315,13 @@ class LeCDSR(Recommender):
 
     def _items(self, sequence: Tensor, texts: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Ids and projected texts ``[B, L, d]``, each distinct item looked up, projected and masked once."""
-        distinct, inverse = torch.unique(sequence, return_inverse=True)  # [M], [B, L]
-        counted = self._counted(distinct).unsqueeze(-1)  # [M, 1]
-        e = F.embedding(inverse, self.item_embeddings(distinct) * counted)
+        found, inverse = distinct(sequence)  # [M], [B, L]
+        counted = self._counted(found).unsqueeze(-1)  # [M, 1]
+        e = F.embedding(inverse, self.item_embeddings(found) * counted)
         if self.adapter_text is None:
             return e, None
         vectors = cast(Tensor, self.item_vectors)
-        t = self.adapter_text(vectors[distinct]) if texts is None else texts[distinct]  # [M, d]
+        t = self.adapter_text(vectors[found]) if texts is None else texts[found]  # [M, d]
         return e, F.embedding(inverse, t * counted)
 
     def _user(self, user: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class SASRec(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` state at the last position."""
-        return self._states(histories.sequence, self.table())[:, -1]
+        return self._states(histories, self.table())[:, -1]
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` item table, no bias."""
@@ -114,14 +114,15 @@ class SASRec(Recommender):
         """Softmax over all items of the target's domain, at every position with a target."""
         samples = cast(SequenceBatch, batch)
         table = self.table()
-        wanted = samples.targets != self.info.padding  # [B, L]
-        queries = self._states(samples.histories.sequence, table)[wanted]  # [M, d]
+        wanted, targets = samples.wanted(self.info.padding)  # [M] both
+        queries = self._states(samples.histories, table).flatten(0, 1)[wanted]  # [M, d]
         keys = table[: self.info.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.info.n_x)}
+        return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
-    def _states(self, sequence: Tensor, table: Tensor) -> Tensor:
-        """``[B, L]`` items -> ``[B, L, d]`` states, each of its own and earlier items."""
-        packing = Packing(sequence != self.info.padding)
+    def _states(self, histories: Histories, table: Tensor) -> Tensor:
+        """``[B, L, d]`` states, each of its own and earlier items."""
+        sequence = histories.sequence
+        packing = Packing(sequence != self.info.padding, histories.items)
         # √d scales item embeddings to the size of the trained positions, as in the paper's code base.
         x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)

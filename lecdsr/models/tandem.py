@@ -191,17 +191,17 @@ class Tandem(Recommender):
         """Softmax over all items of the target's domain, at every position with a target."""
         samples = cast(SequenceBatch, batch)
         table = self.table()
-        wanted = samples.targets != self.info.padding  # [B, L]
-        queries = self._directions(self._states(samples.histories, table)[wanted])  # [M, d]
+        wanted, targets = samples.wanted(self.info.padding)  # [M] both
+        queries = self._directions(self._states(samples.histories, table).flatten(0, 1)[wanted])  # [M, d]
         keys = table[: self.info.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, samples.targets[wanted], self.info.n_x)}
+        return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
     def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature
 
     def _states(self, histories: Histories, table: Tensor) -> Tensor:
         """``[B, L, d]``, each of its own and earlier items; zero for padding."""
-        packing = Packing(histories.sequence != self.info.padding)
+        packing = Packing(histories.sequence != self.info.padding, histories.items)
         x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)
         if self.calendar is not None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TRAIN
-from lecdsr.data.batch import Gatherer, PrefixBatch, SequenceBatch, to_device
+from lecdsr.data.batch import Gatherer, PrefixBatch, SampleCounts, SequenceBatch, to_device
 from lecdsr.data.batch import prefix_samples as one_per_target
 from lecdsr.data.batch import sequence_samples as one_per_window
 from lecdsr.data.info import DatasetInfo
@@ -61,6 +61,7 @@ class Steps:
             raise UserError("no training targets", where="sequences", do="loosen the filters or lower min_history")
         self.context, self.device, self.seed = context or DistributedContext(), device, shared.seed
         self.samples = samples.to(device)
+        self.counts = SampleCounts(samples, sequences.items, info.n_x, length)
         self.gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
         self.batch_size: int = settings.batch_size * self.context.size
         self.draws = Draws(shared.seed, device)
@@ -77,14 +78,15 @@ class Steps:
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield this process's share of each batch of an epoch, starting with step ``first_step``."""
-        order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(len(self.samples)))
-        order = to_device(order, self.device)
+        host_order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
+        order = to_device(torch.from_numpy(host_order), self.device)
         for first in range(first_step * self.batch_size, len(order), self.batch_size):
-            chosen = order[first : first + self.batch_size]
-            rows = self.context.share(len(chosen))
-            self.draws.share(rows, len(chosen))
-            samples = self.samples.take(chosen[rows])
-            yield self.gatherer.sequences(samples) if self.by_window else self.gatherer.prefixes(samples)
+            chosen = slice(first, min(first + self.batch_size, len(order)))
+            rows = self.context.share(chosen.stop - first)
+            self.draws.share(rows, chosen.stop - first)
+            samples, counts = self.samples.take(order[chosen][rows]), self.counts.of(host_order[chosen][rows])
+            gather = self.gatherer.sequences if self.by_window else self.gatherer.prefixes
+            yield gather(samples, counts)
 
     def step(self, batch: Batch, steps_taken: int, rate_factor: float = 1.0) -> Tensor:
         """Take one optimiser step.
@@ -123,7 +125,14 @@ class Objective(nn.Module):
         totals = torch.stack([term.weight * term.total for term in terms.values()])
         # A term without a count is a sum, divided by 1; each process contributes its share of that 1.
         counts = [1 / self.context.size if term.count is None else term.count for term in terms.values()]
-        return totals.float(), torch.tensor(counts, device=totals.device, dtype=torch.float32), list(terms)
+        return totals.float(), torch.stack([_scalar(count, totals) for count in counts]), list(terms)
+
+
+def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """A number on the device of ``like``, without a copy from the host, for which it would wait."""
+    if isinstance(value, Tensor):
+        return value.float()
+    return torch.full((), value, device=like.device, dtype=torch.float32)
 
 
 def _objective(model: Recommender, context: DistributedContext, device: torch.device) -> nn.Module:

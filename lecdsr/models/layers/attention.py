@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lecdsr.data.batch import true_places
+
 
 def causal(real: Tensor) -> Tensor:
     """``[B, L]`` true where there is an item -> ``[B, L, L]`` true where a position may attend: to earlier items."""
@@ -35,11 +37,12 @@ class Packing:
 
     Args:
         real: ``[B, L]`` true where there is an item; T of them.
+        items: T, if it is known.
     """
 
-    def __init__(self, real: Tensor) -> None:
+    def __init__(self, real: Tensor, items: int | None = None) -> None:
         self.real, self.shape = real, real.shape
-        self.places = real.flatten().nonzero().flatten()  # [T]
+        self.places = true_places(real, items)  # [T]
 
     def pack(self, x: Tensor) -> Tensor:
         """``[B, L, …]`` -> ``[T, …]``."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lecdsr.data.batch import true_places
 from lecdsr.models.base import LossTerm
 from lecdsr.models.layers.softmax import cross_entropy
 
@@ -74,7 +75,14 @@ def binary_cross_entropy(target: Tensor, negatives: Tensor) -> LossTerm:
     return LossTerm((F.softplus(-target) + F.softplus(negatives).mean(dim=1)).sum(), len(target))
 
 
-def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor | None, target: Tensor, n_x: int) -> LossTerm:
+def softmax_by_domain(
+    queries: Tensor,
+    keys: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    n_x: int,
+    in_domain: tuple[int, int] | None = None,
+) -> LossTerm:
     """Cross-entropy of each target against all items of its own domain, mean over targets.
 
     Args:
@@ -83,10 +91,11 @@ def softmax_by_domain(queries: Tensor, keys: Tensor, bias: Tensor | None, target
         bias: ``[N]``; ``None`` is zero.
         target: ``[M]`` item ids.
         n_x: items of domain X.
+        in_domain: targets of X and of Y, if their numbers are known.
     """
     total = queries.new_zeros(())
-    for items, offset in ((slice(0, n_x), 0), (slice(n_x, None), n_x)):
-        inside = (target < n_x) if offset == 0 else (target >= n_x)
+    for domain, (items, offset) in enumerate(((slice(0, n_x), 0), (slice(n_x, None), n_x))):
+        inside = true_places((target < n_x) if offset == 0 else (target >= n_x), in_domain and in_domain[domain])
         part = None if bias is None else bias[items]
         total = total + cross_entropy(queries[inside], keys[items], target[inside] - offset, part)
     return LossTerm(total, len(target))
@@ -110,11 +119,12 @@ def align(e: Tensor, t: Tensor, tau: float, mask: Tensor | None, over: Align) ->
     if mask is None:
         mask = torch.ones(e.shape[:2], dtype=torch.bool, device=e.device)
     if over == "batch":
-        there = mask.any(dim=1)  # left-padded: the latest position is the last
-        e, t, mask = (x[there, -1].unsqueeze(0) for x in (e, t, mask))  # [1, B', …]
+        # Left-padded: the latest position is the last, and is counted unless the history is empty.
+        e, t, mask = (x[:, -1].unsqueeze(0) for x in (e, t, mask))  # [1, B, …]
     logits = e @ t.transpose(1, 2) / tau  # [B, L, L]
     similarity = (t @ t.transpose(1, 2) + e @ e.transpose(1, 2)) / (2 * tau)  # [B, L, L]
-    hidden = torch.where(mask, 0.0, torch.finfo(e.dtype).min).unsqueeze(1)  # [B, 1, L] over columns
+    lowest = torch.finfo(e.dtype).min
+    hidden = torch.zeros_like(mask, dtype=e.dtype).masked_fill(~mask, lowest).unsqueeze(1)  # [B, 1, L] over columns
     targets = (similarity + hidden).softmax(dim=-1)
     total = logits.new_zeros(())
     for direction in (logits, logits.transpose(1, 2)):
@@ -122,4 +132,4 @@ def align(e: Tensor, t: Tensor, tau: float, mask: Tensor | None, over: Align) ->
         log = (direction + hidden).log_softmax(dim=-1).masked_fill(~mask.unsqueeze(1), 0)
         cross_entropy = -(targets * log).sum(dim=-1)  # [B, L]
         total = total + (cross_entropy * mask).sum()
-    return LossTerm(total, int(mask.sum()))  # ½ of each direction, added twice
+    return LossTerm(total, mask.sum())  # ½ of each direction, added twice

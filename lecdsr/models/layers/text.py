@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lecdsr.data.batch import distinct
+
 TextMode = Literal["vectors", "none", "random", "shuffled"]
 
 
@@ -119,5 +121,5 @@ class MixtureOfExperts(nn.Module):
 
 def project_distinct(projection: nn.Module, vectors: Tensor, ids: Tensor) -> Tensor:
     """``projection(vectors[ids])``, computing each distinct id once. ``ids [...]`` -> ``[..., d]``."""
-    distinct, inverse = torch.unique(ids, return_inverse=True)
-    return F.embedding(inverse, projection(vectors[distinct]))
+    found, inverse = distinct(ids)
+    return F.embedding(inverse, projection(vectors[found]))
