@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 
 import lecdsr
@@ -124,6 +123,34 @@ def _moved(args, kwargs):
     return tensor if dtype is None else tensor.to(dtype)
 
 
+def _map(function, value):
+    """Apply a function to all in arguments of an operation: nested tuples, lists and dictionaries."""
+    if isinstance(value, dict):
+        return {key: _map(function, one) for key, one in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_map(function, one) for one in value)
+    return function(value)
+
+
+def _tensors(*values):
+    """All tensors in arguments of an operation."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif type(value) in (tuple, list):
+            yield from _tensors(*value)
+        elif isinstance(value, dict):
+            yield from _tensors(*value.values())
+
+
+def _plain(value):
+    return value.inner if isinstance(value, Cuda) else value
+
+
+def _wrapped(value):
+    return Cuda(value) if isinstance(value, torch.Tensor) and not isinstance(value, Cuda) else value
+
+
 def _autocast(func, args, kwargs):
     """Cast as autocast does on CUDA; PyTorch's own looks at the device of the storage, which is the CPU."""
     name = getattr(func, "__name__", "")
@@ -135,7 +162,7 @@ def _autocast(func, args, kwargs):
         fits = isinstance(x, Cuda) and x.is_floating_point() and x.dtype not in (to, torch.float64)
         return x.to(to) if fits else x
 
-    return pytree.tree_map(cast, (args, kwargs))
+    return _map(cast, args), _map(cast, kwargs)
 
 
 def _attention(q, k, v, attn_mask=None, **_):
@@ -149,7 +176,7 @@ def _attention(q, k, v, attn_mask=None, **_):
 
 def dispatch(func, args, kwargs):
     """Compute one operation on the data, after checking what CUDA would check."""
-    tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    tensors = list(_tensors(args, kwargs))
     here = [x for x in tensors if isinstance(x, Cuda)]
     there = [x for x in tensors if not isinstance(x, Cuda)]
     name = func._schema.name.split("::")[1]
@@ -174,13 +201,10 @@ def _computed(func, name, args, kwargs, device, here):
         inner["device"] = torch.device("cpu")
     if inner.get("pin_memory"):
         inner["pin_memory"] = False
-    inner_args, inner_kwargs = pytree.tree_map(lambda x: x.inner if isinstance(x, Cuda) else x, (args, inner))
-    out = func(*inner_args, **inner_kwargs)
-    out = pytree.tree_map(lambda x: Cuda(x) if isinstance(x, torch.Tensor) and not isinstance(x, Cuda) else x, out)
+    out = _map(_wrapped, func(*_map(_plain, args), **_map(_plain, inner)))
     if not here:
         return out
-    tensors = [x for x in pytree.tree_leaves((args, kwargs, out)) if isinstance(x, torch.Tensor)]
-    if any(x.layout is not torch.strided for x in tensors):
+    if any(x.layout is not torch.strided for x in _tensors(args, kwargs, out)):
         return args[0] if name.endswith("_") and not name.startswith("_") else out
     return return_and_correct_aliasing(func, args, kwargs, out)
 
