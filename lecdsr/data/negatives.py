@@ -34,6 +34,10 @@ class Draws:
         drawn = torch.rand(whole, count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
         return drawn[rows]
 
+    def shared(self, count: int) -> Tensor:
+        """``[count]`` numbers in [0, 1) for the whole batch, the same in all processes; double precision."""
+        return torch.rand(count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
+
 
 def draw_negatives(
     target: Tensor,

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import true_places
 from lecdsr.models.base import LossTerm
+from lecdsr.models.layers.sampling import BatchItems
 from lecdsr.models.layers.softmax import cross_entropy
 
 Surrogate = Literal["relu", "tanh", "atan"]
@@ -99,6 +100,28 @@ def softmax_by_domain(
         part = None if bias is None else bias[items]
         total = total + cross_entropy(queries[inside], keys[items], target[inside] - offset, part)
     return LossTerm(total, len(target))
+
+
+def sampled_softmax_by_domain(queries: Tensor, keys: tuple[Tensor, Tensor], sample: BatchItems) -> LossTerm:
+    """Cross-entropy of each target against the items drawn of its domain, corrected for how they were drawn.
+
+    ``-s_t + log( exp(s_t) + Σ_{j in sample, j ≠ t} exp(s_j) / π_j )``, with π_j the probability that item j is in the
+    sample, so that the sum estimates that over all items without bias. Sampled softmax after Bengio & Senécal (2008);
+    the target is not corrected, because it is always in the sample (Baikalov et al., RecSys 2025, arXiv 2507.09331).
+
+    Args:
+        queries: ``[B * L, d]``, of every position.
+        keys: ``[S, d]`` of the items drawn, of X and of Y.
+        sample: the items drawn.
+    """
+    total, count = queries.new_zeros(()), 0
+    for key, drawn in zip(keys, sample.domains, strict=True):
+        scores = (queries[drawn.targets] @ key.T).float()  # [M, S]
+        own = scores.gather(1, drawn.own.unsqueeze(1))  # [M, 1]
+        corrected = (scores + drawn.correction).scatter(1, drawn.own.unsqueeze(1), own)
+        total = total + (torch.logsumexp(corrected, dim=1) - own.squeeze(1)).sum()
+        count += len(drawn.targets)
+    return LossTerm(total, count)
 
 
 def align(e: Tensor, t: Tensor, tau: float, mask: Tensor | None, over: Align) -> LossTerm:
