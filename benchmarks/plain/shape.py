@@ -26,7 +26,7 @@ from lecdsr.data.load import PairData, load_pair_data
 from lecdsr.data.sequences import from_tables
 from lecdsr.models.lecdsr import Settings
 from lecdsr.sequences.split import leave_one_out
-from lecdsr.train.settings import SharedSettings
+from lecdsr.train.settings import SharedSettings, TrainSettings
 
 Source = Literal["synthetic", "food_kitchen"]
 SOURCES: tuple[Source, ...] = ("synthetic", "food_kitchen")
@@ -119,7 +119,7 @@ def published(masked: bool) -> Settings:
 
 def shared() -> SharedSettings:
     """What holds for every model, on the CPU."""
-    return load_block("train", SharedSettings, "demo", "shared").model_copy(update={"device": "cpu"})
+    return load_block("train", TrainSettings, "demo", "shared").training.model_copy(update={"device": "cpu"})
 
 
 def load(source: Source, width: int, seed: int = 0) -> PairData:

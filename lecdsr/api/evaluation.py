@@ -17,6 +17,7 @@ from lecdsr.core.console import silent
 from lecdsr.core.device import choose_device
 from lecdsr.core.errors import InputError, input_errors
 from lecdsr.core.schemas import DOMAINS, SPLITS
+from lecdsr.data.everything import is_production
 from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Row, Side
 from lecdsr.evaluate.compare import compare as compare_ranks
 from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
@@ -115,6 +116,11 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
         UserError: the model is not fitted, or not on these items and users.
     """
     require_dataset(data)
+    if is_production(model.config):
+        raise InputError(
+            f"the model {model.model!r} was trained on every interaction, so no target is left to evaluate it on",
+            do="evaluate the model that it was refitted from",
+        )
     values = {"exclude_history": exclude_history, "batch_size": batch_size}
     settings, trained = check_values(Settings, values, "evaluate"), model.settings
     if not model.data.same_ids(data):

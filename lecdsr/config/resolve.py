@@ -20,6 +20,9 @@ from lecdsr.config.schema import Block
 from lecdsr.core.files import write_json
 from lecdsr.core.paths import Artefacts
 
+#: Setting of ``train.shared`` that the stage ``refit`` reads. The first training must not run again because of it.
+REFIT = "refit"
+
 
 def check_all() -> tuple[int, int]:
     """Check the selection, every pair and every block; return how many pairs and models there are.
@@ -57,7 +60,7 @@ def load_stage(stage: str, pair: str) -> Block:
 def settings_class(stage: str) -> type[Block]:
     """The class of a stage's settings, by convention ``lecdsr.STAGE.settings.Settings``."""
     module = importlib.import_module(f"lecdsr.{stage}.settings")
-    found: type[Block] = module.SharedSettings if stage == TRAIN else module.Settings
+    found: type[Block] = module.TrainSettings if stage == TRAIN else module.Settings
     return found
 
 
@@ -88,7 +91,9 @@ def _resolved(artefacts: Artefacts) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
         for model in models:
             own = load_block(TRAIN, find_model(model).settings, pair.name, model).model_dump(mode="json")
-            yield artefacts.model_settings(model), {"facts": facts, "settings": own, "shared": settings}
+            shared = {name: value for name, value in settings.items() if name != REFIT}
+            yield artefacts.model_settings(model), {"facts": facts, "settings": own, "shared": shared}
+            yield artefacts.refit_settings(model), {"facts": facts, "settings": own, "shared": settings}
 
 
 def _facts(stage: str, pair: Pair, models: Sequence[str]) -> dict[str, Any]:

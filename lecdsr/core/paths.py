@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lecdsr.core.errors import UserError
 
+#: Environment variable that names another folder for the work of interrupted runs.
+CHECKPOINTS = "LECDSR_CHECKPOINTS"
 PAIR_NAME = r"^[a-z0-9][a-z0-9_]*$"
 
 
@@ -68,6 +70,18 @@ class Artefacts:
         """Folder with ``model.safetensors`` and ``config.json``."""
         return self.root / "models" / model
 
+    def production(self, model: str) -> Path:
+        """Folder of the model that was trained on everything; it has a ``config.json`` only if it was."""
+        return self.root / "production" / model
+
+    def refit_settings(self, model: str) -> Path:
+        """Resolved settings of the stage ``refit`` for a model."""
+        return self.settings / "refit" / f"{model}.json"
+
+    def recommendations(self, model: str) -> Path:
+        """Recommendations to every user."""
+        return self.root / "recommendations" / f"{model}.parquet"
+
     def times(self, model: str) -> Path:
         """Training time and device; not part of the model's folder, whose bytes are reproducible."""
         return self.root / "times" / f"{model}.json"
@@ -122,6 +136,11 @@ def store_root() -> Path:
     Inside ``dvc exp run --temp`` the working copy is a temporary clone; ``DVC_ROOT`` still names the user's repository.
     """
     return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def checkpoint_folder(pair: str) -> Path:
+    """Return the folder of a pair's interrupted runs, outside the outputs of DVC, which deletes those first."""
+    return Path(os.environ.get(CHECKPOINTS) or store_root() / ".checkpoints") / pair
 
 
 def check_pair_name(name: str) -> str:

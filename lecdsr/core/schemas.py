@@ -117,6 +117,20 @@ RANKS = pa.schema(
     ]
 )
 
+#: One row per recommendation, sorted by ``user``, ``domain`` (x or y) and ``rank`` (1 is best). ``reviewer`` and
+#: ``asin`` are the original ids of user and item; scores of different models cannot be compared.
+RECOMMENDATIONS = pa.schema(
+    [
+        ("user", pa.int32()),
+        ("reviewer", pa.string()),
+        ("domain", pa.string()),
+        ("rank", pa.int16()),
+        ("item", pa.int32()),
+        ("asin", pa.string()),
+        ("score", pa.float32()),
+    ]
+)
+
 
 def vectors(width: int) -> pa.Schema:
     """Schema of vectors: one row per item or user, sorted and dense; zeros without a text (``known`` false)."""

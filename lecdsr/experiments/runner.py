@@ -37,7 +37,7 @@ from lecdsr.experiments.records import (
 )
 from lecdsr.experiments.revisions import Revision
 from lecdsr.experiments.sources import parse_ranks
-from lecdsr.train.settings import SharedSettings
+from lecdsr.train.settings import TrainSettings
 
 
 def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -> None:
@@ -95,7 +95,7 @@ class ExperimentRunner:
         model = given.model
         if model not in self._code:
             self._code[model] = hash_of_code(model)
-        shared = load_block("train", SharedSettings, pair, "shared").model_copy(update={"seed": seed})
+        shared = load_block("train", TrainSettings, pair, "shared").training.model_copy(update={"seed": seed})
         rules = load_block("evaluate", Evaluate, pair)
         settings = [resolve(pair, given, setting), shared.model_dump(), rules.model_dump()]
         return f"{pair}-{method}-s{seed}-{fingerprint(model, settings, self._data, self._code[model])}"

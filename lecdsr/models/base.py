@@ -108,8 +108,15 @@ class Recommender(nn.Module):
 
         Work that does not depend on the history is done here, once, and not for every batch.
         """
-        keys, bias = self.keys()
-        return lambda histories, items: torch.addmm(bias[items], self.queries(histories), keys[items].T)
+        (keys, bias), encode = self.keys(), self.query_encoder()
+        return lambda histories, items: torch.addmm(bias[items], encode(histories), keys[items].T)
+
+    def query_encoder(self) -> Callable[[Histories], Tensor]:
+        """Return a function that computes :meth:`queries`; what does not depend on the history is computed once here.
+
+        A model that builds a table of all items for its queries overrides this.
+        """
+        return self.queries
 
     def count(self, training: Sequences) -> None:
         """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""

@@ -11,6 +11,7 @@ docs/model.md has the formulas, and the ablations in experiments.yaml measure ea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -147,12 +148,20 @@ class Tandem(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
-        learned = self._directions(self._states(histories, self.table())[:, -1])
-        if not self.has_content:
-            return learned
-        texts, settings = self._unit_texts(), self.settings
-        content = content_queries(texts, histories.sequence, settings.content_decay)
-        return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
+        return self.query_encoder()(histories)
+
+    def query_encoder(self) -> Callable[[Histories], Tensor]:
+        """As in the base class, with the tables of items and texts built once and not once per batch."""
+        table, texts, settings = self.table(), self._unit_texts() if self.has_content else None, self.settings
+
+        def encode(histories: Histories) -> Tensor:
+            learned = self._directions(self._states(histories, table)[:, -1])
+            if texts is None:
+                return learned
+            content = content_queries(texts, histories.sequence, settings.content_decay)
+            return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
+
+        return encode
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` of length 1, no bias; content adds D columns of length 1."""

@@ -12,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -22,9 +21,9 @@ from torch import Tensor
 from lecdsr.core.console import say
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import atomic_path
-from lecdsr.core.paths import store_root
+from lecdsr.core.paths import checkpoint_folder
 
-FOLDER, INTERVAL = "LECDSR_CHECKPOINTS", "LECDSR_CHECKPOINT_S"
+INTERVAL = "LECDSR_CHECKPOINT_S"
 #: Part of the fingerprint; a new number leaves the files of an earlier layout unused instead of misread.
 FORMAT = 2
 _DEFAULT_INTERVAL_S = 60.0
@@ -46,7 +45,7 @@ class Checkpoints:
     def __init__(self, pair: str, model: str, inputs: Mapping[str, Any]) -> None:
         self._pair, self._model = pair, model
         self.inputs: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **inputs}))
-        self.folder = Path(os.environ.get(FOLDER) or store_root() / ".checkpoints") / pair
+        self.folder = checkpoint_folder(pair)
         self.path = self.folder / f"{model}-{_fingerprint(self.inputs)}.safetensors"
         self.interval = _interval()
         self._written = time.monotonic()

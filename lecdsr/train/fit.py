@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import check_memory, estimate_activations, estimate_memory
+from lecdsr.train.schedule import train_schedule
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import TrainingResult
 from lecdsr.train.step import Steps
@@ -70,7 +72,7 @@ def fit(artefacts: Artefacts, model_name: str, settings: Any, shared: SharedSett
     """
     prepare_process()
     data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
-    checkpoints = Checkpoints(artefacts.pair, model_name, {"data": _hash_tables(artefacts)})
+    checkpoints = Checkpoints(artefacts.pair, model_name, {"data": hash_tables(artefacts)})
     label = f"{model_name} on {artefacts.pair}"
     return fit_model(model_name, settings, shared, data, checkpoints=checkpoints, label=label)
 
@@ -84,6 +86,7 @@ def fit_model(
     checkpoints: Checkpoints | None = None,
     label: str | None = None,
     quiet: bool = False,
+    schedule: Sequence[int] | None = None,
 ) -> Fitted:
     """Train one model on data in memory; without ``checkpoints`` no file is read or written.
 
@@ -96,6 +99,8 @@ def fit_model(
             here. ``None`` keeps no checkpoint.
         label: how messages name this training; the model's name by default.
         quiet: print no progress; warnings are still printed.
+        schedule: epochs by number of learning-rate decays, to train for exactly these without validation; ``None``
+            chooses the best epoch on validation.
 
     Raises:
         UserError: the training does not fit into memory, or it fails.
@@ -107,6 +112,8 @@ def fit_model(
         network = build(model_name, settings, data.info, shared.seed)
         if checkpoints is not None:
             checkpoints = checkpoints.with_inputs(**_inputs(model_name, settings, shared, context))
+            if schedule is not None:
+                checkpoints = checkpoints.with_inputs(schedule=list(schedule))
 
         def check_activations(steps: Steps) -> None:
             whole = dataclasses.replace(estimate, activations=estimate_activations(steps))
@@ -114,7 +121,8 @@ def fit_model(
             if context.is_main:
                 say(f"{label or model_name}: about {whole.total / 1e9:.2g} GB of memory ({whole})")
 
-        result = train(
+        run = train if schedule is None else functools.partial(train_schedule, schedule=schedule)
+        result = run(
             network, data.sequences, data.info, settings, shared, device, checkpoints, context, check_activations
         )
         network.load_state_dict(result.weights)
@@ -171,7 +179,8 @@ def _inputs(model_name: str, settings: Any, shared: SharedSettings, context: Dis
     }
 
 
-def _hash_tables(artefacts: Artefacts) -> dict[str, str]:
+def hash_tables(artefacts: Artefacts) -> dict[str, str]:
+    """SHA-256 of every table that a training reads, by its name."""
     tables = (
         artefacts.interactions,
         artefacts.windows,

@@ -46,3 +46,19 @@ class SharedSettings(Block):
         "step reads (lazy Adam without weight decay), for very large tables. Models that score all items in every "
         "step refuse `rows`.",
     )
+
+
+class TrainSettings(SharedSettings):
+    """Block ``train.shared``: what every model is trained with, and whether it is trained once more for production."""
+
+    refit: Literal["none", "all"] = Field(
+        default="none",
+        description="Train once more for production, after the evaluated model: `all` trains on every interaction, "
+        "those of validation and test included, with the chosen settings and schedule (stage `refit`). That model is "
+        "kept apart in `data/PAIR/production`, is never evaluated, and is the one that `recommend` uses.",
+    )
+
+    @property
+    def training(self) -> SharedSettings:
+        """What the training reads; ``refit`` is no business of it, and must not make it run again."""
+        return SharedSettings.model_validate(self.model_dump(exclude={"refit"}))

@@ -91,13 +91,17 @@ class Trainer:
 
     Args:
         steps: batches and optimisers.
-        validator: scores each epoch.
+        validator: scores each epoch; ``None`` for a training that is not validated.
         shared: settings of all models.
         checkpoints: where to save the state; ``None`` saves nothing.
     """
 
     def __init__(
-        self, steps: Steps, validator: Validator, shared: SharedSettings, checkpoints: Checkpoints | None = None
+        self,
+        steps: Steps,
+        validator: Validator | None,
+        shared: SharedSettings,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._steps, self._validator, self._shared, self._checkpoints = steps, validator, shared, checkpoints
         self.state = TrainerState(
@@ -112,7 +116,7 @@ class Trainer:
         """Train until the epochs or the patience are used up."""
         state, total = self.state, self._shared.epochs * self._steps.per_epoch
         if not self._resume():
-            state.log.append({"epoch": 0, **self._validator.evaluate()})
+            state.log.append({"epoch": 0, **self._evaluate()})
         with progress_bar() as self._bar:
             self._task = self._bar.add_task("training", total=total, completed=self._steps_taken, note="")
             while state.epoch <= self._shared.epochs and not self._patience_used_up:
@@ -129,7 +133,7 @@ class Trainer:
         steps.model.train()
         for batch in steps.batches(state.epoch, state.step):
             self._run_step(batch)
-        losses, scores = self._mean_losses(), self._validator.evaluate()
+        losses, scores = self._mean_losses(), self._evaluate()
         state.log.append({"epoch": state.epoch, **losses, **scores})
         if steps.context.is_main:
             loss, score, seconds = losses["loss"], scores[SCORE], time.monotonic() - begin
@@ -137,6 +141,10 @@ class Trainer:
         self._compare_with_best(scores[SCORE])
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, None
         self._save_if_due()
+
+    def _evaluate(self) -> dict[str, float]:
+        assert self._validator is not None
+        return self._validator.evaluate()
 
     def _run_step(self, batch: Batch) -> None:
         state, factor = self.state, self._shared.lr_decay_factor**self.state.decays

@@ -88,7 +88,8 @@ def test_resolved_files_hold_defaults_params_and_pair(repository):
     )
     files = write_resolved("toy")
     artefacts = Artefacts("toy")
-    models = [artefacts.model_settings(name) for name in ("popularity", "sasrec")]
+    selected = ("popularity", "sasrec")
+    models = [path(name) for name in selected for path in (artefacts.model_settings, artefacts.refit_settings)]
     assert sorted(files) == sorted([artefacts.stage_settings(name) for name in stage_names() if name != TRAIN] + models)
     assert sorted(files) == sorted(path for path in artefacts.settings.rglob("*") if path.is_file())
     sequences = read_resolved(artefacts.stage_settings("sequences"), settings_class("sequences"))
@@ -98,7 +99,10 @@ def test_resolved_files_hold_defaults_params_and_pair(repository):
     sasrec = find_model("sasrec").settings
     found = read_resolved(artefacts.model_settings("sasrec"), sasrec)
     assert found.settings == sasrec(width=32, heads=4) == load_block(TRAIN, sasrec, "toy", "sasrec")
-    assert found.shared == load_block(TRAIN, settings_class(TRAIN), "toy", SHARED).model_dump(mode="json")
+    shared = load_block(TRAIN, settings_class(TRAIN), "toy", SHARED)
+    assert found.shared == shared.training.model_dump(mode="json")
+    refit = read_resolved(artefacts.refit_settings("sasrec"), sasrec)
+    assert (refit.settings, refit.shared) == (found.settings, shared.model_dump(mode="json"))
     assert found.shared["seed"] == 5
 
 
@@ -136,3 +140,11 @@ def test_a_file_of_other_code_is_named(repository):
     path.unlink()
     with pytest.raises(UserError, match="missing"):
         read_resolved(path, settings_class("card"))
+
+
+def test_refit_changes_what_the_stage_refit_reads_and_nothing_else(repository):
+    before = {str(path): path.read_text() for path in write_resolved("toy")}
+    repository(PARAMS + "train: {shared: {refit: all}}\n")
+    after = {str(path): path.read_text() for path in write_resolved("toy")}
+    changed = {Path(name) for name in after if after[name] != before[name]}
+    assert changed == {Artefacts("toy").refit_settings(name) for name in ("popularity", "sasrec")}

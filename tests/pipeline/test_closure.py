@@ -108,7 +108,7 @@ def test_a_stage_reads_its_own_settings(stage):
         assert [*entry["params"][0]] == ["params.yaml"]
         assert "pairs" in entry["deps"]
         return
-    name = f"train/{MODEL}" if stage == "train" else stage
+    name = f"{stage}/{MODEL}" if stage in ("train", "refit") else stage
     assert read == [f"data/${{item.pair}}/settings/{name}.json"]
     assert "params" not in entry
-    assert stage in stage_names()
+    assert stage in (*stage_names(), "refit")  # whose setting is in the block of train

@@ -1,0 +1,1 @@
+"""Train the chosen model of a pair on everything, for production."""

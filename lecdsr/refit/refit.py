@@ -1,0 +1,81 @@
+"""Train a model on every interaction, with the settings and the schedule that validation chose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import read_table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, WINDOWS
+from lecdsr.data.everything import ALL, TRAINED_ON, info_of_everything, windows_of_everything
+from lecdsr.data.load import PairData, load_info, read_sequences
+from lecdsr.train.checkpoint import Checkpoints
+from lecdsr.train.fit import Fitted, fit_model, hash_tables, prepare_process
+from lecdsr.train.settings import SharedSettings
+
+
+def refit(artefacts: Artefacts, config: dict[str, Any], settings: Any, shared: SharedSettings) -> Fitted:
+    """Train a model on everything; a killed training resumes from its checkpoint.
+
+    The checkpoint remains: call :meth:`Fitted.remove_checkpoint` once the model is saved.
+
+    Args:
+        artefacts: paths of the pair.
+        config: ``config.json`` of the evaluated model, with its schedule.
+        settings: settings of the model.
+        shared: settings of all models.
+
+    Raises:
+        UserError: the config has no chosen epoch, a table is missing, or the training fails.
+    """
+    name = config["model"]
+    schedule = chosen_schedule(config, artefacts.model(name) / "config.json")
+    prepare_process()
+    data = load_everything(artefacts, settings, shared.seed)
+    checkpoints = Checkpoints(artefacts.pair, f"refit-{name}", {"data": hash_tables(artefacts), TRAINED_ON: ALL})
+    label = f"{name} on everything of {artefacts.pair}"
+    return fit_model(name, settings, shared, data, checkpoints=checkpoints, label=label, schedule=schedule)
+
+
+def load_everything(artefacts: Artefacts, settings: Any, seed: int) -> PairData:
+    """Load a pair with every interaction in the training part.
+
+    Raises:
+        UserError: a file is missing, or the vectors are not those of the sequences.
+    """
+    interactions = read_table(artefacts.interactions, INTERACTIONS)
+    info = info_of_everything(load_info(artefacts, interactions), interactions)
+    windows = windows_of_everything(interactions, read_table(artefacts.windows, WINDOWS))
+    sequences = read_sequences(interactions, windows, info.n_x, settings.domains, settings.order, seed)
+    return PairData(info, sequences)
+
+
+def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[int]:
+    """Return the schedule that led to the best epoch of a trained model.
+
+    Args:
+        config: ``config.json`` of the model.
+        where: path of that file, for the message.
+
+    Raises:
+        UserError: none is recorded, so there is no number of epochs to train for.
+    """
+    schedule: Any = config.get("schedule")
+    best_epoch = config.get("best_epoch")
+    counts = isinstance(schedule, list) and all(isinstance(epochs, int) and epochs >= 0 for epochs in schedule)
+    if not isinstance(best_epoch, int) or not counts or bool(best_epoch) != bool(schedule):
+        raise UserError(
+            f"the model {config.get('model')!r} has no chosen epoch, so nothing says how long to train on everything",
+            where=None if where is None else str(where),
+            do="run `dvc repro` to train it again, which records the best epoch and its schedule",
+        )
+    return list(schedule)
+
+
+def production_config(config: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
+    """Describe the model for its ``config.json``: without a score, since nothing was left to validate it on."""
+    known = ("model", "seed", "settings", "n_x", "n_y", "n_users", "best_epoch", "schedule")
+    parameters = sum(parameter.numel() for parameter in fitted.network.parameters())
+    return {**{key: config[key] for key in known}, TRAINED_ON: ALL, "parameters": parameters}
