@@ -190,6 +190,21 @@ LearningRate = Annotated[float, Field(gt=0, description="Learning rate of AdamW.
 WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
 Width = Annotated[int, Field(ge=1, description="Width of embeddings and hidden layers.")]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout rate of activations during training.")]
+SoftmaxItems = Annotated[
+    Literal["full", "sampled"],
+    Field(
+        description="Items in the denominator of the softmax: `full` is every item of the target's domain, `sampled` "
+        "the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
+        "(docs/model.md). A step with `sampled` is independent of the number of items."
+    ),
+]
+SharedNegatives = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Uniform items of each domain that all targets of a batch are compared with; with `loss: sampled`.",
+    ),
+]
 HistoryDecay = Annotated[
     float,
     Field(gt=0, le=1, description="Weight of a history item relative to the next later one; 1 weights all equally."),

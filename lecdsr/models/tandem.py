@@ -30,10 +30,13 @@ from lecdsr.models.base import (
     LearningRate,
     LossTerm,
     Recommender,
+    SharedNegatives,
+    SoftmaxItems,
     Width,
 )
 from lecdsr.models.layers.attention import Layer, Packing, encode
-from lecdsr.models.layers.losses import softmax_by_domain
+from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
+from lecdsr.models.layers.sampling import domain_shares, sample_items
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
 
 
@@ -53,6 +56,8 @@ class Settings(AttentionSettings):
         description="Text vectors of items: the real `vectors`, `none`, or a control: `random` noise of the same size, "
         "or `shuffled` among the items.",
     )
+    loss: SoftmaxItems = "sampled"
+    negatives: SharedNegatives = 1024
     id_shrinkage: float = Field(
         default=5.0,
         ge=0,
@@ -100,6 +105,7 @@ class Tandem(Recommender):
             "ids": {"item_text": "none"},
             "random text": {"item_text": "random"},
             "shuffled text": {"item_text": "shuffled"},
+            "full softmax": {"loss": "full"},
             "no content": {"content_weight": 0.0},
             "no calendar": {"calendar_days": 0},
             "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
@@ -116,6 +122,7 @@ class Tandem(Recommender):
         text = control(info.item_vectors, settings.item_text, seed)
         self.register_buffer("item_text", None if text is None else _unit_variance(text), persistent=False)
         self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
+        self.register_buffer("shares", domain_shares(info), persistent=False)
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.position_embeddings = nn.Embedding(settings.history_length, d)
         self.calendar = Calendar(info.train_days, settings.calendar_days, d) if settings.calendar_days else None
@@ -133,17 +140,34 @@ class Tandem(Recommender):
         with torch.no_grad():
             self.item_embeddings.weight[info.padding] = 0
 
-    def addends(self) -> tuple[Tensor, Tensor | None]:
-        """``[N+1, d]`` weighted ids and projected texts of the items, before their sum is normalised."""
-        ids = cast(Tensor, self.trust) * self.item_embeddings.weight
+    def row_tables(self) -> list[nn.Embedding]:
+        """The item table, unless the loss reads all of it."""
+        return [self.item_embeddings] if self.settings.loss == "sampled" else []
+
+    def addends(self, items: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """``[R, d]`` weighted ids and projected texts, before their sum is normalised.
+
+        Args:
+            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+        """
+        trust, text = cast(Tensor, self.trust), self.item_text
+        if items is None:
+            ids = trust * self.item_embeddings.weight
+        else:
+            ids = trust[items] * self.item_embeddings(items)
+            text = None if text is None else text[items]
         if self.training and self.settings.id_dropout:
             # Drop the whole id of an item, so that the model learns to use its text alone.
             ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
-        return ids, None if self.text_projection is None else self.text_projection(self.item_text)
+        return ids, None if self.text_projection is None else self.text_projection(text)
 
-    def table(self) -> Tensor:
-        """``[N+1, d]`` items as unit vectors; one with neither text nor training interactions is zero."""
-        ids, texts = self.addends()
+    def table(self, items: Tensor | None = None) -> Tensor:
+        """``[R, d]`` items as unit vectors; one with neither text nor training interactions is zero.
+
+        Args:
+            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+        """
+        ids, texts = self.addends(items)
         return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
@@ -197,21 +221,38 @@ class Tandem(Recommender):
         return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain, at every position with a target."""
+        """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
+        if self.settings.loss == "sampled":
+            return self._sampled_loss(samples, draws)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
         queries = self._directions(self._states(samples.histories, table).flatten(0, 1)[wanted])  # [M, d]
         keys = table[: self.info.n_items]
         return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
+    def _sampled_loss(self, batch: SequenceBatch, draws: Draws) -> dict[str, LossTerm]:
+        """Softmax over items shared by the batch; no other row of the item table is read or updated."""
+        sample = sample_items(batch, self.info, cast(Tensor, self.shares), self.settings.negatives, draws)
+        rows = self.table(sample.ids)  # [R, d]
+        queries = self._directions(self._states(batch.histories, rows, sample.history)).flatten(0, 1)  # [B * L, d]
+        x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
+        return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
+
     def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature
 
-    def _states(self, histories: Histories, table: Tensor) -> Tensor:
-        """``[B, L, d]``, each of its own and earlier items; zero for padding."""
+    def _states(self, histories: Histories, table: Tensor, rows: Tensor | None = None) -> Tensor:
+        """``[B, L, d]``, each of its own and earlier items; zero for padding.
+
+        Args:
+            histories: B of them.
+            table: ``[R, d]`` unit vectors of items.
+            rows: ``[B, L]`` row of each item in ``table``; ``None`` if these are the item ids.
+        """
+        rows = histories.sequence if rows is None else rows
         packing = Packing(histories.sequence != self.info.padding, histories.items)
-        x = F.embedding(packing.pack(histories.sequence), table)  # [T, d], T items of the batch
+        x = F.embedding(packing.pack(rows), table)  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)
         if self.calendar is not None:
             x = x + self.calendar(packing.pack(histories.day))

@@ -113,6 +113,10 @@ def _ascending(ids: Tensor) -> tuple[Tensor, Tensor]:
     if ids.device.type == "cpu":
         found = torch.unique(ids)
         return found, torch.zeros_like(found, dtype=torch.bool)
+    return _with_repeats(ids)
+
+
+def _with_repeats(ids: Tensor) -> tuple[Tensor, Tensor]:
     found = ids.sort().values
     repeated = torch.zeros_like(found, dtype=torch.bool)
     repeated[1:] = found[1:] == found[:-1]
