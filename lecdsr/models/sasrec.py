@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender, SharedNegatives, SoftmaxItems
 from lecdsr.models.layers.attention import Layer, Packing, encode
-from lecdsr.models.layers.losses import softmax_by_domain
+from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
+from lecdsr.models.layers.sampling import domain_shares, sample_items
 from lecdsr.models.layers.text import TextMode, control, whiten
 
 
@@ -29,6 +30,8 @@ class Settings(AttentionSettings):
     """SASRec (Kang and McAuley, ICDM 2018): self-attention over the sequence, trained with a softmax loss."""
 
     layers: int = Field(default=2, ge=1, description="Number of attention layers.")
+    loss: SoftmaxItems = "full"
+    negatives: SharedNegatives = 1024
     start: Literal["random", "text"] = Field(
         default="random",
         description="Initial item embeddings: `random`, or `text`, the first principal components of the text vectors, "
@@ -51,6 +54,7 @@ class SASRec(Recommender):
             "ids": {},
             "text": {"item_text": "vectors"},
             "started from text": {"start": "text"},
+            "sampled softmax": {"loss": "sampled"},
             "random text": {"item_text": "random"},
             "shuffled text": {"item_text": "shuffled"},
             "no dropout": {"dropout": 0.0},
@@ -66,6 +70,7 @@ class SASRec(Recommender):
         d = settings.width
         text = control(info.item_vectors, settings.item_text, seed)
         self.register_buffer("item_text", None if text is None else standardise(text), persistent=False)
+        self.register_buffer("shares", domain_shares(info), persistent=False)
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.text_projection = None if text is None else nn.Linear(text.shape[1], d, bias=False)
         self.position_embeddings = nn.Embedding(settings.history_length, d)
@@ -82,14 +87,25 @@ class SASRec(Recommender):
                 _start_from_text(self.item_embeddings.weight, info.item_vectors)
             self.item_embeddings.weight[info.padding] = 0
 
-    def addends(self) -> tuple[Tensor, Tensor | None]:
-        """``[N+1, d]`` ids and projected texts of the items, which add up to :meth:`table`."""
-        texts = None if self.text_projection is None else self.text_projection(self.item_text)
-        return self.item_embeddings.weight, texts
+    def row_tables(self) -> list[nn.Embedding]:
+        """The item table, unless the loss reads all of it."""
+        return [self.item_embeddings] if self.settings.loss == "sampled" else []
 
-    def table(self) -> Tensor:
-        """``[N+1, d]`` id plus projected text of every item."""
-        ids, texts = self.addends()
+    def addends(self, items: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """``[R, d]`` ids and projected texts, which add up to :meth:`table`.
+
+        Args:
+            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+        """
+        ids = self.item_embeddings.weight if items is None else self.item_embeddings(items)
+        if self.text_projection is None:
+            return ids, None
+        text = cast(Tensor, self.item_text)
+        return ids, self.text_projection(text if items is None else text[items])
+
+    def table(self, items: Tensor | None = None) -> Tensor:
+        """``[R, d]`` id plus projected text; arguments as for :meth:`addends`."""
+        ids, texts = self.addends(items)
         return ids if texts is None else ids + texts
 
     def queries(self, histories: Histories) -> Tensor:
@@ -117,20 +133,36 @@ class SASRec(Recommender):
         return "it reads ids only"
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain, at every position with a target."""
+        """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
+        if self.settings.loss == "sampled":
+            return self._sampled_loss(samples, draws)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
         queries = self._states(samples.histories, table).flatten(0, 1)[wanted]  # [M, d]
         keys = table[: self.info.n_items]
         return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
-    def _states(self, histories: Histories, table: Tensor) -> Tensor:
-        """``[B, L, d]`` states, each of its own and earlier items."""
-        sequence = histories.sequence
-        packing = Packing(sequence != self.info.padding, histories.items)
+    def _sampled_loss(self, batch: SequenceBatch, draws: Draws) -> dict[str, LossTerm]:
+        """Softmax over items shared by the batch; no other row of the item table is read or updated."""
+        sample = sample_items(batch, self.info, cast(Tensor, self.shares), self.settings.negatives, draws)
+        rows = self.table(sample.ids)  # [R, d]
+        queries = self._states(batch.histories, rows, sample.history).flatten(0, 1)  # [B * L, d]
+        x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
+        return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
+
+    def _states(self, histories: Histories, table: Tensor, rows: Tensor | None = None) -> Tensor:
+        """``[B, L, d]`` states, each of its own and earlier items.
+
+        Args:
+            histories: B of them.
+            table: ``[R, d]`` vectors of items.
+            rows: ``[B, L]`` row of each item in ``table``; ``None`` if these are the item ids.
+        """
+        rows = histories.sequence if rows is None else rows
+        packing = Packing(histories.sequence != self.info.padding, histories.items)
         # √d scales item embeddings to the size of the trained positions, as in the paper's code base.
-        x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
+        x = F.embedding(packing.pack(rows), table) * self.settings.width**0.5  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)
         return encode(self.dropout(x), packing, self.blocks, self.norm)
 
