@@ -18,7 +18,7 @@ from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
-from lecdsr.train.validator import VALIDATION_BATCH
+from lecdsr.train.validator import validation_batch
 
 # Samples that activations are measured on, since a whole batch might not fit.
 _MEASURED_SAMPLES = 32
@@ -84,7 +84,7 @@ def estimate_memory(
     weights = sum(parameter.numel() * 4 for parameter in shell.parameters())
     vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
     on_gpu = device.type == "cuda"
-    scores = VALIDATION_BATCH * max(info.n_x, info.n_y) * 4
+    scores = validation_batch(info) * max(info.n_x, info.n_y) * 4
     return MemoryEstimate(
         process=0 if on_gpu else peak_memory(),
         weights=weights,

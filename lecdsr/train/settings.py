@@ -23,6 +23,12 @@ class SharedSettings(Block):
         description="Early stopping: epochs without a better validation score (NDCG@10 over all items of the target's "
         "domain, averaged over both domains) before the learning rate decays, or training stops.",
     )
+    validation_targets: int | None = Field(
+        default=None,
+        ge=1,
+        description="Validation targets ranked after each epoch, drawn once by the seed; `null` ranks all. For large "
+        "catalogues, where ranking them all would take longer than an epoch; `evaluate` always ranks all.",
+    )
     lr_decays: int = Field(
         default=3,
         ge=0,

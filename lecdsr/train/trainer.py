@@ -68,7 +68,11 @@ def train(
     if not len(valid):
         raise UserError("no validation targets to choose the best epoch by", where="sequences.split")
     model.to(device)
-    validator = Validator(model, valid, info, settings.history_length, device, context)
+    validator = Validator(
+        model, valid, info, settings.history_length, device, context, shared.validation_targets, shared.seed
+    )
+    if shared.validation_targets is not None and (context is None or context.is_main):
+        say(f"validating on {len(validator):,} of {len(valid):,} targets (train.shared.validation_targets)")
     if model.objective == "counts":
         return _count(model, sequences.of_split(TRAIN), validator)
     steps = Steps(model, sequences, info, settings, shared, device, context)

@@ -16,9 +16,15 @@ from lecdsr.train.distributed import DistributedContext
 
 #: Column of the training log by which the best epoch is chosen.
 SCORE = f"valid_{MONITOR}"
-#: Targets ranked at once. Their scores of all items of a domain are the largest tensor of a validation, 200 MB for
-#: 100,000 items. A constant, because it changes speed and memory but no metric.
+#: Most targets ranked at once, and most scores: 256 MB in float32. Constants, because they change speed and memory but no
+#: metric.
 VALIDATION_BATCH = 512
+_SCORES = 1 << 26
+
+
+def validation_batch(info: DatasetInfo) -> int:
+    """Return how many targets are ranked at once; their scores are the largest tensor of a validation."""
+    return max(1, min(VALIDATION_BATCH, _SCORES // max(info.n_x, info.n_y, 1)))
 
 
 class Validator:
@@ -31,6 +37,8 @@ class Validator:
         history_length: latest items of a history that the model reads.
         device: where to compute.
         context: the processes that train together; ``None`` is this one alone.
+        targets: rank only so many of the targets, drawn by the seed; ``None`` ranks all.
+        seed: seed of that sample.
     """
 
     def __init__(
@@ -41,10 +49,17 @@ class Validator:
         history_length: int,
         device: torch.device,
         context: DistributedContext | None = None,
+        targets: int | None = None,
+        seed: int = 0,
     ) -> None:
-        self._model, self._valid, self._info = model, valid, info
+        self._model, self._info = model, info
+        self._valid = valid if targets is None else _sample(valid, targets, seed)
         self._history_length, self._device = history_length, device
         self._context = context or DistributedContext()
+
+    def __len__(self) -> int:
+        """Number of targets that are ranked."""
+        return len(self._valid)
 
     def evaluate(self) -> dict[str, float]:
         """Return NDCG@10 under full ranking: the mean over the domains, then of each domain that has targets."""
@@ -63,8 +78,16 @@ class Validator:
         mine = self._context.share(len(self._valid))
         part = self._valid.take(np.arange(mine.start, mine.stop))
         ranks[mine] = rank_targets(
-            self._model, part, self._info, self._history_length, VALIDATION_BATCH, self._device
+            self._model, part, self._info, self._history_length, validation_batch(self._info), self._device
         ).full
         # Every rank is zero in all processes but one.
         gathered: NDArray[np.float32] = self._context.sum(torch.from_numpy(ranks).to(self._device)).cpu().numpy()
         return gathered
+
+
+def _sample(valid: Sequences, targets: int, seed: int) -> Sequences:
+    """Draw some of the validation windows, in their order."""
+    if targets >= len(valid):
+        return valid
+    chosen = np.random.default_rng([seed, len(valid)]).choice(len(valid), targets, replace=False)
+    return valid.take(np.sort(chosen))

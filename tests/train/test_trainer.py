@@ -333,6 +333,34 @@ def test_validation_draws_nothing_from_the_training():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_validation_ranks_a_sample_drawn_once_by_the_seed():
+    data, valid = info(N, N, len(WALKS), 16), sequences(WALKS, N).of_split(VALID)
+    model = build("sasrec", SETTINGS["sasrec"], data, 7)
+
+    def ranked(targets, seed):
+        made = validation.Validator(model, valid, data, 8, CPU, targets=targets, seed=seed)
+        return len(made), made._valid.user.tolist(), made.evaluate()
+
+    assert ranked(5, 1)[0] == 5
+    assert ranked(5, 1) == ranked(5, 1)
+    assert ranked(5, 1)[1] != ranked(5, 2)[1]
+    assert set(ranked(5, 1)[1]) <= set(valid.user.tolist())
+    assert ranked(10**6, 1)[1:] == ranked(None, 1)[1:]
+
+
+def test_a_training_can_validate_on_a_sample(capsys):
+    result = fit("sasrec", epochs=2, validation_targets=7)
+    assert "7 of" in capsys.readouterr().out
+    assert len(result.log) == 3
+
+
+def test_validation_batches_shrink_with_the_catalogue():
+    small, large = info(N, N), info(3, 3)
+    object.__setattr__(large, "n_x", 10**6)
+    assert validation.validation_batch(small) == validation.VALIDATION_BATCH
+    assert validation.validation_batch(large) * 10**6 <= 2**26
+
+
 def test_training_on_a_terminal(monkeypatch, capsys):
     # Progress bars lie within one another: the steps of all epochs, and the ranking after each.
     monkeypatch.setattr(console, "console", Console(force_terminal=True, width=80))
