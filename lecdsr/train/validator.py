@@ -16,8 +16,8 @@ from lecdsr.train.distributed import DistributedContext
 
 #: Column of the training log by which the best epoch is chosen.
 SCORE = f"valid_{MONITOR}"
-#: Most targets ranked at once, and most scores: 256 MB in float32. Constants, because they change speed and memory but no
-#: metric.
+#: Most targets ranked at once, and most scores (256 MB in float32). Constants, because they change speed and memory but
+#: no metric.
 VALIDATION_BATCH = 512
 _SCORES = 1 << 26
 
