@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from lecdsr.api.dataset import Dataset
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.errors import InputError
-from lecdsr.recommend.recommender import PairRecommender
 
 
-class History(NamedTuple):
-    """A label, the row of user tables that the model reads, and items and times ``[H]`` in time order."""
+class Histories(NamedTuple):
+    """Whom to recommend to.
 
-    label: str
-    user: int
-    items: IntArray
-    times: IntArray
+    Args:
+        labels: what to call each of the U users in the result.
+        numbers: ``[U]`` users of ``interactions``.
+        rows: ``[U]`` rows of user tables that the model reads.
+        interactions: columns ``user``, ``item`` and ``time`` of ``INTERACTIONS``, sorted by user and time.
+    """
+
+    labels: list[str]
+    numbers: IntArray
+    rows: IntArray
+    interactions: pa.Table
 
 
-def of_users(data: Dataset, recommender: PairRecommender, users: Iterable[Any] | None) -> Iterator[History]:
+def of_users(data: Dataset, users: Iterable[Any] | None) -> Histories:
     """All interactions of users by their ids; of all users for ``None``.
 
     Raises:
@@ -31,11 +38,11 @@ def of_users(data: Dataset, recommender: PairRecommender, users: Iterable[Any] |
     if isinstance(users, str):
         raise InputError(f"users is {users!r}, expected a list of ids", where="users", do=f"give [{users!r}]")
     names = data.tables.users["reviewer"].to_pylist()
-    numbers = range(len(names)) if users is None else [data.user_id(user) for user in _listed(users)]
-    return (History(names[user], user, *recommender.history(user)) for user in numbers)
+    numbers = np.array(range(len(names)) if users is None else [data.user_id(user) for user in _listed(users)], int)
+    return Histories([names[number] for number in numbers], numbers, numbers, data.tables.interactions)
 
 
-def anonymous(data: Dataset, histories: Any, row: int) -> list[History]:
+def anonymous(data: Dataset, histories: Any, row: int) -> Histories:
     """Histories of users without an id, their items as if of the last day of the data.
 
     Args:
@@ -51,11 +58,12 @@ def anonymous(data: Dataset, histories: Any, row: int) -> list[History]:
         raise TypeError(f"histories is a {type(histories).__name__}, expected lists of items, or a dict of lists")
     labelled = histories.items() if isinstance(histories, Mapping) else enumerate(histories)
     latest = int(data.tables.interactions["time"].to_numpy().max())
-    found = []
-    for label, items in labelled:
-        known = _items(data, label, items)
-        found.append(History(str(label), row, known, np.full(len(known), latest)))
-    return found
+    known = [(str(label), _items(data, label, items)) for label, items in labelled]
+    numbers = np.arange(len(known))
+    items = np.concatenate([np.empty(0, np.int64), *(part for _, part in known)])
+    owner = np.repeat(numbers, [len(part) for _, part in known])
+    columns = {"user": owner, "item": items, "time": np.full(len(items), latest)}
+    return Histories([label for label, _ in known], numbers, np.full(len(known), row), pa.table(columns))
 
 
 def _items(data: Dataset, label: Any, items: Any) -> IntArray:

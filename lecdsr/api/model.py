@@ -8,22 +8,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from lecdsr.api.dataset import Dataset, require_dataset
 from lecdsr.api.evaluation import rank
 from lecdsr.api.folder import replaced
-from lecdsr.api.histories import History, anonymous, of_users
+from lecdsr.api.histories import Histories, anonymous, of_users
 from lecdsr.config.load import check_values
+from lecdsr.core.device import choose_device
 from lecdsr.core.errors import InputError, input_errors
+from lecdsr.data.everything import info_for
+from lecdsr.data.info import DatasetInfo
 from lecdsr.evaluate.evaluate import metrics_of
 from lecdsr.models import saved
 from lecdsr.models.base import Recommender
 from lecdsr.models.registry import find_model
+from lecdsr.recommend.batch import Options, batch_recommender
 from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import Fitted, fit_model
+from lecdsr.train.schedule import schedule_of
 from lecdsr.train.settings import SharedSettings
 
 _COLUMNS = ["user", "domain", "rank", "item", "score"]
@@ -83,7 +90,7 @@ class Model:
         self._network, self._data = fitted.network.cpu().eval(), data
         self._unload()
         self.log = pd.DataFrame(fitted.result.log)
-        self.config = self._describe(fitted, shared.seed)
+        self.config = self._describe(fitted, shared)
         return self
 
     @property
@@ -141,17 +148,33 @@ class Model:
             raise InputError("users and histories are different people", do="give one of them")
         codes = (0, 1) if domain is None else (self.data.domain_code(domain),)
         if histories is None:
-            people: Iterable[History] = of_users(self.data, self._recommender, users)
+            people = of_users(self.data, users)
         else:
             self._recommender.check_anonymous()
             people = anonymous(self.data, histories, self._recommender.info.anonymous_user)
-        rows = [
-            (who.label, self.data.domains[code], place, item, score)
-            for who in people
-            for code in codes
-            for place, (item, score) in enumerate(_best(self._recommender, who, code, k, include_owned), start=1)
-        ]
-        return pd.DataFrame(rows, columns=_COLUMNS)
+        return self._frame(people, Options(k, codes, include_owned))
+
+    def _frame(self, people: Histories, options: Options) -> pd.DataFrame:
+        """Recommendations as a data frame, computed in blocks of users on a GPU if there is one."""
+        device = choose_device()
+        try:
+            recommender = batch_recommender(
+                self.network, self.settings, self._recommender.info, people.interactions, options, device
+            )
+            blocks = list(recommender.blocks(people.numbers, people.rows))
+        finally:
+            self.network.cpu()
+        if not blocks:
+            return pd.DataFrame(columns=_COLUMNS)
+        place, domain, rank, item, score = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        columns = {
+            "user": np.array(people.labels, object)[place],
+            "domain": np.array(self.data.domains, object)[domain],
+            "rank": rank,
+            "item": self.data.tables.items["asin"].take(pa.array(item)).to_pandas(),
+            "score": score.astype(np.float64),
+        }
+        return pd.DataFrame(columns)
 
     @input_errors()
     def save(self, folder: Path | str) -> None:
@@ -187,17 +210,18 @@ class Model:
                 "'start' is 'text', and the data has no vectors for it", where=self.model, do="set start='random'"
             )
 
-    def _describe(self, fitted: Fitted, seed: int) -> dict[str, Any]:
+    def _describe(self, fitted: Fitted, shared: SharedSettings) -> dict[str, Any]:
         """What the stage ``train`` writes to ``config.json``."""
         info, result = fitted.data.info, fitted.result
         return {
             "model": self.model,
-            "seed": seed,
+            "seed": shared.seed,
             "settings": self.settings.model_dump(),
             "n_x": info.n_x,
             "n_y": info.n_y,
             "n_users": info.n_users,
             "best_epoch": result.best_epoch,
+            "schedule": schedule_of(result.log, shared),
             "valid_ndcg@10": result.best_score,
             "parameters": sum(parameter.numel() for parameter in fitted.network.parameters()),
         }
@@ -205,7 +229,7 @@ class Model:
     @functools.cached_property
     def _recommender(self) -> PairRecommender:
         tables = self.data.tables
-        info = self.data.pair_data().info
+        info = _info_of(self.config, self.data)
         return PairRecommender(
             tables.items, tables.users, tables.interactions, {}, info, self.network.cpu().eval(), self.settings
         )
@@ -252,14 +276,14 @@ def load(folder: Path | str, data: Dataset | None = None) -> Model:
             )
         data = Dataset.load(folder / "data")
     model: Model = estimator(config["model"])(**settings.model_dump())
-    model._network = saved.load(folder, data.pair_data().info)
+    model._network = saved.load(folder, _info_of(config, data))
     model._data, model.config = data, config
     return model
 
 
-def _best(recommender: PairRecommender, who: History, domain: int, k: int, owned: bool) -> list[tuple[str, float]]:
-    """Ids and scores of the best items."""
-    return [(line.asin, line.score) for line in recommender.recommend(*who[1:], domain, k, owned)]
+def _info_of(config: Mapping[str, Any], data: Dataset) -> DatasetInfo:
+    """What a model of this data was built for."""
+    return info_for(config, data.pair_data().info, data.tables.interactions)
 
 
 def _signature(settings: Any) -> inspect.Signature:

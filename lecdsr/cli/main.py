@@ -36,7 +36,7 @@ The pipeline is run by DVC; these commands show and use its results.
 * `lecdsr metrics --pair demo` shows the metrics of all models
 * `lecdsr compare sasrec lecdsr` tests which of two methods is better
 * `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` writes their page
-* `lecdsr recommend --pair demo --user ID` shows a user's history and what a model recommends
+* `lecdsr recommend --pair demo --user ID` shows a user's history and what a model recommends, `--all` writes it for all
 * `lecdsr explain` explains a score, `lecdsr similar ITEM --pair demo` lists similar items, `lecdsr export` vectors
 
 Run any command with `--help` for its options. The page Parameters of the documentation lists every setting.
@@ -145,20 +145,51 @@ def recommend(
     include_owned: Annotated[bool, typer.Option("--include-owned", help="Keep items of the history.")] = False,
     latest: Annotated[int, typer.Option(min=0, help="Number of latest interactions shown.")] = 15,
     as_json: JsonOption = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Recommend to every user of the pair, into --out.")] = False,
+    users: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Recommend to the users of a text file, one id on each line, into --out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parquet file to write, with --all or --users; relative to the root.")
+    ] = None,
+    evaluated: Annotated[
+        bool,
+        typer.Option(
+            "--evaluated", help="Use the evaluated model even where one was trained on everything (stage refit)."
+        ),
+    ] = False,
 ) -> None:
-    """Show a user's history and profile, and the items that a model recommends next.
+    """Show a user's history and profile, and the items that a model recommends next; or recommend to all users at once.
 
     Owned items are excluded; --include-owned keeps them. If no title matches exactly, the closest match is used and
     reported. `tandem` treats days after its training period as the last day of training.
+
+    With --all or --users, a Parquet file is written: reviewer, domain, rank, asin and score of k items per user and
+    domain. Users are scored in blocks, on a GPU if there is one. A run that was killed goes on where it was if the
+    command is repeated. Unknown users are refused before anything is computed.
 
     Examples:
 
     * `lecdsr recommend --pair demo --user A1B2C3 -k 5`
     * `lecdsr recommend --pair demo --history B00ABC1234,B00DEF5678@2017-03-01 --history "olive oil" --json`
+    * `lecdsr recommend --pair demo --all --out recommendations.parquet`
+    * `lecdsr recommend --pair demo --users ids.txt --model tandem -k 20 --out recommendations.parquet`
     """
-    from lecdsr.cli.recommend import show
+    from lecdsr.cli.recommend import show, write_all
 
-    show(Artefacts(pair), user, history or [], day, _one(domain), k, model, latest, include_owned, as_json)
+    if not (everyone or users or out):
+        shown = (_one(domain), k, model, latest, include_owned, evaluated, as_json)
+        show(Artefacts(pair), user, history or [], day, *shown)
+        return
+    if not (everyone or users):
+        raise UserError("--out is for many users", do="add --all, or --users FILE, or leave --out away")
+    if (everyone and users) or user or history or day or as_json:
+        raise UserError(
+            "--all and --users stand alone: they exclude each other and --user, --history, --day and --json",
+            do="run the command once for each",
+        )
+    write_all(Artefacts(pair), users, out, _one(domain), k, model, include_owned, evaluated)
 
 
 @app.command()

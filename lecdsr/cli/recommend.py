@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.text import Text
 
 from lecdsr.cli.show import history_lines, history_table, line_json, print_json, print_notes, scored_table, user_json
 from lecdsr.config.load import load_pair
-from lecdsr.core.console import console, say
+from lecdsr.core.console import console, say, summary
+from lecdsr.core.device import choose_device
+from lecdsr.core.errors import UserError
+from lecdsr.core.files import require
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
-from lecdsr.recommend.recommender import PairRecommender, best_model, open_recommender
+from lecdsr.recommend.batch import Options
+from lecdsr.recommend.everyone import model_folder, recommend_to_everyone
+from lecdsr.recommend.recommender import PairRecommender, best_model, check_trained, open_recommender
 from lecdsr.recommend.user import target_user
 
 EXAMPLES = 5
@@ -24,6 +31,53 @@ def choose_model(artefacts: Artefacts, model: str | None, history: list[str]) ->
     return model or best_model(artefacts, anonymous=bool(history))
 
 
+def write_all(
+    artefacts: Artefacts,
+    users: Path | None,
+    out: Path | None,
+    domain: str | None,
+    k: int,
+    model: str | None,
+    include_owned: bool,
+    evaluated: bool,
+) -> None:
+    """Write the recommendations to all users, or to those of a file, as Parquet.
+
+    Raises:
+        UserError: no output file is named, a user is unknown, or the pair or the trained model does not exist.
+    """
+    names = load_pair(artefacts.pair).domains
+    if out is None:
+        raise UserError("no output file is named", do="add --out, for example --out recommendations.parquet")
+    reviewers = None if users is None else read_users(users)
+    model = choose_model(artefacts, model, [])
+    check_trained(artefacts, model)
+    folder = model_folder(artefacts, model, evaluated)
+    domains = tuple(code for code, key in enumerate(DOMAINS) if domain in (None, key))
+    options, device = Options(k, domains, include_owned), choose_device()
+    written = recommend_to_everyone(artefacts, folder, out, options, device, reviewers)
+    chosen = {DOMAINS[code]: names[code] for code in domains}
+    facts = {"model": model, "from": str(folder), "domains": chosen, "device": str(device)}
+    summary(f"Recommendations of {artefacts.pair}", {**facts, **written.facts(), "file": str(out)})
+
+
+def read_users(path: Path) -> list[str]:
+    """Read original user ids from a text file, one on each line; empty lines are skipped.
+
+    Raises:
+        UserError: the file is missing, is no text, or names no user.
+    """
+    require(path, do="name a text file with one user id on each line")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"not a text file ({error})", str(path), "write one user id on each line, as UTF-8") from error
+    users = [line for line in lines if line]
+    if not users:
+        raise UserError("the file names no user", where=str(path), do="write one user id on each line")
+    return users
+
+
 def show(
     artefacts: Artefacts,
     reviewer: str | None,
@@ -34,6 +88,7 @@ def show(
     model: str | None,
     latest: int,
     include_owned: bool,
+    evaluated: bool,
     as_json: bool,
 ) -> None:
     """Print history, profile and recommendations of a user.
@@ -44,7 +99,7 @@ def show(
     names = load_pair(artefacts.pair).domains
     named = f" --model {model}" if model else ""
     model = choose_model(artefacts, model, history)
-    recommender = open_recommender(artefacts, model)
+    recommender = open_recommender(artefacts, model, evaluated)
     if reviewer is None and not history:
         _show_users(recommender, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return

@@ -23,11 +23,14 @@ from lecdsr.core.files import read_json, read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
 from lecdsr.data.batch import Histories, recency
+from lecdsr.data.everything import info_for
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.load import load_info
 from lecdsr.models.base import Recommender, UserInput
 from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import load, read_config
+from lecdsr.recommend.best import best_of
+from lecdsr.recommend.everyone import model_folder
 
 #: Stands for the title of an item that has none.
 NO_TITLE = "(no title)"
@@ -119,7 +122,7 @@ class PairRecommender:
     def recommend(
         self, user: int, history: IntArray, times: IntArray, domain: int, k: int, include_owned: bool = False
     ) -> list[Line]:
-        """Return the ``k`` items of a domain with the highest scores after ``history``.
+        """Return the ``k`` items of a domain with the highest scores after ``history``; of equal ones the lower ids.
 
         Args:
             user: row of the user, or ``info.anonymous_user``.
@@ -136,10 +139,11 @@ class PairRecommender:
         scores = self.scores(user, history, times, domain)
         if not include_owned:
             scores[torch.from_numpy(history[self._of(history, domain)] - items.start)] = float("-inf")
-        top = torch.topk(scores, min(k, int((scores > float("-inf")).sum())))
+        best = best_of(scores.unsqueeze(0), k, items.start)
         return [
-            self.line(int(place) + items.start, score=float(score))
-            for score, place in zip(top.values, top.indices, strict=True)
+            self.line(int(item), score=float(score))
+            for score, item in zip(best.scores[0], best.items[0], strict=True)
+            if score > float("-inf")
         ]
 
     @torch.no_grad()
@@ -244,11 +248,11 @@ class PairRecommender:
         return Line(item, DOMAINS[row["domain"]], row["asin"], title, categories, when, score)
 
 
-def open_recommender(artefacts: Artefacts, model: str) -> PairRecommender:
-    """Load a pair and one of its trained models.
+def check_trained(artefacts: Artefacts, model: str) -> None:
+    """Refuse a model that is not trained on the pair.
 
     Raises:
-        UserError: the model is not trained, or an artefact is missing.
+        UserError: there is no such model, or it is not trained.
     """
     find_model(model)
     if not (artefacts.model(model) / "config.json").exists():
@@ -258,9 +262,24 @@ def open_recommender(artefacts: Artefacts, model: str) -> PairRecommender:
             where=str(artefacts.model(model)),
             do=f"use one of {names}, or name it under `models` in params.yaml and run `dvc repro`",
         )
-    _, trained = read_config(artefacts.model(model))
+
+
+def open_recommender(artefacts: Artefacts, model: str, evaluated: bool = True) -> PairRecommender:
+    """Load a pair and one of its trained models.
+
+    Args:
+        artefacts: of the pair.
+        model: name of the model.
+        evaluated: load the evaluated model; otherwise the one that was trained on everything, where there is one.
+
+    Raises:
+        UserError: the model is not trained, or an artefact is missing.
+    """
+    check_trained(artefacts, model)
+    folder = model_folder(artefacts, model, evaluated)
+    config, trained = read_config(folder)
     interactions = read_table(artefacts.interactions, INTERACTIONS)
-    info = load_info(artefacts, interactions)
+    info = info_for(config, load_info(artefacts, interactions), interactions)
     answers = read_table(artefacts.answers, ANSWERS)
     profiles = answers.filter(pc.and_(pc.equal(answers["kind"], "user"), pc.is_valid(answers["text"])))
     return PairRecommender(
@@ -269,7 +288,7 @@ def open_recommender(artefacts: Artefacts, model: str) -> PairRecommender:
         interactions=interactions,
         profiles=dict(zip(profiles["id"].to_pylist(), profiles["text"].to_pylist(), strict=True)),
         info=info,
-        network=load(artefacts.model(model), info),
+        network=load(folder, info),
         trained=trained,
         anonymous_models=tuple(_anonymous_models(_trained(artefacts))),
     )
