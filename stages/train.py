@@ -20,7 +20,6 @@ from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
 from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import fit
-from lecdsr.train.schedule import schedule_of
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import log_to_csv
 
@@ -42,7 +41,7 @@ def main(pair: str, model: str) -> None:
         "n_y": info.n_y,
         "n_users": info.n_users,
         "best_epoch": result.best_epoch,
-        "schedule": schedule_of(result.log, shared),
+        "schedule": result.schedule,
         "valid_ndcg@10": result.best_score,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }

@@ -30,7 +30,6 @@ from lecdsr.recommend.batch import Options, batch_recommender
 from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.report.model_card import model_card
 from lecdsr.train.fit import Fitted, fit_model
-from lecdsr.train.schedule import schedule_of
 from lecdsr.train.settings import SharedSettings
 
 _COLUMNS = ["user", "domain", "rank", "item", "score"]
@@ -221,7 +220,7 @@ class Model:
             "n_y": info.n_y,
             "n_users": info.n_users,
             "best_epoch": result.best_epoch,
-            "schedule": schedule_of(result.log, shared),
+            "schedule": result.schedule,
             "valid_ndcg@10": result.best_score,
             "parameters": sum(parameter.numel() for parameter in fitted.network.parameters()),
         }

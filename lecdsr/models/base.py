@@ -87,6 +87,9 @@ class Recommender(nn.Module):
     #: ``counts``: nothing is trained, :meth:`count` is called once instead.
     objective: str = "prefix"
 
+    #: Whether the learning rate is falling to zero: the last epochs, in which a costlier loss can be worth its time.
+    cooldown: bool = False
+
     #: How the contract tests build the model; by default from its default settings.
     contract: ClassVar[Contract] = Contract()
 
@@ -191,11 +194,12 @@ WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")
 Width = Annotated[int, Field(ge=1, description="Width of embeddings and hidden layers.")]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout rate of activations during training.")]
 SoftmaxItems = Annotated[
-    Literal["full", "sampled"],
+    Literal["full", "sampled", "sampled_then_full"],
     Field(
-        description="Items in the denominator of the softmax: `full` is every item of the target's domain, `sampled` "
-        "the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
-        "(docs/model.md). A step with `sampled` is independent of the number of items."
+        description="Items in the denominator of the softmax: `full` is every item of the target's domain; `sampled` "
+        "is the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
+        "(docs/model.md), so that the time and memory of a step do not depend on the number of items; "
+        "`sampled_then_full` is `sampled` and, while the learning rate falls in the cooldown, `full`."
     ),
 ]
 SharedNegatives = Annotated[

@@ -22,7 +22,7 @@ from lecdsr.data.negatives import Draws
 from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender, SharedNegatives, SoftmaxItems
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
-from lecdsr.models.layers.sampling import domain_shares, sample_items
+from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
 from lecdsr.models.layers.text import TextMode, control, whiten
 
 
@@ -135,7 +135,7 @@ class SASRec(Recommender):
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
-        if self.settings.loss == "sampled":
+        if samples_items(self.settings.loss, self.cooldown):
             return self._sampled_loss(samples, draws)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both

@@ -36,7 +36,7 @@ from lecdsr.models.base import (
 )
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
-from lecdsr.models.layers.sampling import domain_shares, sample_items
+from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
 
 
@@ -56,7 +56,7 @@ class Settings(AttentionSettings):
         description="Text vectors of items: the real `vectors`, `none`, or a control: `random` noise of the same size, "
         "or `shuffled` among the items.",
     )
-    loss: SoftmaxItems = "sampled"
+    loss: SoftmaxItems = "sampled_then_full"
     negatives: SharedNegatives = 1024
     id_shrinkage: float = Field(
         default=5.0,
@@ -106,6 +106,7 @@ class Tandem(Recommender):
             "random text": {"item_text": "random"},
             "shuffled text": {"item_text": "shuffled"},
             "full softmax": {"loss": "full"},
+            "sampled softmax": {"loss": "sampled"},
             "no content": {"content_weight": 0.0},
             "no calendar": {"calendar_days": 0},
             "ids whole": {"id_shrinkage": 0.0, "id_dropout": 0.0},
@@ -155,7 +156,7 @@ class Tandem(Recommender):
             ids = trust * self.item_embeddings.weight
         else:
             ids = trust[items] * self.item_embeddings(items)
-            text = None if text is None else text[items]
+            text = None if text is None else cast(Tensor, text)[items]
         if self.training and self.settings.id_dropout:
             # Drop the whole id of an item, so that the model learns to use its text alone.
             ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
@@ -223,7 +224,7 @@ class Tandem(Recommender):
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
-        if self.settings.loss == "sampled":
+        if samples_items(self.settings.loss, self.cooldown):
             return self._sampled_loss(samples, draws)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, WINDOWS
@@ -13,7 +12,9 @@ from lecdsr.data.everything import ALL, TRAINED_ON, info_of_everything, windows_
 from lecdsr.data.load import PairData, load_info, read_sequences
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.fit import Fitted, fit_model, hash_tables, prepare_process
+from lecdsr.train.schedule import check_schedule
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.state import Rates
 
 
 def refit(artefacts: Artefacts, config: dict[str, Any], settings: Any, shared: SharedSettings) -> Fitted:
@@ -52,7 +53,7 @@ def load_everything(artefacts: Artefacts, settings: Any, seed: int) -> PairData:
     return PairData(info, sequences)
 
 
-def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[int]:
+def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[Rates]:
     """Return the schedule that led to the best epoch of a trained model.
 
     Args:
@@ -62,16 +63,12 @@ def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[i
     Raises:
         UserError: none is recorded, so there is no number of epochs to train for.
     """
-    schedule: Any = config.get("schedule")
-    best_epoch = config.get("best_epoch")
-    counts = isinstance(schedule, list) and all(isinstance(epochs, int) and epochs >= 0 for epochs in schedule)
-    if not isinstance(best_epoch, int) or not counts or bool(best_epoch) != bool(schedule):
-        raise UserError(
-            f"the model {config.get('model')!r} has no chosen epoch, so nothing says how long to train on everything",
-            where=None if where is None else str(where),
-            do="run `dvc repro` to train it again, which records the best epoch and its schedule",
-        )
-    return list(schedule)
+    schedule = check_schedule(
+        config.get("schedule"), f"the model {config.get('model')!r}", None if where is None else str(where)
+    )
+    if not isinstance(config.get("best_epoch"), int) or bool(config["best_epoch"]) != bool(schedule):
+        check_schedule(None, f"the model {config.get('model')!r}", None if where is None else str(where))
+    return schedule
 
 
 def production_config(config: dict[str, Any], fitted: Fitted) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,9 +21,8 @@ from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import check_memory, estimate_activations, estimate_memory
-from lecdsr.train.schedule import train_schedule
 from lecdsr.train.settings import SharedSettings
-from lecdsr.train.state import TrainingResult
+from lecdsr.train.state import Rates, TrainingResult
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import train
 
@@ -86,7 +84,7 @@ def fit_model(
     checkpoints: Checkpoints | None = None,
     label: str | None = None,
     quiet: bool = False,
-    schedule: Sequence[int] | None = None,
+    schedule: Sequence[Rates] | None = None,
 ) -> Fitted:
     """Train one model on data in memory; without ``checkpoints`` no file is read or written.
 
@@ -99,8 +97,8 @@ def fit_model(
             here. ``None`` keeps no checkpoint.
         label: how messages name this training; the model's name by default.
         quiet: print no progress; warnings are still printed.
-        schedule: epochs by number of learning-rate decays, to train for exactly these without validation; ``None``
-            chooses the best epoch on validation.
+        schedule: learning rates of every epoch, to train for exactly these without validation; ``None`` chooses the
+            best epoch on validation.
 
     Raises:
         UserError: the training does not fit into memory, or it fails.
@@ -121,9 +119,17 @@ def fit_model(
             if context.is_main:
                 say(f"{label or model_name}: about {whole.total / 1e9:.2g} GB of memory ({whole})")
 
-        run = train if schedule is None else functools.partial(train_schedule, schedule=schedule)
-        result = run(
-            network, data.sequences, data.info, settings, shared, device, checkpoints, context, check_activations
+        result = train(
+            network,
+            data.sequences,
+            data.info,
+            settings,
+            shared,
+            device,
+            checkpoints,
+            context,
+            check_activations,
+            schedule,
         )
         network.load_state_dict(result.weights)
     return Fitted(network, data, result, device, shared.precision, context, checkpoints)

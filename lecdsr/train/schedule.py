@@ -1,138 +1,199 @@
-"""The schedule that led to the best epoch, and training for exactly that schedule, without validation."""
+"""Schedules of the learning rate: how long a training goes on, at which rates, and which epoch is kept.
+
+A schedule gives the learning rate of an epoch as a pair of factors, at its first step and after its last; the rate moves
+linearly in between. An epoch whose rate falls belongs to a cooldown.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
-import torch
-
-from lecdsr.core.console import progress_bar, say
-from lecdsr.core.schemas import TRAIN
-from lecdsr.data.info import DatasetInfo
-from lecdsr.data.sequences import Sequences
-from lecdsr.models.base import Recommender
-from lecdsr.train.checkpoint import Checkpoints
-from lecdsr.train.distributed import DistributedContext
+from lecdsr.core.errors import UserError
 from lecdsr.train.settings import SharedSettings
-from lecdsr.train.state import TrainingResult, copy_weights
-from lecdsr.train.step import Steps
-from lecdsr.train.trainer import Trainer
-from lecdsr.train.validator import SCORE
+from lecdsr.train.state import Rates, TrainerState, copy_weights
 
 
-def schedule_of(log: Sequence[Mapping[str, float]], shared: SharedSettings) -> list[int]:
-    """Return for how many epochs the weights of the best epoch were trained at each learning rate.
+class Schedule(Protocol):
+    """Decides after each epoch how training goes on; all it remembers is in the state, so that a run can resume."""
 
-    Training goes back to the best epoch whenever the learning rate decays, and drops the epochs after it. Only the
-    epochs that the best weights went through count: ``[3, 2]`` is three epochs at the full rate, then two after the
-    first decay, however many epochs were tried in between.
+    def rates(self, state: TrainerState) -> Rates:
+        """Return the factors of the learning rate in the current epoch."""
+
+    def after_epoch(self, state: TrainerState, score: float) -> None:
+        """Take note of the validation score of the current epoch."""
+
+    def ended(self, state: TrainerState) -> bool:
+        """Whether training is over, before the current epoch."""
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest possible number of epochs."""
+
+
+def make_schedule(shared: SharedSettings) -> Schedule:
+    """Return the schedule that the settings name."""
+    return CooldownSchedule(shared) if shared.lr_schedule == "cooldown" else StepSchedule(shared)
+
+
+def is_cooldown(rates: Rates) -> bool:
+    """Whether the learning rate falls within the epoch."""
+    return rates[1] < rates[0]
+
+
+class StepSchedule:
+    """A constant rate until validation stalls, then a smaller constant rate from the best epoch on, and so on.
+
+    After ``patience`` epochs without a better score, training continues from the best epoch with the learning rate
+    multiplied by ``lr_decay_factor``. From then on one epoch without a better score is enough for the next decay.
+    Training stops when a decay beyond ``lr_decays`` would be due, or after ``epochs``.
 
     Args:
-        log: training log with unrounded scores.
-        shared: settings that the training ran with.
-
-    Returns:
-        Epochs by number of decays; empty for a model that only counts.
+        shared: settings of all models.
     """
-    best, waited, decays = -1.0, 0, 0
-    path: list[int] = []  # decays in each epoch that the current weights went through
-    best_path: list[int] = []
-    for row in log:
-        if row["epoch"] == 0:
-            continue
-        path = [*path, decays]
-        if row[SCORE] > best:
-            best, best_path, waited = row[SCORE], path, 0
-            continue
-        waited += 1
-        if waited >= (1 if decays else shared.patience) and decays < shared.lr_decays:
-            path, decays, waited = best_path, decays + 1, 0
-    return [best_path.count(number) for number in range(max(best_path, default=-1) + 1)]
+
+    def __init__(self, shared: SharedSettings) -> None:
+        self._shared = shared
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest possible number of epochs."""
+        return self._shared.epochs
+
+    def rates(self, state: TrainerState) -> Rates:
+        """Return the same factor twice."""
+        factor = self._shared.lr_decay_factor**state.decays
+        return [factor, factor]
+
+    def after_epoch(self, state: TrainerState, score: float) -> None:
+        """Keep a better epoch; after too many epochs that are not better, decay the learning rate."""
+        if keep_if_best(state, score):
+            state.waited = 0
+            return
+        state.waited += 1
+        if self._patience_used_up(state) and state.decays < self._shared.lr_decays:
+            return_to_best(state)
+            state.decays, state.waited = state.decays + 1, 0
+
+    def ended(self, state: TrainerState) -> bool:
+        """Whether the epochs or the patience are used up."""
+        return state.epoch > self._shared.epochs or self._patience_used_up(state)
+
+    def _patience_used_up(self, state: TrainerState) -> bool:
+        return state.waited >= (1 if state.decays else self._shared.patience)
 
 
-def train_schedule(
-    model: Recommender,
-    sequences: Sequences,
-    info: DatasetInfo,
-    settings: Any,
-    shared: SharedSettings,
-    device: torch.device,
-    checkpoints: Checkpoints | None = None,
-    context: DistributedContext | None = None,
-    before_training: Callable[[Steps], None] | None = None,
-    *,
-    schedule: Sequence[int],
-) -> TrainingResult:
-    """Train a model for a given schedule; arguments as for :func:`lecdsr.train.trainer.train`.
+class CooldownSchedule:
+    """A constant rate while validation improves clearly, then a few epochs in which the rate falls linearly to zero.
+
+    The cooldown starts from the best epoch, after ``patience`` epochs in a row that raise the best score by less than
+    the share ``min_gain``, or so that it ends with epoch ``epochs``. Most of what a lower rate brings, it brings within
+    the first epochs (warmup-stable-decay, Hu et al. 2024, arXiv 2404.06395); training past the point where gains are
+    small costs time and overfits.
 
     Args:
-        model: the model to train, changed in place.
-        sequences: windows; those of training are used.
-        info: the data set that the model was built for.
-        settings: settings of the model.
-        shared: settings of all models; ``epochs``, ``patience`` and ``lr_decays`` are not used.
-        device: where to compute.
-        checkpoints: keeps the state of the training; ``None`` keeps nothing.
-        context: the processes that train together; ``None`` is this one alone.
-        before_training: called once before the first step; may raise to cancel.
-        schedule: epochs by number of decays, as :func:`schedule_of` returns them.
+        shared: settings of all models.
+    """
+
+    def __init__(self, shared: SharedSettings) -> None:
+        self._shared = shared
+        self._length = min(shared.cooldown_epochs, shared.epochs - 1)
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest possible number of epochs."""
+        return self._shared.epochs
+
+    def rates(self, state: TrainerState) -> Rates:
+        """Return 1 twice before the cooldown, and falling factors in it."""
+        if state.cooled is None:
+            return [1.0, 1.0]
+        return [1 - state.cooled / self._length, 1 - (state.cooled + 1) / self._length]
+
+    def after_epoch(self, state: TrainerState, score: float) -> None:
+        """Keep a better epoch, and start the cooldown when it is due."""
+        before = state.best_score
+        better = keep_if_best(state, score)
+        if state.cooled is not None:
+            state.cooled += 1
+            return
+        gained = score > before * (1 + self._shared.min_gain) if before > 0 else better
+        state.waited = 0 if gained else state.waited + 1
+        if state.waited >= self._shared.patience or state.epoch + self._length >= self._shared.epochs:
+            state.cooled, state.waited = 0, 0
+            if not better:
+                return_to_best(state)
+
+    def ended(self, state: TrainerState) -> bool:
+        """Whether the cooldown is over."""
+        return state.cooled is not None and state.cooled >= self._length
+
+
+class FixedSchedule:
+    """The schedule that a former training chose, without validation; the last weights are kept.
+
+    Args:
+        epochs: factors of the learning rate in each epoch.
+    """
+
+    def __init__(self, epochs: Sequence[Rates]) -> None:
+        self._epochs = [list(rates) for rates in epochs]
+
+    @property
+    def most_epochs(self) -> int:
+        """The number of epochs."""
+        return len(self._epochs)
+
+    def rates(self, state: TrainerState) -> Rates:
+        """Return the recorded factors."""
+        return self._epochs[state.epoch - 1]
+
+    def after_epoch(self, state: TrainerState, score: float) -> None:
+        """Keep the weights of the last epoch."""
+        state.path = [*state.path, state.rates]
+        if state.epoch == len(self._epochs):
+            state.weights, state.best_epoch, state.schedule = copy_weights(state.model), state.epoch, state.path
+
+    def ended(self, state: TrainerState) -> bool:
+        """Whether all epochs are trained."""
+        return state.epoch > len(self._epochs)
+
+
+def keep_if_best(state: TrainerState, score: float) -> bool:
+    """Keep the weights of the current epoch if its score is the best so far, and return whether it is."""
+    state.path = [*state.path, state.rates]
+    if score <= state.best_score:
+        return False
+    state.weights, state.best_epoch, state.best_score = copy_weights(state.model), state.epoch, score
+    state.schedule = state.path
+    return True
+
+
+def return_to_best(state: TrainerState) -> None:
+    """Continue from the weights of the best epoch."""
+    state.model.load_state_dict(state.weights)
+    state.path = state.schedule
+
+
+def check_schedule(value: object, what: str, where: str | None = None) -> list[Rates]:
+    """Return a recorded schedule.
+
+    Args:
+        value: as read from ``config.json``.
+        what: what it is the schedule of, for the message.
+        where: the file it comes from.
 
     Raises:
-        UserError: there are no training targets, the loss is not finite, or the checkpoint cannot be used.
+        UserError: it is not a list of pairs of numbers.
     """
-    model.to(device)
-    if model.objective == "counts":
-        begin = time.monotonic()
-        model.count(sequences.of_split(TRAIN))
-        return TrainingResult(copy_weights(model), seconds=time.monotonic() - begin)
-    steps = Steps(model, sequences, info, settings, shared, device, context)
-    if before_training is not None:
-        before_training(steps)
-    return ScheduledTrainer(steps, shared, schedule, checkpoints).run()
+    if isinstance(value, list) and all(_is_rates(rates) for rates in value):
+        return [[float(rate) for rate in rates] for rates in value]
+    raise UserError(
+        f"{what} has no recorded schedule, so nothing says how long to train",
+        where=where,
+        do="run `dvc repro` to train it again, which records the schedule of the best epoch",
+    )
 
 
-class ScheduledTrainer(Trainer):
-    """Trains for a given schedule and keeps the last weights.
-
-    Args:
-        steps: batches and optimisers.
-        shared: settings of all models.
-        schedule: epochs by number of decays.
-        checkpoints: where to save the state; ``None`` saves nothing.
-    """
-
-    def __init__(
-        self, steps: Steps, shared: SharedSettings, schedule: Sequence[int], checkpoints: Checkpoints | None = None
-    ) -> None:
-        super().__init__(steps, None, shared, checkpoints)
-        self._decays = [decays for decays, epochs in enumerate(schedule) for _ in range(epochs)]
-
-    def run(self) -> TrainingResult:
-        """Train all epochs of the schedule, or the rest of them."""
-        state, epochs = self.state, len(self._decays)
-        self._resume()
-        with progress_bar() as self._bar:
-            total = epochs * self._steps.per_epoch
-            self._task = self._bar.add_task("training", total=total, completed=self._steps_taken, note="")
-            while state.epoch <= epochs:
-                self._run_epoch()
-        self._add_seconds()
-        state.weights, state.best_epoch = copy_weights(state.model), epochs
-        return state.result()
-
-    def _run_epoch(self) -> None:
-        """Train one epoch, or the rest of one that was interrupted."""
-        begin, state, steps = time.monotonic(), self.state, self._steps
-        state.decays = self._decays[state.epoch - 1]
-        steps.model.train()
-        for batch in steps.batches(state.epoch, state.step):
-            self._run_step(batch)
-        losses = self._mean_losses()
-        state.log.append({"epoch": state.epoch, **losses})
-        if steps.context.is_main:
-            seconds = time.monotonic() - begin
-            say(f"epoch {state.epoch} of {len(self._decays)}: loss {losses['loss']:.4g}, {seconds:.1f} s")
-        state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, None
-        self._save_if_due()
+def _is_rates(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(rate, int | float) for rate in value)

@@ -18,10 +18,28 @@ class SharedSettings(Block):
     )
     epochs: int = Field(default=40, ge=1, description="Maximum number of epochs.")
     patience: int = Field(
-        default=4,
+        default=1,
         ge=1,
-        description="Early stopping: epochs without a better validation score (NDCG@10 over all items of the target's "
-        "domain, averaged over both domains) before the learning rate decays, or training stops.",
+        description="Epochs in a row without a better validation score (NDCG@10 over all items of the target's "
+        "domain, averaged over both domains) before the learning rate falls. With `lr_schedule: cooldown` a better "
+        "score is one that is higher by the share `min_gain`.",
+    )
+    lr_schedule: Literal["cooldown", "steps"] = Field(
+        default="cooldown",
+        description="How the learning rate falls once the patience is used up, always from the best epoch on: "
+        "`cooldown` linearly to zero over `cooldown_epochs`, then training stops; `steps` by `lr_decay_factor`, and "
+        "again after every epoch without a better score, `lr_decays` times.",
+    )
+    min_gain: float = Field(
+        default=0.05,
+        ge=0,
+        description="Smallest rise of the best validation score, as a share of it, that counts as better before a "
+        "cooldown.",
+    )
+    cooldown_epochs: int = Field(
+        default=2,
+        ge=1,
+        description="Epochs over which the learning rate falls to zero. The last of `epochs` belong to the cooldown.",
     )
     validation_targets: int | None = Field(
         default=None,
@@ -32,8 +50,8 @@ class SharedSettings(Block):
     lr_decays: int = Field(
         default=3,
         ge=0,
-        description="Learning-rate decays before training stops. Each continues from the best epoch; after the first, "
-        "a single epoch without a better score is enough. 0 stops as soon as the patience is used up.",
+        description="Learning-rate decays before training stops, with `lr_schedule: steps`. After the first, a single "
+        "epoch without a better score is enough. 0 stops as soon as the patience is used up.",
     )
     lr_decay_factor: float = Field(
         default=0.3, gt=0, lt=1, description="Factor that each decay multiplies the learning rate by."

@@ -12,6 +12,9 @@ from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
 
+#: Factors of the learning rate in an epoch, at its first step and after its last.
+Rates = list[float]
+
 
 @dataclass
 class TrainingResult:
@@ -23,6 +26,7 @@ class TrainingResult:
         best_score: validation score of that epoch; -1 before the first epoch ends.
         log: one row per epoch; epoch 0 is the model before training.
         seconds: time spent, including validation, summed over interrupted runs.
+        schedule: learning rates of the epochs that the weights went through; epochs that were given up do not count.
     """
 
     weights: dict[str, Tensor]
@@ -30,6 +34,7 @@ class TrainingResult:
     best_score: float = -1.0
     log: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    schedule: list[Rates] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -44,8 +49,11 @@ class TrainerState(TrainingResult):
         generators: sources of randomness.
         epoch: number of the current epoch, from 1.
         step: steps taken in the current epoch.
-        waited: epochs since the best one, or since the last learning-rate decay.
+        waited: epochs since the best one, or since the last learning-rate decay; see the schedule.
         decays: learning-rate decays so far.
+        cooled: epochs of the cooldown so far; ``None`` before it.
+        rates: factors of the learning rate in the current epoch.
+        path: the same of all epochs that the current weights went through.
         loss_names: names of the loss and its terms in the log.
         loss_sums: ``[len(loss_names)]`` sums over the steps of the current epoch; ``None`` before the first step.
     """
@@ -57,6 +65,9 @@ class TrainerState(TrainingResult):
     step: int = 0
     waited: int = 0
     decays: int = 0
+    cooled: int | None = None
+    rates: Rates = field(default_factory=lambda: [1.0, 1.0])
+    path: list[Rates] = field(default_factory=list)
     loss_names: list[str] = field(default_factory=list)
     loss_sums: Tensor | None = None
 

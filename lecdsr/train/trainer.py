@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from lecdsr.evaluate.metrics import MONITOR
 from lecdsr.models.base import Recommender
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext
+from lecdsr.train.schedule import FixedSchedule, Schedule, is_cooldown, make_schedule
 from lecdsr.train.settings import SharedSettings
-from lecdsr.train.state import Generators, TrainerState, TrainingResult, copy_weights
+from lecdsr.train.state import Generators, Rates, TrainerState, TrainingResult, copy_weights
 from lecdsr.train.step import Batch, Steps
 from lecdsr.train.validator import SCORE, Validator
 
@@ -37,13 +39,13 @@ def train(
     checkpoints: Checkpoints | None = None,
     context: DistributedContext | None = None,
     before_training: Callable[[Steps], None] | None = None,
+    schedule: Sequence[Rates] | None = None,
 ) -> TrainingResult:
     """Train a model and return the weights of its best epoch on validation.
 
-    The score of an epoch is NDCG@10 on the validation targets under full ranking, averaged over the two domains.
-    After ``shared.patience`` epochs without a better score, training continues from the best epoch with the learning
-    rate multiplied by ``shared.lr_decay_factor``. From then on one epoch without a better score is enough for the
-    next decay. Training stops when a decay beyond ``shared.lr_decays`` would be due, or after ``shared.epochs``.
+    The score of an epoch is NDCG@10 on the validation targets under full ranking, averaged over the two domains. When
+    and how the learning rate falls, and when training stops, is decided by ``shared.lr_schedule``
+    (:mod:`lecdsr.train.schedule`).
 
     Epoch 0 of the log is the model before training. It is never chosen, because a model that reads texts can start
     above the score of its first epochs and would be reset to that start. A model with the objective ``counts`` is
@@ -59,35 +61,53 @@ def train(
         checkpoints: keeps the state of the training, so that a killed run can resume; ``None`` keeps nothing.
         context: the processes that train together; ``None`` is this one alone.
         before_training: called once before the first step, for example to check memory; may raise to cancel.
+        schedule: learning rates of every epoch, as a former training chose them: train for exactly these, without
+            validation, and keep the last weights. ``None`` chooses the best epoch on validation.
 
     Raises:
         UserError: there are no training or validation targets, the loss is not finite, or the checkpoint cannot be
             used.
     """
-    valid = sequences.of_split(VALID)
-    if not len(valid):
-        raise UserError("no validation targets to choose the best epoch by", where="sequences.split")
     model.to(device)
-    validator = Validator(
-        model, valid, info, settings.history_length, device, context, shared.validation_targets, shared.seed
-    )
-    if shared.validation_targets is not None and (context is None or context.is_main):
-        say(f"validating on {len(validator):,} of {len(valid):,} targets (train.shared.validation_targets)")
+    validator = None
+    if schedule is None:
+        validator = _validator(model, sequences, info, settings, shared, device, context)
     if model.objective == "counts":
         return _count(model, sequences.of_split(TRAIN), validator)
     steps = Steps(model, sequences, info, settings, shared, device, context)
     if before_training is not None:
         before_training(steps)
-    return Trainer(steps, validator, shared, checkpoints).run()
+    fixed = None if schedule is None else FixedSchedule(schedule)
+    return Trainer(steps, validator, shared, checkpoints, fixed).run()
 
 
-def _count(model: Recommender, training: Sequences, validator: Validator) -> TrainingResult:
+def _validator(
+    model: Recommender,
+    sequences: Sequences,
+    info: DatasetInfo,
+    settings: Any,
+    shared: SharedSettings,
+    device: torch.device,
+    context: DistributedContext | None,
+) -> Validator:
+    valid = sequences.of_split(VALID)
+    if not len(valid):
+        raise UserError("no validation targets to choose the best epoch by", where="sequences.split")
+    validator = Validator(
+        model, valid, info, settings.history_length, device, context, shared.validation_targets, shared.seed
+    )
+    if shared.validation_targets is not None and (context is None or context.is_main):
+        say(f"validating on {len(validator):,} of {len(valid):,} targets (train.shared.validation_targets)")
+    return validator
+
+
+def _count(model: Recommender, training: Sequences, validator: Validator | None) -> TrainingResult:
     """Fit a model that counts instead of learning weights."""
     begin = time.monotonic()
     model.count(training)
-    scores = validator.evaluate()
+    scores = {} if validator is None else validator.evaluate()
     log: list[dict[str, float]] = [{"epoch": 0, **scores}]
-    return TrainingResult(copy_weights(model), 0, scores[SCORE], log, time.monotonic() - begin)
+    return TrainingResult(copy_weights(model), 0, scores.get(SCORE, -1.0), log, time.monotonic() - begin)
 
 
 class Trainer:
@@ -98,6 +118,7 @@ class Trainer:
         validator: scores each epoch; ``None`` for a training that is not validated.
         shared: settings of all models.
         checkpoints: where to save the state; ``None`` saves nothing.
+        schedule: learning rates and end of the training; ``None`` is the one of the settings.
     """
 
     def __init__(
@@ -106,8 +127,10 @@ class Trainer:
         validator: Validator | None,
         shared: SharedSettings,
         checkpoints: Checkpoints | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self._steps, self._validator, self._shared, self._checkpoints = steps, validator, shared, checkpoints
+        self._schedule = schedule or make_schedule(shared)
         self.state = TrainerState(
             weights=copy_weights(steps.model),
             model=steps.model,
@@ -117,41 +140,42 @@ class Trainer:
         self._counted_until = time.monotonic()
 
     def run(self) -> TrainingResult:
-        """Train until the epochs or the patience are used up."""
-        state, total = self.state, self._shared.epochs * self._steps.per_epoch
-        if not self._resume():
-            state.log.append({"epoch": 0, **self._evaluate()})
+        """Train until the schedule ends."""
+        state, total = self.state, self._schedule.most_epochs * self._steps.per_epoch
+        if not self._resume() and self._validator is not None:
+            state.log.append({"epoch": 0, **self._validator.evaluate()})
         with progress_bar() as self._bar:
             self._task = self._bar.add_task("training", total=total, completed=self._steps_taken, note="")
-            while state.epoch <= self._shared.epochs and not self._patience_used_up:
+            while not self._schedule.ended(state):
                 self._run_epoch()
         self._add_seconds()
-        before, best = state.log[0][SCORE], state.best_score
-        if self._steps.context.is_main and before > best:
+        before, best = state.log[0].get(SCORE), state.best_score
+        if self._steps.context.is_main and before is not None and before > best:
             warn(f"training lowered the validation score: {MONITOR} {before:.4f} before training, {best:.4f} at best")
         return state.result()
 
     def _run_epoch(self) -> None:
-        """Train and validate one epoch, or the rest of one that was interrupted."""
+        """Train and validate one epoch, or the rest of one that was interrupted; without a validator only train."""
         begin, state, steps = time.monotonic(), self.state, self._steps
+        state.rates = self._schedule.rates(state)
         steps.model.train()
+        steps.model.cooldown = is_cooldown(state.rates)
         for batch in steps.batches(state.epoch, state.step):
             self._run_step(batch)
-        losses, scores = self._mean_losses(), self._evaluate()
+        losses = self._mean_losses()
+        scores = {} if self._validator is None else self._validator.evaluate()
         state.log.append({"epoch": state.epoch, **losses, **scores})
         if steps.context.is_main:
-            loss, score, seconds = losses["loss"], scores[SCORE], time.monotonic() - begin
-            say(f"epoch {state.epoch}: loss {loss:.4g}, validation {MONITOR} {score:.4f}, {seconds:.1f} s")
-        self._compare_with_best(scores[SCORE])
+            score = f", validation {MONITOR} {scores[SCORE]:.4f}" if scores else ""
+            say(f"epoch {state.epoch}: loss {losses['loss']:.4g}{score}, {time.monotonic() - begin:.1f} s")
+        self._schedule.after_epoch(state, scores.get(SCORE, math.nan))
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, None
         self._save_if_due()
 
-    def _evaluate(self) -> dict[str, float]:
-        assert self._validator is not None
-        return self._validator.evaluate()
-
     def _run_step(self, batch: Batch) -> None:
-        state, factor = self.state, self._shared.lr_decay_factor**self.state.decays
+        state = self.state
+        first, last = state.rates
+        factor = first + (last - first) * state.step / self._steps.per_epoch
         losses = self._steps.step(batch, self._steps_taken, factor)
         state.loss_names = self._steps.loss_names
         # Summed in double precision, since an epoch can have many thousands of steps.
@@ -167,23 +191,6 @@ class Trainer:
     def _steps_taken(self) -> int:
         """Steps since training began, over all epochs."""
         return (self.state.epoch - 1) * self._steps.per_epoch + self.state.step
-
-    def _compare_with_best(self, score: float) -> None:
-        """Keep the weights of a better epoch; after too many epochs that are not better, decay the learning rate."""
-        state = self.state
-        if score > state.best_score:
-            state.weights, state.best_epoch, state.best_score = copy_weights(state.model), state.epoch, score
-            state.waited = 0
-            return
-        state.waited += 1
-        if self._patience_used_up and state.decays < self._shared.lr_decays:
-            state.model.load_state_dict(state.weights)
-            state.decays, state.waited = state.decays + 1, 0
-
-    @property
-    def _patience_used_up(self) -> bool:
-        """Whether too many epochs were not better than the best; after a learning-rate decay one is enough."""
-        return self.state.waited >= (1 if self.state.decays else self._shared.patience)
 
     def _mean_losses(self) -> dict[str, float]:
         """Return the mean of the loss and of each of its terms over the steps of this epoch so far.

@@ -15,6 +15,7 @@ from torch import Tensor
 from lecdsr.data.batch import SequenceBatch, distinct, true_places
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
+from lecdsr.models.base import SoftmaxItems
 
 
 class DomainSample(NamedTuple):
@@ -62,8 +63,13 @@ def sample_items(batch: SequenceBatch, info: DatasetInfo, shares: Tensor, count:
     x, y = (_sample_domain(batch, info.items_of(domain), domain, shares, count, draws) for domain in (0, 1))
     history = batch.histories.sequence
     ids, row = distinct(torch.cat([x.items, y.items, history.flatten()]))
-    of_x, of_y, of_history = row.split([len(x.items), len(y.items), history.numel()])
+    of_x, of_y, of_history = torch.split(row, [len(x.items), len(y.items), history.numel()])
     return BatchItems(ids, of_history.view(history.shape), (of_x, of_y), (x, y))
+
+
+def samples_items(loss: SoftmaxItems, cooldown: bool) -> bool:
+    """Whether a step draws the items of its softmax, by the setting ``loss`` and the phase of training."""
+    return loss == "sampled" or (loss == "sampled_then_full" and not cooldown)
 
 
 def domain_shares(info: DatasetInfo) -> Tensor:
