@@ -42,7 +42,9 @@ def irfft(spectrum: Spectrum, length: int) -> Tensor:
     """``torch.fft.irfft(…, n=length, dim=1, norm="ortho")``. ``[B, F, d]`` -> ``[B, L, d]``."""
     angles = _angles(length, spectrum.real)  # [L, F]
     twice = torch.full((angles.shape[1],), 2.0, dtype=angles.dtype, device=angles.device)
-    twice[:1].fill_(1)  # all frequencies stand for their mirror image too, but for the first and, if L is even, the last
+    twice[:1].fill_(
+        1
+    )  # all frequencies stand for their mirror image too, but for the first and, if L is even, the last
     if length % 2 == 0:
         twice[-1:].fill_(1)
     matrix = torch.cat([angles.cos() * twice, -angles.sin() * twice], dim=1) / math.sqrt(length)  # [L, 2F]
