@@ -26,7 +26,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'lecdsr' has no attribute {name!r}")
-    import_module("lecdsr.core.threads").let_waiting_threads_sleep()  # before PyTorch is loaded
+    import_module("lecdsr.core.threads").prepare_environment()  # before PyTorch is loaded
     if name == "models":
         return import_module("lecdsr.models")
     return getattr(import_module(_MODULES[name]), name)

@@ -1,5 +1,5 @@
 """The stages of the pipeline, one script each."""
 
-from lecdsr.core.threads import let_waiting_threads_sleep
+from lecdsr.core.threads import prepare_environment
 
-let_waiting_threads_sleep()
+prepare_environment()

@@ -15,7 +15,7 @@ from lecdsr.cli.data import app as data_app
 from lecdsr.core.console import console, stderr
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts, enter_repository
-from lecdsr.core.threads import let_waiting_threads_sleep
+from lecdsr.core.threads import prepare_environment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -407,7 +407,7 @@ def serve_llm(
 
 def run() -> None:
     """Entry point: report a user mistake as one message, with exit code 1."""
-    let_waiting_threads_sleep()
+    prepare_environment()
     try:
         if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
             enter_repository()

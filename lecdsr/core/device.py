@@ -20,6 +20,11 @@ def choose_device(wanted: str = "auto") -> torch.device:
     return torch.device(wanted)
 
 
+def has_tf32(device: torch.device) -> bool:
+    """Whether the device multiplies float32 matrices as TF32: an NVIDIA GPU of compute capability 8.0 or later."""
+    return device.type == "cuda" and bool(torch.cuda.get_device_properties(device).major >= 8)
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware; emulation is many times slower than float32."""
     if device.type == "cuda":

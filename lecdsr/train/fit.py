@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lecdsr.core.console import say, silent, warn
-from lecdsr.core.device import choose_device, has_bfloat16
+from lecdsr.core.device import choose_device, has_bfloat16, has_tf32
 from lecdsr.core.files import sha256_file
 from lecdsr.core.memory import keep_freed_memory
 from lecdsr.core.paths import Artefacts
@@ -105,6 +105,7 @@ def fit_model(
     """
     with silent(quiet), _deterministic(), join_processes(choose_device(shared.device)) as (context, device):
         shared = _with_supported_precision(model_name, shared, device, context)
+        torch.set_float32_matmul_precision("high" if shared.precision == "tf32" else "highest")
         estimate = estimate_memory(model_name, settings, data.info, shared, device)
         check_memory(estimate, model_name, device, context.size)
         network = build(model_name, settings, data.info, shared.seed)
@@ -149,10 +150,12 @@ def _deterministic() -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    products = torch.get_float32_matmul_precision()
     _set_deterministic(True, fill=False)
     try:
         yield
     finally:
+        torch.set_float32_matmul_precision(products)
         _set_deterministic(mode, fill, warn_only)
 
 
@@ -165,12 +168,14 @@ def _set_deterministic(mode: bool, fill: bool, warn_only: bool = True) -> None:
 def _with_supported_precision(
     model_name: str, shared: SharedSettings, device: torch.device, context: DistributedContext
 ) -> SharedSettings:
-    """Replace bfloat16 by float32 if the device does not support it, or the model has nothing to train."""
+    """Replace a precision by float32 if the device does not support it, or the model has nothing to train."""
     trains = find_model(model_name).recommender.objective != "counts"
-    if shared.precision == "float32" or (trains and has_bfloat16(device)):
+    supports = {"tf32": has_tf32, "bfloat16": has_bfloat16}.get(shared.precision)
+    if supports is None or (trains and supports(device)):
         return shared
     if trains and context.is_main:
-        warn(f"{device} does not support bfloat16: training in float32, which is faster here; metrics differ slightly")
+        asked = shared.precision
+        warn(f"{device} does not support {asked}: training in float32, which is faster here; metrics differ slightly")
     return shared.model_copy(update={"precision": "float32"})
 
 

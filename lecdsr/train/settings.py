@@ -59,16 +59,16 @@ class SharedSettings(Block):
     warmup_steps: int = Field(
         default=0, ge=0, description="Warm-up steps: the learning rate rises linearly over them. 0 skips the warm-up."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
-        description="Arithmetic of matrix products. `bfloat16` is faster on hardware that supports it; elsewhere "
-        "training warns and uses float32.",
+        description="Arithmetic of matrix products. `tf32` (NVIDIA GPUs since Ampere) and `bfloat16` are faster on "
+        "hardware that supports them, and less exact; elsewhere training warns and uses float32.",
     )
     tables: Literal["dense", "rows"] = Field(
         default="dense",
         description="Updates of item and user tables: `dense` updates every row in every step, `rows` only those the "
         "step reads (lazy Adam without weight decay), for very large tables. Models that score all items in every "
-        "step refuse `rows`.",
+        "step refuse `rows`, and so does training on several GPUs.",
     )
 
 

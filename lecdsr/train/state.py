@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lecdsr.core.console import say
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
@@ -126,14 +128,31 @@ class Generators:
         return {"negatives": self.negatives.get_state(), "dropout": dropout}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore the states of this process from what :meth:`state_dict` returned."""
-        self.negatives.set_state(state["negatives"].cpu())
-        dropout = state["dropout"][self.context.rank].cpu()
+        """Restore the states of this process from what :meth:`state_dict` returned.
+
+        A generator of a GPU and one of the CPU have no state in common. What was saved on the other kind of device
+        therefore seeds the generators here: the training continues, but not with the numbers it would have had there.
+        """
+        negatives, dropout = state["negatives"].cpu(), state["dropout"][self.context.rank].cpu()
         size = len(torch.get_rng_state())
         # PyTorch reads a state from the start of its storage, so a view of a later row would restore garbage.
         torch.set_rng_state(dropout[:size].clone())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(dropout[size:].clone(), self.device)
+        on_gpu = self.device.type == "cuda"
+        if on_gpu == (len(dropout) > size):
+            self.negatives.set_state(negatives)
+            if on_gpu:
+                torch.cuda.set_rng_state(dropout[size:].clone(), self.device)
+            return
+        if self.context.is_main:
+            say(f"the checkpoint was written on another kind of device: new random numbers on {self.device}")
+        self.negatives.manual_seed(_seed_from(negatives))
+        if on_gpu:
+            torch.cuda.manual_seed(_seed_from(dropout))
+
+
+def _seed_from(state: Tensor) -> int:
+    """A seed that depends on all bytes of a generator's state."""
+    return int.from_bytes(hashlib.sha256(state.numpy().tobytes()).digest()[:7], "big")
 
 
 def copy_weights(model: Recommender) -> dict[str, Tensor]:

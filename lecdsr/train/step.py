@@ -41,7 +41,7 @@ class Steps:
         context: the processes that train together; ``None`` is this one alone.
 
     Raises:
-        UserError: there are no training samples, or ``shared.tables`` does not suit the model.
+        UserError: there are no training samples, or ``shared.tables`` does not suit the model or the devices.
     """
 
     def __init__(
@@ -60,6 +60,12 @@ class Steps:
         if not len(samples):
             raise UserError("no training targets", where="sequences", do="loosen the filters or lower min_history")
         self.context, self.device, self.seed = context or DistributedContext(), device, shared.seed
+        if shared.tables == "rows" and device.type == "cuda" and self.context.size > 1:
+            raise UserError(
+                "NCCL does not add up the sparse gradients of tables that are updated by rows",
+                where="train.shared.tables",
+                do="set it to dense, or train on one GPU",
+            )
         self.samples = samples.to(device)
         self.counts = SampleCounts(samples, sequences.items, info.n_x, length)
         self.gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
@@ -139,5 +145,6 @@ def _objective(model: Recommender, context: DistributedContext, device: torch.de
     objective: nn.Module = Objective(model, context)
     if context.size > 1:
         devices = [device] if device.type == "cuda" else None
-        objective = nn.parallel.DistributedDataParallel(objective, device_ids=devices)
+        # Buffers are frozen text vectors, the same in all processes: sending them took half of a step.
+        objective = nn.parallel.DistributedDataParallel(objective, device_ids=devices, broadcast_buffers=False)
     return objective

@@ -215,8 +215,10 @@ class Trainer:
         if self._checkpoints is None:
             return
         context = self._steps.context
-        due = torch.tensor(float(context.is_main and self._checkpoints.due()), device=self._steps.device)
-        if not context.sum(due):  # all processes decide alike, since all take part in gathering the state
+        due = context.is_main and self._checkpoints.due()
+        if context.size > 1:  # all processes decide alike, since all take part in gathering the state
+            due = bool(context.sum(torch.tensor(float(due), device=self._steps.device)))
+        if not due:
             return
         self._add_seconds()
         state = self.state.state_dict()

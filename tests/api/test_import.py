@@ -42,9 +42,12 @@ def test_threads_sleep_once_a_name_is_used(tmp_path):
 
 
 @pytest.mark.slow
-def test_stages_let_threads_sleep_before_torch_is_loaded(tmp_path):
-    code = "import os, sys, stages; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
-    assert run(code, tmp_path).strip() == "passive"
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OMP_WAIT_POLICY", "passive"), ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")]
+)
+def test_stages_set_the_environment_before_torch_is_loaded(tmp_path, variable, value):
+    code = f"import os, sys, stages; assert 'torch' not in sys.modules; print(os.environ['{variable}'])"
+    assert run(code, tmp_path).strip() == value
 
 
 def test_stub_names_what_the_package_has():

@@ -135,7 +135,9 @@ def pretended_cuda() -> Iterator[None]:
             stack.enter_context(mock.patch.object(torch, name, _guarded(name)))
         stack.enter_context(mock.patch.object(torch, "Generator", Generator))
         stack.enter_context(mock.patch.object(torch.Tensor, "pin_memory", _pin_memory))
-        stack.enter_context(mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False))
+        stack.enter_context(
+            mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", return_value=False)
+        )
         stack.callback(torch._C._set_only_lift_cpu_tensors, lift)
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrite)
         torch._C._set_only_lift_cpu_tensors(True)
