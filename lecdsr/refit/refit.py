@@ -63,12 +63,10 @@ def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[R
     Raises:
         UserError: none is recorded, so there is no number of epochs to train for.
     """
-    schedule = check_schedule(
-        config.get("schedule"), f"the model {config.get('model')!r}", None if where is None else str(where)
-    )
-    if not isinstance(config.get("best_epoch"), int) or bool(config["best_epoch"]) != bool(schedule):
-        check_schedule(None, f"the model {config.get('model')!r}", None if where is None else str(where))
-    return schedule
+    schedule, best_epoch = config.get("schedule"), config.get("best_epoch")
+    whole = isinstance(best_epoch, int) and bool(best_epoch) == bool(schedule)
+    path = None if where is None else str(where)
+    return check_schedule(schedule if whole else None, f"the model {config.get('model')!r}", path)
 
 
 def production_config(config: dict[str, Any], fitted: Fitted) -> dict[str, Any]:

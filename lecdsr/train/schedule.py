@@ -1,7 +1,7 @@
 """Schedules of the learning rate: how long a training goes on, at which rates, and which epoch is kept.
 
-A schedule gives the learning rate of an epoch as a pair of factors, at its first step and after its last; the rate moves
-linearly in between. An epoch whose rate falls belongs to a cooldown.
+A schedule gives the learning rate of an epoch as a pair of factors, at its first step and after its last; the rate
+moves linearly in between. An epoch whose rate falls belongs to a cooldown.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ SETTINGS = {
 
 
 def shared(**changed) -> SharedSettings:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_decays": 0, **changed})
+    return shared_settings(
+        **{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_schedule": "steps", "lr_decays": 0, **changed}
+    )
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> TrainingResult:
@@ -211,6 +213,69 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
     assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "changed", "at", "best"),
+    [
+        # Epoch 3 gains nothing, so two epochs at falling rates follow epoch 2: of 3/4 and 1/4 of a whole one.
+        ([9, 5, 3, 3, 2, 2], {}, [0, 1, 2, 3, 2.75, 3.0], 4),
+        # Epoch 3 gains, but less than a third; the cooldown goes on from it, not from the one before.
+        ([9, 5, 4, 3, 2, 1], {"min_gain": 0.3}, [0, 1, 2, 2.75, 3.0], 4),
+        ([9, 5, 3, 3, 3, 2, 2], {"patience": 2}, [0, 1, 2, 3, 4, 2.75, 3.0], 5),
+        # The last epochs are those of the cooldown, however much validation gains.
+        ([9, 8, 7, 6, 5, 4, 3], {"epochs": 6}, [0, 1, 2, 3, 4, 4.75, 5.0], 6),
+        ([9, 8, 7], {"epochs": 2}, [0, 1, 1.5], 2),
+        ([9, 8], {"epochs": 1}, [0, 1], 1),
+        # A cooldown that only harms leaves the epoch before it.
+        ([9, 5, 3, 3, 4, 5], {}, [0, 1, 2, 3, 2.75, 3.0], 2),
+        ([9, 5, 3, 3, 2], {"cooldown_epochs": 1}, [0, 1, 2, 3, 2.5], 4),
+    ],
+)
+def test_the_rate_falls_to_zero_once_validation_gains_little(scripted, ranks, changed, at, best):
+    seen = scripted(ranks)
+    result = train_counter(**{"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, **changed})
+    steps = [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen]
+    assert steps == pytest.approx(at, abs=0.3)  # a step more or less: the first step of an epoch has its first rate
+    assert len(seen) == len(at)
+    assert result.best_epoch == best
+
+
+def test_the_model_knows_when_the_cooldown_runs(scripted):
+    scripted([9, 5, 3, 3, 2, 2])
+    phases = []
+
+    class Watching(Counter):
+        def compute_loss(self, batch, draws):
+            phases.append(self.cooldown)
+            return super().compute_loss(batch, draws)
+
+    chosen = shared(lr_schedule="cooldown", patience=1)
+    train(Watching(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], chosen, CPU)
+    per_epoch = len(phases) // 5
+    assert phases == [False] * 3 * per_epoch + [True] * 2 * per_epoch
+
+
+@pytest.mark.parametrize(
+    ("ranks", "changed", "schedule"),
+    [
+        ([9, 5, 3, 3, 2, 1], {"lr_schedule": "cooldown", "patience": 1}, [[1, 1], [1, 1], [1, 0.5], [0.5, 0]]),
+        ([9, 5, 3, 3, 2, 2], {"lr_schedule": "cooldown", "patience": 1}, [[1, 1], [1, 1], [1, 0.5]]),
+        # Falls after epochs 2 and 3, continues from 1; epoch 4 is better, 5 is not: from 4, whose successor is not.
+        ([9, 5, 6, 7, 4, 6, 6], {"patience": 2, "lr_decays": 2, "lr_decay_factor": 0.5}, [[1, 1], [0.5, 0.5]]),
+    ],
+)
+def test_the_schedule_of_the_best_epoch_trains_the_same_weights_again(scripted, ranks, changed, schedule):
+    scripted(ranks)
+    result = train_counter(epochs=8, **changed)
+    assert result.schedule == schedule
+    again = train(
+        Counter(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(), CPU, schedule=result.schedule
+    )
+    assert again.schedule == schedule
+    assert again.best_epoch == len(schedule)
+    assert all("valid_ndcg@10" not in row for row in again.log)
+    assert again.weights["weight"].item() == pytest.approx(result.weights["weight"].item(), rel=1e-3)
 
 
 def test_a_rate_does_not_fall_back_to_before_training(scripted):
