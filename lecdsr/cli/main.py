@@ -123,6 +123,17 @@ ModelOption = Annotated[str | None, typer.Option(help="Trained model; default th
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+class Device(enum.StrEnum):
+    """Where a model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; `auto` takes a GPU if there is one.")]
+
+
 class Domains(enum.StrEnum):
     """One domain, or both."""
 
@@ -145,6 +156,7 @@ def recommend(
     include_owned: Annotated[bool, typer.Option("--include-owned", help="Keep items of the history.")] = False,
     latest: Annotated[int, typer.Option(min=0, help="Number of latest interactions shown.")] = 15,
     as_json: JsonOption = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Show a user's history and profile, and the items that a model recommends next.
 
@@ -158,7 +170,7 @@ def recommend(
     """
     from lecdsr.cli.recommend import show
 
-    show(Artefacts(pair), user, history or [], day, _one(domain), k, model, latest, include_owned, as_json)
+    show(Artefacts(pair), user, history or [], day, _one(domain), k, model, latest, include_owned, as_json, device)
 
 
 @app.command()
@@ -171,6 +183,7 @@ def explain(
     model: ModelOption = None,
     latest: Annotated[int, typer.Option("--show", min=0, help="Number of history items shown.")] = 15,
     as_json: JsonOption = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Explain the score of an item for a user: its rank, the contribution of each history item, text and id.
 
@@ -182,7 +195,7 @@ def explain(
     """
     from lecdsr.cli.explain import show_explanation
 
-    show_explanation(Artefacts(pair), item, user, history or [], day, model, latest, as_json)
+    show_explanation(Artefacts(pair), item, user, history or [], day, model, latest, as_json, device)
 
 
 @app.command()
@@ -193,6 +206,7 @@ def similar(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of items per domain.")] = 10,
     model: ModelOption = None,
     as_json: JsonOption = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Show the items of both domains that are most similar to one, by the cosine of their vectors in a model.
 
@@ -200,7 +214,7 @@ def similar(
     """
     from lecdsr.cli.explain import show_similar
 
-    show_similar(Artefacts(pair), item, _one(domain), k, model, as_json)
+    show_similar(Artefacts(pair), item, _one(domain), k, model, as_json, device)
 
 
 @app.command()
@@ -208,6 +222,7 @@ def export(
     pair: PairOption,
     out: Annotated[Path, typer.Option(help="Folder to write to, relative to the root of the repository.")],
     model: ModelOption = None,
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Export the vectors of a two-tower model for an approximate-nearest-neighbour index: score = query · key + bias.
 
@@ -219,7 +234,7 @@ def export(
     """
     from lecdsr.cli.export import export as write
 
-    write(Artefacts(pair), model, out)
+    write(Artefacts(pair), model, out, device)
 
 
 def _one(domain: Domains) -> str | None:

@@ -7,6 +7,7 @@ from rich.text import Text
 from lecdsr.cli.show import history_lines, history_table, line_json, print_json, print_notes, scored_table, user_json
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import console, say
+from lecdsr.core.device import choose_device
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.recommender import PairRecommender, best_model, open_recommender
@@ -35,6 +36,7 @@ def show(
     latest: int,
     include_owned: bool,
     as_json: bool,
+    device: str = "cpu",
 ) -> None:
     """Print history, profile and recommendations of a user.
 
@@ -44,7 +46,7 @@ def show(
     names = load_pair(artefacts.pair).domains
     named = f" --model {model}" if model else ""
     model = choose_model(artefacts, model, history)
-    recommender = open_recommender(artefacts, model)
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
     if reviewer is None and not history:
         _show_users(recommender, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return

@@ -108,8 +108,15 @@ class Recommender(nn.Module):
 
         Work that does not depend on the history is done here, once, and not for every batch.
         """
-        keys, bias = self.keys()
-        return lambda histories, items: torch.addmm(bias[items], self.queries(histories), keys[items].T)
+        (keys, bias), query = self.keys(), self.querier()
+        return lambda histories, items: torch.addmm(bias[items], query(histories), keys[items].T)
+
+    def querier(self) -> Callable[[Histories], Tensor]:
+        """Return a function that computes :meth:`queries`, one batch after the other, with the weights as they are.
+
+        A model whose queries read a table of all items overrides this and computes the table here, once.
+        """
+        return self.queries
 
     def count(self, training: Sequences) -> None:
         """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""

@@ -217,14 +217,13 @@ class LeCDSR(Recommender):
         """``[B, d]``: ``u + z + mean_l h_l``, the history's side of the two-tower score."""
         return self._forward(histories)[0]
 
-    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+    def querier(self) -> Callable[[Histories], Tensor]:
         """As in the base class, with the text of every item projected once and not once per batch."""
         texts = None
         if self.adapter_text is not None:
             blocks = torch.split(cast(Tensor, self.item_vectors), BLOCK)
             texts = torch.cat([self.adapter_text(block) for block in blocks])  # [N+1, d]
-        keys, bias = self.keys()
-        return lambda histories, items: torch.addmm(bias[items], self._forward(histories, texts)[0], keys[items].T)
+        return lambda histories: self._forward(histories, texts)[0]
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""

@@ -8,6 +8,7 @@ vectors and then trained as if they had been random (Harte et al., RecSys 2023).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast
 
 import torch
@@ -94,6 +95,11 @@ class SASRec(Recommender):
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` state at the last position."""
         return self._states(histories, self.table())[:, -1]
+
+    def querier(self) -> Callable[[Histories], Tensor]:
+        """As in the base class, with the item table computed once."""
+        table = self.table()
+        return lambda histories: self._states(histories, table)[:, -1]
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` item table, no bias."""

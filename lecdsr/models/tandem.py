@@ -11,6 +11,7 @@ docs/model.md has the formulas, and the ablations in experiments.yaml measure ea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -147,10 +148,17 @@ class Tandem(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
-        learned = self._directions(self._states(histories, self.table())[:, -1])
-        if not self.has_content:
+        return self.querier()(histories)
+
+    def querier(self) -> Callable[[Histories], Tensor]:
+        """As in the base class, with the item table and the texts' directions computed once."""
+        table, texts = self.table(), self._unit_texts() if self.has_content else None
+        return lambda histories: self._queries(histories, table, texts)
+
+    def _queries(self, histories: Histories, table: Tensor, texts: Tensor | None) -> Tensor:
+        learned, settings = self._directions(self._states(histories, table)[:, -1]), self.settings
+        if texts is None:
             return learned
-        texts, settings = self._unit_texts(), self.settings
         content = content_queries(texts, histories.sequence, settings.content_decay)
         return torch.cat([learned, settings.content_weight / settings.temperature * content], dim=1)
 
