@@ -94,12 +94,12 @@ class SASRec(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """``[B, d]`` state at the last position."""
-        return self._states(histories, self.table())[:, -1]
+        return self._states(histories.sequence, self.table())[:, -1]
 
     def querier(self) -> Callable[[Histories], Tensor]:
         """As in the base class, with the item table computed once."""
         table = self.table()
-        return lambda histories: self._states(histories, table)[:, -1]
+        return lambda histories: self._states(histories.sequence, table)[:, -1]
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """``[N, d]`` item table, no bias."""
@@ -121,14 +121,14 @@ class SASRec(Recommender):
         samples = cast(SequenceBatch, batch)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
-        queries = self._states(samples.histories, table).flatten(0, 1)[wanted]  # [M, d]
+        states = self._states(samples.histories.sequence, table, samples.histories.items)  # [B, L, d]
+        queries = states.flatten(0, 1)[wanted]  # [M, d]
         keys = table[: self.info.n_items]
         return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
-    def _states(self, histories: Histories, table: Tensor) -> Tensor:
-        """``[B, L, d]`` states, each of its own and earlier items."""
-        sequence = histories.sequence
-        packing = Packing(sequence != self.info.padding, histories.items)
+    def _states(self, sequence: Tensor, table: Tensor, items: int | None = None) -> Tensor:
+        """``[B, L]`` items, ``items`` of them if known -> ``[B, L, d]`` states, each of its own and earlier items."""
+        packing = Packing(sequence != self.info.padding, items)
         # √d scales item embeddings to the size of the trained positions, as in the paper's code base.
         x = F.embedding(packing.pack(sequence), table) * self.settings.width**0.5  # [T, d], T items of the batch
         x = x + packing.positions(self.position_embeddings.weight)
