@@ -27,20 +27,12 @@ MODELS: dict[str, dict[str, Any]] = {
 def train_once(model: str, n: int, users: int, width: int, epochs: int) -> tuple[float, float]:
     """Train on random walks; return the estimate in GB and the peak of the memory on the device of the training."""
     from lecdsr.core.memory import peak_memory
-    from lecdsr.data.info import DatasetInfo
-    from lecdsr.data.load import PairData
     from lecdsr.models.registry import find_model
     from lecdsr.train import fit
     from lecdsr.train.settings import SharedSettings
 
     fit.prepare_process()
-    draw = np.random.default_rng(0)
-    vectors = torch.from_numpy(draw.standard_normal((2 * n + 1, 384), np.float32))
-    profiles = torch.from_numpy(draw.standard_normal((users + 1, 384), np.float32))
-    vectors[-1] = profiles[-1] = 0
-    counts = torch.from_numpy(draw.integers(1, 20, 2 * n))
-    info = DatasetInfo(n, n, users, vectors, profiles, counts, (0, 999))
-    sequences = random_sequences(draw, n, users)
+    data = pair_of_walks(n, users)
     told = []
     check = fit.check_memory
 
@@ -50,10 +42,24 @@ def train_once(model: str, n: int, users: int, width: int, epochs: int) -> tuple
     fit.check_memory = remember
     settings = find_model(model).settings(width=width, **MODELS[model])
     shared = SharedSettings(epochs=epochs, patience=epochs)
-    fitted = fit.fit_model(model, settings, shared, PairData(info, sequences), quiet=True)
+    fitted = fit.fit_model(model, settings, shared, data, quiet=True)
     fit.check_memory = check
     on_gpu = fitted.device.type == "cuda"
     return told[-1] / 1e9, (torch.cuda.max_memory_allocated() if on_gpu else peak_memory()) / 1e9
+
+
+def pair_of_walks(n: int, users: int) -> Any:
+    """Random walks over ``n`` items in each domain, with random text vectors."""
+    from lecdsr.data.info import DatasetInfo
+    from lecdsr.data.load import PairData
+
+    draw = np.random.default_rng(0)
+    vectors = torch.from_numpy(draw.standard_normal((2 * n + 1, 384), np.float32))
+    profiles = torch.from_numpy(draw.standard_normal((users + 1, 384), np.float32))
+    vectors[-1] = profiles[-1] = 0
+    counts = torch.from_numpy(draw.integers(1, 20, 2 * n))
+    info = DatasetInfo(n, n, users, vectors, profiles, counts, (0, 999))
+    return PairData(info, random_sequences(draw, n, users))
 
 
 def random_sequences(draw: np.random.Generator, n: int, users: int) -> Any:

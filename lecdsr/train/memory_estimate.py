@@ -13,6 +13,7 @@ import torch
 from lecdsr.core.errors import UserError
 from lecdsr.core.memory import free_memory, peak_memory
 from lecdsr.data.info import DatasetInfo
+from lecdsr.evaluate.ranks import ranking_threads
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.live_memory import LiveMemory, peak_of
@@ -85,7 +86,7 @@ def estimate_memory(
     weights = sum(parameter.numel() * 4 for parameter in shell.parameters())
     vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
     on_gpu = device.type == "cuda"
-    scores = VALIDATION_BATCH * max(info.n_x, info.n_y) * 4
+    scores = VALIDATION_BATCH * max(info.n_x, info.n_y) * 4 * ranking_threads(info, VALIDATION_BATCH, device)
     return MemoryEstimate(
         process=0 if on_gpu else peak_memory(),
         weights=weights,
