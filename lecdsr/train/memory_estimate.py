@@ -23,8 +23,11 @@ from lecdsr.train.validator import VALIDATION_BATCH
 
 # Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
 _MEASURED_SAMPLES = (8, 32)
-#: Share of the free memory that an estimate may use: over an epoch the heap grew to 1.7 times it (docs/scale.md).
-USABLE_SHARE = 0.6
+#: What the heap of a CPU grows to by the arrays of steps, relative to those that live at the same time: their sizes vary
+#: from step to step, so freed places often do not fit (benchmarks/memory.py).
+HEAP_GROWTH = 2.2
+#: Share of the free memory that an estimate may use.
+USABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def estimate_activations(steps: Steps) -> int:
     """Return the bytes that live at the same time in a step, beside weights and their gradients.
 
     Forward and backward are measured on two small batches. What both have in common, such as tables of all items, is
-    counted once, and the rest grows with the batch.
+    counted once, and the rest grows with the batch. On a CPU the growth of the heap over many steps is part of it.
     """
     size = -(-min(steps.batch_size, len(steps.samples)) // steps.context.size)
     small, large = (min(count, size) for count in _MEASURED_SAMPLES)
@@ -111,7 +114,8 @@ def estimate_activations(steps: Steps) -> int:
     slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
     gradients = sum(weight.numel() * weight.element_size() for weight in steps.model.parameters())
     peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block
-    return int(max(0.0, peak - gradients))
+    growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
+    return int(growth * max(0.0, peak - gradients))
 
 
 def _measure_step(steps: Steps, count: int) -> LiveMemory:
