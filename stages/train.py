@@ -8,8 +8,6 @@ seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed ru
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
 """
 
-import torch
-
 from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import write_json, write_text
@@ -50,7 +48,7 @@ def main(pair: str, model: str) -> None:
     times = {
         "seconds": round(result.seconds, 1),
         "device": str(fitted.device),
-        "threads": torch.get_num_threads(),
+        "threads": fitted.threads,
         "precision": fitted.precision,
     }
     write_text(artefacts.training_log(model), log_to_csv(result.log))

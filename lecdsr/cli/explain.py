@@ -10,6 +10,7 @@ from lecdsr.cli.recommend import choose_model
 from lecdsr.cli.show import line_json, print_json, print_notes, scored_table, user_json
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import console, say, summary
+from lecdsr.core.device import choose_device
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.explain import Contribution, Explanation, explain, similar
@@ -27,6 +28,7 @@ def show_explanation(
     model: str | None,
     latest: int,
     as_json: bool,
+    device: str = "cpu",
 ) -> None:
     """Print why an item has its score for a user.
 
@@ -35,7 +37,7 @@ def show_explanation(
     """
     names = load_pair(artefacts.pair).domains
     model = choose_model(artefacts, model, history)
-    recommender = open_recommender(artefacts, model)
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
     user = target_user(recommender, reviewer, history, day)
     found = Finder(recommender.items).find(item)
     why = explain(recommender, user, found.item)
@@ -108,7 +110,15 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}"
 
 
-def show_similar(artefacts: Artefacts, item: str, domain: str | None, k: int, model: str | None, as_json: bool) -> None:
+def show_similar(
+    artefacts: Artefacts,
+    item: str,
+    domain: str | None,
+    k: int,
+    model: str | None,
+    as_json: bool,
+    device: str = "cpu",
+) -> None:
     """Print the items that are most similar to one according to a model.
 
     Raises:
@@ -116,7 +126,7 @@ def show_similar(artefacts: Artefacts, item: str, domain: str | None, k: int, mo
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
-    recommender = open_recommender(artefacts, model)
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
     found = Finder(recommender.items).find(item)
     near = {key: similar(recommender, found.item, code, k) for code, key in enumerate(DOMAINS) if domain in (None, key)}
     line = recommender.line(found.item)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import say, summary
+from lecdsr.core.device import choose_device
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.export import export as write
 from lecdsr.recommend.recommender import best_model, open_recommender
 
 
-def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
+def export(artefacts: Artefacts, model: str | None, out: Path, device: str = "auto") -> None:
     """Export the vectors of a two-tower model.
 
     Raises:
@@ -20,7 +21,7 @@ def export(artefacts: Artefacts, model: str | None, out: Path) -> None:
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
-    recommender = open_recommender(artefacts, model)
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
     facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
     summary(f"{model} of {artefacts.pair} as vectors", write(recommender, facts, out))
     say(f"written: {out}/items.parquet, users.parquet, facts.json")

@@ -123,6 +123,17 @@ ModelOption = Annotated[str | None, typer.Option(help="Trained model; default th
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+class Device(enum.StrEnum):
+    """Where a model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; `auto` takes a GPU if there is one.")]
+
+
 class Domains(enum.StrEnum):
     """One domain, or both."""
 
@@ -160,6 +171,7 @@ def recommend(
             "--evaluated", help="Use the evaluated model even where one was trained on everything (stage refit)."
         ),
     ] = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Show a user's history and profile, and the items that a model recommends next; or recommend to all users at once.
 
@@ -180,7 +192,7 @@ def recommend(
     from lecdsr.cli.recommend import show, write_all
 
     if not (everyone or users or out):
-        shown = (_one(domain), k, model, latest, include_owned, evaluated, as_json)
+        shown = (_one(domain), k, model, latest, include_owned, evaluated, as_json, device)
         show(Artefacts(pair), user, history or [], day, *shown)
         return
     if not (everyone or users):
@@ -190,7 +202,7 @@ def recommend(
             "--all and --users stand alone: they exclude each other and --user, --history, --day and --json",
             do="run the command once for each",
         )
-    write_all(Artefacts(pair), users, out, _one(domain), k, model, include_owned, evaluated)
+    write_all(Artefacts(pair), users, out, _one(domain), k, model, include_owned, evaluated, device)
 
 
 @app.command()
@@ -203,6 +215,7 @@ def explain(
     model: ModelOption = None,
     latest: Annotated[int, typer.Option("--show", min=0, help="Number of history items shown.")] = 15,
     as_json: JsonOption = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Explain the score of an item for a user: its rank, the contribution of each history item, text and id.
 
@@ -214,7 +227,7 @@ def explain(
     """
     from lecdsr.cli.explain import show_explanation
 
-    show_explanation(Artefacts(pair), item, user, history or [], day, model, latest, as_json)
+    show_explanation(Artefacts(pair), item, user, history or [], day, model, latest, as_json, device)
 
 
 @app.command()
@@ -225,6 +238,7 @@ def similar(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of items per domain.")] = 10,
     model: ModelOption = None,
     as_json: JsonOption = False,
+    device: DeviceOption = Device.cpu,
 ) -> None:
     """Show the items of both domains that are most similar to one, by the cosine of their vectors in a model.
 
@@ -232,7 +246,7 @@ def similar(
     """
     from lecdsr.cli.explain import show_similar
 
-    show_similar(Artefacts(pair), item, _one(domain), k, model, as_json)
+    show_similar(Artefacts(pair), item, _one(domain), k, model, as_json, device)
 
 
 @app.command()
@@ -240,6 +254,7 @@ def export(
     pair: PairOption,
     out: Annotated[Path, typer.Option(help="Folder to write to, relative to the root of the repository.")],
     model: ModelOption = None,
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Export the vectors of a two-tower model for an approximate-nearest-neighbour index: score = query · key + bias.
 
@@ -251,7 +266,7 @@ def export(
     """
     from lecdsr.cli.export import export as write
 
-    write(Artefacts(pair), model, out)
+    write(Artefacts(pair), model, out, device)
 
 
 def _one(domain: Domains) -> str | None:

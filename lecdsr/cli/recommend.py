@@ -40,6 +40,7 @@ def write_all(
     model: str | None,
     include_owned: bool,
     evaluated: bool,
+    device: str = "cpu",
 ) -> None:
     """Write the recommendations to all users, or to those of a file, as Parquet.
 
@@ -54,10 +55,10 @@ def write_all(
     check_trained(artefacts, model)
     folder = model_folder(artefacts, model, evaluated)
     domains = tuple(code for code, key in enumerate(DOMAINS) if domain in (None, key))
-    options, device = Options(k, domains, include_owned), choose_device()
-    written = recommend_to_everyone(artefacts, folder, out, options, device, reviewers)
+    options, place = Options(k, domains, include_owned), choose_device(device, "--device")
+    written = recommend_to_everyone(artefacts, folder, out, options, place, reviewers)
     chosen = {DOMAINS[code]: names[code] for code in domains}
-    facts = {"model": model, "from": str(folder), "domains": chosen, "device": str(device)}
+    facts = {"model": model, "from": str(folder), "domains": chosen, "device": str(place)}
     summary(f"Recommendations of {artefacts.pair}", {**facts, **written.facts(), "file": str(out)})
 
 
@@ -90,6 +91,7 @@ def show(
     include_owned: bool,
     evaluated: bool,
     as_json: bool,
+    device: str = "cpu",
 ) -> None:
     """Print history, profile and recommendations of a user.
 
@@ -99,7 +101,7 @@ def show(
     names = load_pair(artefacts.pair).domains
     named = f" --model {model}" if model else ""
     model = choose_model(artefacts, model, history)
-    recommender = open_recommender(artefacts, model, evaluated)
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"), evaluated)
     if reviewer is None and not history:
         _show_users(recommender, f"lecdsr recommend --pair {artefacts.pair}{named}", artefacts.pair, as_json)
         return

@@ -7,14 +7,18 @@ import torch
 from lecdsr.core.errors import UserError
 
 
-def choose_device(wanted: str = "auto") -> torch.device:
+def choose_device(wanted: str = "auto", where: str = "train.shared.device") -> torch.device:
     """Choose the device: ``auto`` is CUDA if available, else the CPU.
+
+    Args:
+        wanted: ``auto``, ``cpu`` or ``cuda``.
+        where: the setting or option that says so, for the message.
 
     Raises:
         UserError: CUDA is requested but not available.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device is available", where="train.shared.device", do="set it to auto or cpu")
+        raise UserError("no CUDA device is available", where=where, do="set it to auto or cpu")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)

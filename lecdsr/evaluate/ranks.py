@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,14 @@ from torch import Tensor
 from lecdsr.core.arrays import expand
 from lecdsr.core.console import track
 from lecdsr.core.errors import UserError
+from lecdsr.core.memory import free_memory
 from lecdsr.data.batch import Gatherer
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
 from lecdsr.models.base import Recommender
+
+#: A domain, and the windows of targets in it.
+_Batch = tuple[int, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,10 @@ def rank_targets(
     score = model.scorer()
     full = np.zeros(len(sequences), np.float32)
     sampled = None if negatives is None else np.zeros(len(sequences), np.float32)
-    for domain, windows in track(list(_batches(sequences, info, batch_size)), label):
+
+    @torch.no_grad()  # of this thread
+    def rank_batch(batch: _Batch) -> None:
+        domain, windows = batch
         items = info.items_of(domain)
         chosen = sequences.take(windows)
         histories = gatherer.histories(chosen.user, chosen.start, chosen.end - 1)
@@ -92,7 +100,37 @@ def rank_targets(
         if exclude_history:
             _leave_out_history(scores, target, chosen, items)
         full[windows] = rank(scores, target).cpu().numpy()
+
+    batches = list(_batches(sequences, info, batch_size))
+    _in_threads(rank_batch, batches, ranking_threads(info, batch_size, device), label)
     return Ranks(full, sampled)
+
+
+def ranking_threads(info: DatasetInfo, batch_size: int, device: torch.device) -> int:
+    """Return how many batches are ranked at once: one per thread of the CPU, if their scores fit into memory.
+
+    On a busy machine threads that share an operation wait for each other at its end, and each batch has dozens of
+    operations. Threads that have a batch each do not wait.
+    """
+    if device.type != "cpu":
+        return 1
+    scores = 2 * 4 * batch_size * max(1, info.n_x, info.n_y)  # bytes of the scores, and of their comparison
+    return int(max(1, min(torch.get_num_threads(), free_memory() // 4 // scores)))
+
+
+def _in_threads(work: Callable[[_Batch], None], batches: list[_Batch], threads: int, label: str) -> None:
+    """Do the work of all batches, several at once, each by one thread."""
+    if threads == 1 or len(batches) == 1:
+        for batch in track(batches, label):
+            work(batch)
+        return
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in track(pool.map(work, batches), label, len(batches)):
+                pass
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

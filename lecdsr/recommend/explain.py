@@ -78,12 +78,12 @@ def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[st
     if split is None:
         return {}
     query = recommender.query(user.row, user.items, user.times, int(item >= recommender.info.n_x))  # [d]
-    return {name: float(query @ keys[item]) for name, keys in split.items()}
+    return {name: float(query @ keys[item].cpu()) for name, keys in split.items()}
 
 
 def _contributions(recommender: PairRecommender, user: TargetUser, item: int) -> list[Contribution]:
     drops = recommender.contributions(user.row, user.items, user.times, item)
-    similarities = recommender.network.item_similarities(item)
+    similarities = _similarities(recommender, item)
     return [
         Contribution(
             recommender.line(int(owned), int(time)),
@@ -94,6 +94,11 @@ def _contributions(recommender: PairRecommender, user: TargetUser, item: int) ->
     ]
 
 
+def _similarities(recommender: PairRecommender, item: int) -> torch.Tensor | None:
+    found = recommender.network.item_similarities(item)
+    return None if found is None else found.cpu()
+
+
 @torch.no_grad()
 def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> list[Line]:
     """Return the ``k`` items of a domain that are most similar to ``item``, without the item itself.
@@ -101,7 +106,7 @@ def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> lis
     Raises:
         UserError: the model does not compare items, or knows nothing about this one.
     """
-    similarities = recommender.network.item_similarities(item)
+    similarities = _similarities(recommender, item)
     if similarities is None:
         raise UserError("this model does not compare items", do="choose a model with item vectors by --model")
     if not bool(similarities.any()):

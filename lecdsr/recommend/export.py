@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lecdsr.core.console import track
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import table_writer, write_json, write_table
 from lecdsr.core.schemas import DOMAINS, WINDOWS
-from lecdsr.data.batch import Gatherer
+from lecdsr.data.batch import Gatherer, Histories
 from lecdsr.data.sequences import from_tables
 from lecdsr.recommend.recommender import PairRecommender
 
@@ -109,24 +109,30 @@ def _queries(recommender: PairRecommender) -> Iterator[pa.Table]:
     readings = [(key, domain == code) for code, key in enumerate(DOMAINS)] if own else [("both", domain >= 0)]
     gathered = [(key, _gatherer(recommender, rows), owner[rows]) for key, rows in readings]
     item = recommender.interactions["item"].to_numpy()
-    users = np.arange(recommender.info.n_users)
+    users, query = np.arange(recommender.info.n_users), recommender.network.query_encoder()
     for batch in track(np.array_split(users, max(1, -(-len(users) // BATCH))), "queries"):
         owned = [np.unique(item[slice(*np.searchsorted(owner, [user, user + 1]))]) for user in batch]
-        parts = [_rows(recommender, batch, owned, *reading) for reading in gathered]
+        parts = [_rows(recommender, query, batch, owned, *reading) for reading in gathered]
         yield pa.concat_tables(parts).take(np.arange(len(parts) * len(batch)).reshape(len(parts), -1).T.ravel())
 
 
 def _gatherer(recommender: PairRecommender, rows: Any) -> Gatherer:
     sequences = from_tables(recommender.interactions.filter(pa.array(rows)), WINDOWS.empty_table())
     length, info = recommender.trained.history_length, recommender.info
-    return Gatherer(sequences, length, info.n_x, info.padding, torch.device("cpu"))
+    return Gatherer(sequences, length, info.n_x, info.padding, recommender.device)
 
 
 def _rows(
-    recommender: PairRecommender, users: IntArray, owned: list[IntArray], key: str, gatherer: Gatherer, owner: IntArray
+    recommender: PairRecommender,
+    query: Callable[[Histories], torch.Tensor],
+    users: IntArray,
+    owned: list[IntArray],
+    key: str,
+    gatherer: Gatherer,
+    owner: IntArray,
 ) -> pa.Table:
     start, end = np.searchsorted(owner, users, "left"), np.searchsorted(owner, users, "right")
-    queries = recommender.network.queries(gatherer.histories(users, start, end))  # [B, d]
+    queries = query(gatherer.histories(users, start, end))  # [B, d]
     columns = {
         "user": users,
         "reviewer": recommender.users["reviewer"].take(users),
@@ -144,4 +150,4 @@ def _vectors(rows: torch.Tensor) -> pa.Array:
 def _finite(values: torch.Tensor) -> pa.Array:
     if not bool(torch.isfinite(values).all()):
         raise UserError("the model gives NaN or infinity in a vector", do="lower its learning rate and rerun training")
-    return pa.array(values.float().numpy())
+    return pa.array(values.float().cpu().numpy())

@@ -6,7 +6,7 @@ import datetime
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +61,7 @@ class PairRecommender:
         network: the model.
         trained: settings of the model.
         anonymous_models: trained models of the pair that can recommend to an anonymous user.
+        device: where the network is, and where scores are computed; results are on the CPU.
     """
 
     items: pa.Table
@@ -71,11 +72,16 @@ class PairRecommender:
     network: Recommender
     trained: Any
     anonymous_models: tuple[str, ...] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @cached_property
     def _scorer(self) -> Callable[[Histories, slice], torch.Tensor]:
         """Built once, because a model may process every item for it."""
         return self.network.scorer()
+
+    @cached_property
+    def _query_encoder(self) -> Callable[[Histories], torch.Tensor]:
+        return self.network.query_encoder()
 
     @property
     def user_input(self) -> UserInput:
@@ -155,7 +161,7 @@ class PairRecommender:
         """
         histories = self._read(user, history, times, domain)
         with self._anonymous_errors(user):
-            scores = self._scorer(histories, self.info.items_of(domain))[0]
+            scores = self._scorer(histories, self.info.items_of(domain))[0].cpu()
         if torch.isnan(scores).any():
             raise UserError("the model gives NaN as a score", do="lower its learning rate and rerun training")
         return scores
@@ -165,7 +171,7 @@ class PairRecommender:
         """``[d]`` query of a two-tower model after ``history``, for items of a domain."""
         histories = self._read(user, history, times, domain)
         with self._anonymous_errors(user):
-            return self.network.queries(histories)[0]
+            return self._query_encoder(histories)[0].cpu()
 
     def _read(self, user: int, history: IntArray, times: IntArray, domain: int) -> Histories:
         """A batch of one: the part of ``history`` that the model reads for a domain."""
@@ -216,7 +222,7 @@ class PairRecommender:
         kept = [visible, *(visible[visible != place] for place in read)]
         histories = self.histories([user] * len(kept), [(history[places], times[places]) for places in kept])
         with self._anonymous_errors(user):
-            scores = self._scorer(histories, slice(item, item + 1))[:, 0]  # [1 + R]
+            scores = self._scorer(histories, slice(item, item + 1))[:, 0].cpu()  # [1 + R]
         parts[read] = (scores[0] - scores[1:]).numpy()
         return parts
 
@@ -237,7 +243,8 @@ class PairRecommender:
                 latest = slice(-min(length, len(history)), None)
                 sequence[place, latest] = torch.from_numpy(history[latest])
                 day[place, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
-        return Histories(sequence, recency(sequence, self.info.n_x, padding), torch.tensor(users), day)
+        position = recency(sequence, self.info.n_x, padding)
+        return Histories(sequence, position, torch.tensor(users), day).to(self.device)
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
         """An item with its texts."""
@@ -250,6 +257,10 @@ class PairRecommender:
 
 def check_trained(artefacts: Artefacts, model: str) -> None:
     """Refuse a model that is not trained on the pair.
+
+    Args:
+        artefacts: of the pair.
+        model: name of the model.
 
     Raises:
         UserError: there is no such model, or it is not trained.
@@ -264,12 +275,15 @@ def check_trained(artefacts: Artefacts, model: str) -> None:
         )
 
 
-def open_recommender(artefacts: Artefacts, model: str, evaluated: bool = True) -> PairRecommender:
+def open_recommender(
+    artefacts: Artefacts, model: str, device: torch.device | None = None, evaluated: bool = True
+) -> PairRecommender:
     """Load a pair and one of its trained models.
 
     Args:
         artefacts: of the pair.
         model: name of the model.
+        device: where to compute; ``None`` is the CPU.
         evaluated: load the evaluated model; otherwise the one that was trained on everything, where there is one.
 
     Raises:
@@ -288,9 +302,10 @@ def open_recommender(artefacts: Artefacts, model: str, evaluated: bool = True) -
         interactions=interactions,
         profiles=dict(zip(profiles["id"].to_pylist(), profiles["text"].to_pylist(), strict=True)),
         info=info,
-        network=load(folder, info),
+        network=load(folder, info).to(device or "cpu"),
         trained=trained,
         anonymous_models=tuple(_anonymous_models(_trained(artefacts))),
+        device=device or torch.device("cpu"),
     )
 
 

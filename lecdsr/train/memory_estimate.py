@@ -9,21 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.memory import free_memory, peak_memory
 from lecdsr.data.info import DatasetInfo
+from lecdsr.evaluate.ranks import ranking_threads
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
+from lecdsr.train.live_memory import LiveMemory, peak_of
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import validation_batch
 
-# Samples that activations are measured on, since a whole batch might not fit.
-_MEASURED_SAMPLES = 32
-#: Share of the free memory that an estimate may use: over an epoch the heap grew to 1.7 times it (docs/scale.md).
-USABLE_SHARE = 0.6
+# Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
+_MEASURED_SAMPLES = (8, 32)
+#: What the heap of a CPU grows to by the arrays of steps, relative to those that live at the same time: their sizes vary
+#: from step to step, so freed places often do not fit (benchmarks/memory.py).
+HEAP_GROWTH = 2.2
+#: Share of the free memory that an estimate may use.
+USABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class MemoryEstimate:
         gradients_and_optimiser: a gradient and two moments of AdamW for each weight.
         best_copy: the weights of the best epoch.
         vectors: copies of the text vectors on a GPU.
-        activations: what a step keeps for its backward pass.
+        activations: what lives at the same time in a step, beside weights, their gradients and moments.
         validation: scores of a validation batch.
         checkpoint: copies of weights and moments while a checkpoint is written.
     """
@@ -54,7 +58,8 @@ class MemoryEstimate:
     def total(self) -> int:
         """Bytes at the peak; a step, a validation and writing a checkpoint never happen at the same time."""
         permanent = self.process + self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
-        return permanent + max(self.activations, self.validation, self.checkpoint)
+        # A better epoch is copied before the weights of the one before it are dropped.
+        return permanent + max(self.activations, self.validation, self.checkpoint, self.best_copy)
 
     def __str__(self) -> str:
         parts = {field.name.replace("_", " "): getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -84,7 +89,8 @@ def estimate_memory(
     weights = sum(parameter.numel() * 4 for parameter in shell.parameters())
     vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
     on_gpu = device.type == "cuda"
-    scores = validation_batch(info) * max(info.n_x, info.n_y) * 4
+    batch = validation_batch(info)
+    scores = batch * max(info.n_x, info.n_y) * 4 * ranking_threads(info, batch, device)
     return MemoryEstimate(
         process=0 if on_gpu else peak_memory(),
         weights=weights,
@@ -98,18 +104,40 @@ def estimate_memory(
 
 
 def estimate_activations(steps: Steps) -> int:
-    """Return the bytes that a step keeps for its backward pass, measured on a few samples and scaled to a batch."""
-    size = min(steps.batch_size, len(steps.samples))
-    few = min(_MEASURED_SAMPLES, size)
-    chosen = steps.samples.take(torch.arange(few, device=steps.device))
+    """Return the bytes that live at the same time in a step, beside weights and their gradients.
+
+    Forward and backward are measured on two small batches. What both have in common, such as tables of all items, is
+    counted once, and the rest grows with the batch. On a CPU the growth of the heap over many steps is part of it.
+    """
+    size = -(-min(steps.batch_size, len(steps.samples)) // steps.context.size)
+    small, large = (min(count, size) for count in _MEASURED_SAMPLES)
+    peaks = {count: _measure_step(steps, count) for count in {small, large}}
+    slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
+    gradients = sum(weight.numel() * weight.element_size() for weight in steps.model.parameters())
+    peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block
+    growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
+    return int(growth * max(0.0, peak - gradients))
+
+
+def _measure_step(steps: Steps, count: int) -> LiveMemory:
+    """Follow the memory of forward and backward of ``count`` samples; leave no trace."""
+    # Spread over all samples, since neighbours in the file can be alike.
+    places = torch.linspace(0, len(steps.samples) - 1, count, device=steps.device).long()
+    chosen = steps.samples.take(places)
     batch = steps.gatherer.sequences(chosen) if steps.by_window else steps.gatherer.prefixes(chosen)
     state = steps.draws.generator.get_state()
-    with _unchanged(steps.model), _saved_for_backward(steps.model) as sizes:
-        steps.draws.share(slice(None), few)
-        steps.model.compute_loss(batch, steps.draws)
+
+    def step() -> None:
+        with torch.autocast(steps.device.type, torch.bfloat16, enabled=steps.bfloat16):
+            terms = steps.model.compute_loss(batch, steps.draws)
+        torch.stack([term.total.float() for term in terms.values()]).sum().backward()
+
+    with _unchanged(steps.model):
+        steps.draws.share(slice(None), count)
+        found = peak_of(step, (*steps.model.parameters(), *steps.model.buffers()))
+        steps.model.zero_grad(set_to_none=True)
     steps.draws.generator.set_state(state)
-    # Twice, because backward computes a gradient for nearly every activation and frees memory late.
-    return int(sum(sizes.values()) * 2 * size / few / steps.context.size)
+    return found
 
 
 def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, processes: int) -> None:
@@ -137,23 +165,6 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
         where=f"train.{model}",
         do=f"{advice}; see docs/scale.md",
     )
-
-
-@contextmanager
-def _saved_for_backward(model: Recommender) -> Iterator[dict[int, int]]:
-    """Record the bytes of every storage that is saved for a backward pass in this block, except the model's own."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    sizes: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        if tensor.layout is torch.strided:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield sizes
 
 
 @contextmanager

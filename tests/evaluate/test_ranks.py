@@ -12,10 +12,13 @@ from lecdsr.core.schemas import TEST
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables
+from lecdsr.evaluate import ranks as ranking
 from lecdsr.evaluate.ranks import rank, rank_targets
 from lecdsr.models.base import Recommender
+from lecdsr.models.saved import build
 from tests.data.pairs import shops
-from tests.tiny import interactions, windows_table
+from tests.models import zoo
+from tests.tiny import circle, info, interactions, sequences, windows_table
 
 small = settings(max_examples=50, deadline=None)
 CPU = torch.device("cpu")
@@ -176,3 +179,33 @@ def test_ranking_puts_the_model_into_evaluation_mode():
     built = from_tables(interactions([[0, 1]], 4), windows_table([(TEST, 0, 0, 1, 2)]))
     rank_targets(model, built, DatasetInfo(4, 2, 1, None, None, torch.zeros(6)), 4, 2, CPU)
     assert not model.training
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_ranks_are_the_same_by_any_number_of_threads(monkeypatch, threads):
+    walks = circle(12)
+    built, sizes = sequences(walks, 12), info(12, 12, len(walks))
+    network = zoo.perturb(build("sasrec", zoo.settings_of("sasrec", "ids"), sizes, 1))
+    negatives = [np.array([1, 2]) if target < 12 else np.array([13, 14]) for target in built.target]
+
+    def ranked():
+        return rank_targets(network, built, sizes, 5, 4, torch.device("cpu"), True, negatives)
+
+    alone, before = ranked(), torch.get_num_threads()
+    monkeypatch.setattr(ranking, "ranking_threads", lambda *_: threads)
+    together = ranked()
+    assert np.array_equal(alone.full, together.full)
+    assert np.array_equal(alone.sampled, together.sampled)
+    assert torch.get_num_threads() == before
+
+
+def test_threads_that_rank_are_bounded_by_memory(monkeypatch):
+    sizes, cpu = info(1_000, 10, 4), torch.device("cpu")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(ranking, "free_memory", lambda: 10**9)
+    assert ranking.ranking_threads(sizes, 100, cpu) == 8
+    monkeypatch.setattr(ranking, "free_memory", lambda: 4 * 3 * 800_000)
+    assert ranking.ranking_threads(sizes, 100, cpu) == 3
+    monkeypatch.setattr(ranking, "free_memory", lambda: 0)
+    assert ranking.ranking_threads(sizes, 100, cpu) == 1
+    assert ranking.ranking_threads(sizes, 100, torch.device("cuda")) == 1

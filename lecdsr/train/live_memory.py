@@ -1,0 +1,90 @@
+"""Peak memory of a piece of work, from the tensors that live at the same time while it runs."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lecdsr.models.layers import softmax
+
+#: Tensors that a softmax in blocks makes to keep; its others are counted by :attr:`LiveMemory.block`.
+_KEPT = ("empty_like", "zeros_like", "new_zeros")
+
+
+class LiveMemory(TorchDispatchMode):
+    """Follows every storage that operations in this block allocate, until it is freed.
+
+    Args:
+        known: tensors whose storages are not counted.
+
+    Attributes:
+        peak: largest number of bytes that lived at the same time.
+        block: bytes of one block of the softmax over all items, which do not grow with the batch.
+    """
+
+    def __init__(self, known: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.peak = self.block = self._now = 0
+        self._seen = {tensor.untyped_storage()._cdata for tensor in known}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if self._in_softmax_block() and func._schema.name.split("::")[1] not in _KEPT:
+            return out
+        for tensor in _tensors(out):
+            self._follow(tensor)
+        return out
+
+    def _follow(self, tensor: Tensor) -> None:
+        if tensor.layout is not torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._now += size
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self._now -= size
+
+    def _in_softmax_block(self) -> bool:
+        frame = sys._getframe(2)
+        for _ in range(4):
+            if frame.f_code is _BLOCKS:
+                keys = frame.f_locals["keys"]
+                rows = softmax.block_rows(len(keys), keys.device)
+                # Scores and their shares in the gradient, and the block's part of the gradient of the keys.
+                self.block = max(self.block, 4 * (2 * rows * len(keys) + keys.numel()))
+                return True
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        return False
+
+
+_BLOCKS = softmax._blocks.__code__
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _tensors(one)
+
+
+def peak_of(work: Callable[[], object], known: Iterable[Tensor]) -> LiveMemory:
+    """Run ``work`` and return what lived at the same time, beside the tensors that are ``known``."""
+    with LiveMemory(known) as found:
+        work()
+    return found
