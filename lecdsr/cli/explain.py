@@ -1,4 +1,4 @@
-"""`lecdsr explain` and `lecdsr similar`."""
+"""`lecdsr explain` explains the score of an item; `lecdsr similar` lists similar items."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show_explanation(
     latest: int,
     as_json: bool,
 ) -> None:
-    """Print why an item has its score for a user.
+    """Print an explanation of an item's score for a user.
 
     Raises:
         UserError: the pair, the user, the item or the trained model does not exist.

@@ -1,4 +1,4 @@
-"""The commands of ``lecdsr``. The pipeline itself is run by ``dvc repro``."""
+"""Definition of the commands of ``lecdsr``; the pipeline itself is run by ``dvc repro``."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ Run any command with `--help` for its options. The page Parameters of the docume
 app.add_typer(data_app, name="data")
 app.add_typer(answers_app, name="answers")
 
-# Commands that need no repository around them.
+# Commands that work outside a repository.
 ANYWHERE = ("data", "serve-llm")
 
 
 class Split(enum.StrEnum):
-    """Held-out parts of a pair."""
+    """Held-out splits of a pair."""
 
     valid = "valid"
     test = "test"
@@ -73,7 +73,7 @@ def check() -> None:
 
 
 class Transport(enum.StrEnum):
-    """Transports of questions."""
+    """Ways in which questions are sent."""
 
     sync = "sync"
     batch = "batch"
@@ -124,7 +124,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 class Domains(enum.StrEnum):
-    """One domain, or both."""
+    """Choice of one domain, or both."""
 
     x = "x"
     y = "y"
@@ -238,7 +238,7 @@ def metrics(
 
 
 class Protocol(enum.StrEnum):
-    """Protocols of a comparison."""
+    """Protocols of a comparison: full ranking, sampled ranking, or both."""
 
     full = "full"
     sampled = "sampled"
@@ -246,7 +246,7 @@ class Protocol(enum.StrEnum):
 
 
 class Slices(enum.StrEnum):
-    """Ways of slicing a comparison."""
+    """Kinds of slices of a comparison."""
 
     training = "training"
     history = "history"
@@ -374,7 +374,7 @@ def serve_llm(
 
 
 def run() -> None:
-    """Entry point: report a user mistake as one message, with exit code 1."""
+    """Run the command line; report a user mistake as one message, with exit code 1."""
     let_waiting_threads_sleep()
     try:
         if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
