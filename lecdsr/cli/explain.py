@@ -88,7 +88,7 @@ def _contributions_table(contributions: list[Contribution], shown_at_most: int, 
         return abs(one.drop or 0), one.similarity or 0, one.line.when
 
     shown = sorted(contributions, key=order, reverse=True)[:shown_at_most]
-    title = f"Why: {len(shown)} of {len(contributions)} items of the history, largest contribution first"
+    title = f"Contributions: {len(shown)} of {len(contributions)} items of the history, largest first"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")
     table.add_column("asin", no_wrap=True)

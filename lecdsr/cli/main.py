@@ -89,8 +89,8 @@ def ask(
     ] = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars that this run may spend.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Requests that this run may send.")] = None,
-    rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: requests a minute that you may send.")] = None,
-    tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: tokens a minute that you may use.")] = None,
+    rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of requests per minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of tokens per minute.")] = None,
 ) -> None:
     """Answer the questions of a pair into the answer store, which `dvc repro` reads.
 
@@ -142,7 +142,7 @@ def recommend(
     domain: Annotated[Domains, typer.Option(help="Recommend from this domain only.")] = Domains.both,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations per domain.")] = 10,
     model: ModelOption = None,
-    include_owned: Annotated[bool, typer.Option("--include-owned", help="Keep items of the history.")] = False,
+    include_owned: Annotated[bool, typer.Option("--include-owned", help="Recommend owned items too.")] = False,
     latest: Annotated[int, typer.Option(min=0, help="Number of latest interactions shown.")] = 15,
     as_json: JsonOption = False,
 ) -> None:
@@ -172,7 +172,7 @@ def explain(
     latest: Annotated[int, typer.Option("--show", min=0, help="Number of history items shown.")] = 15,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain the score of an item for a user: its rank, the contribution of each history item, text and id.
+    """Explain the score of an item for a user: rank, contribution of each history item, parts of text and id.
 
     The contribution of a history item is the drop in score when that item is removed. Its similarity to the explained
     item is shown as well. For models whose items have both an id and a text (`tandem`, `sasrec` with item_text), the

@@ -114,7 +114,7 @@ def test_explain(lecdsr):
     assert re.search(r"rank +1 of 1 ", out)
     assert "id " in out
     assert "text " in out
-    assert "Why: 3 of 8 items of the history" in out
+    assert "Contributions: 3 of 8 items of the history" in out
 
 
 def test_explain_as_json(lecdsr):

@@ -108,7 +108,7 @@ def test_a_click_shows_history_recommendations_and_the_next_item(tab, url):
     assert tab.evaluate("document.querySelectorAll('#found [aria-current]').length") == 1
     assert tab.evaluate("document.querySelector('#person .next').textContent").endswith("next item")
     assert tab.evaluate("document.querySelectorAll('#person .next').length") == 1
-    assert "nearest in the history" in text
+    assert "most similar in the history" in text
 
 
 def test_a_title_with_a_script_is_text(tab, tmp_path):

@@ -41,7 +41,7 @@ def test_after_evaluation_it_holds_figures_and_what_they_rest_on():
     assert "| y |" not in card  # no target there
     assert "**The pair is synthetic**" in card
     assert "| text_provider | `offline` |" in card
-    assert "Profiles were written from interactions that training predicts." in card
+    assert "Profiles were written from interactions that are also training targets." in card
     assert "training predicts" not in model_card("demo", CONFIG, provenance={"profiles_saw_targets": False})
 
 

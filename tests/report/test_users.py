@@ -30,7 +30,7 @@ def test_history_next_item_and_its_rank():
     assert (item[anna["next"][0]], anna["next"][1], anna["rank"]) == (2, 4, 3.0)
     assert (anna["profile"], carl["profile"]) == ("likes tea", "")
     assert bert["rank"] == 7.5
-    # No test target: recommended after all that they had.
+    # No test target: recommendations follow the whole history.
     assert "next" not in carl
     assert [item[one] for one, _ in carl["history"]] == [5, 10]
     assert dora["history"] == []
