@@ -146,7 +146,7 @@ class Tandem(Recommender):
         return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
-        """Compute queries ``[B, d]`` of length 1 / temperature; content adds D columns with length weight / temperature."""
+        """Compute queries ``[B, d]`` of length 1 / temperature; content adds D columns (length weight / temperature)."""
         learned = self._directions(self._states(histories, self.table())[:, -1])
         if not self.has_content:
             return learned
@@ -163,7 +163,7 @@ class Tandem(Recommender):
         return keys, keys.new_zeros(n)
 
     def key_parts(self) -> dict[str, Tensor] | None:
-        """Split the keys into ``id`` and ``text``, both divided by the length of their sum; ``text`` includes content."""
+        """Split the keys into ``id`` and ``text``, both divided by the length of their sum; content counts as text."""
         ids, text = self.addends()
         if text is None:
             return None

@@ -190,7 +190,7 @@ class PairRecommender:
         return train_anonymous_advice()
 
     def reads(self, history: IntArray, domain: int) -> IntArray:
-        """Return the positions in ``history`` that the model reads for a domain (the latest, of one or both domains)."""
+        """Return the positions of the history items that the model reads to score a domain."""
         return self._visible(history, domain)[-self.trained.history_length :]
 
     @torch.no_grad()

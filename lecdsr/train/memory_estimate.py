@@ -20,7 +20,7 @@ from lecdsr.train.settings import SharedSettings
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import VALIDATION_BATCH
 
-# Samples that activations are measured on, since a whole batch might not fit.
+# Number of samples on which activations are measured, since a whole batch might not fit.
 _MEASURED_SAMPLES = 32
 #: Share of the free memory that an estimate may use: over an epoch the heap grew to 1.7 times it (docs/scale.md).
 USABLE_SHARE = 0.6
@@ -38,7 +38,7 @@ class MemoryEstimate:
         vectors: copies of the text vectors on a GPU.
         activations: what a step keeps for its backward pass.
         validation: scores of a validation batch.
-        checkpoint: copies of weights and moments while a checkpoint is written.
+        checkpoint: copies of weights and moments while a checkpoint is being written.
     """
 
     process: int
@@ -52,7 +52,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes at the peak; a step, a validation and writing a checkpoint never happen at the same time."""
+        """Peak in bytes; a step, a validation and writing a checkpoint never happen at the same time."""
         permanent = self.process + self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
         return permanent + max(self.activations, self.validation, self.checkpoint)
 
@@ -64,19 +64,19 @@ class MemoryEstimate:
 def estimate_memory(
     model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
 ) -> MemoryEstimate:
-    """Estimate everything but activations, from a model whose weights take no memory.
+    """Estimate the memory of everything except activations, from a model whose weights take no memory.
 
     Args:
         model: name of the model.
         settings: its settings.
-        info: the data set that it is built for.
+        info: the dataset that it is built for.
         shared: settings of all models.
         device: where it will train.
 
     Returns:
         An estimate with activations of 0; see :func:`estimate_activations`.
     """
-    # Two vectors are enough: how many there are changes nothing but the size of their own table.
+    # Two vectors are enough, because their number only affects the size of their own table.
     items, users = (None if v is None else v[:2] for v in (info.item_vectors, info.user_vectors))
     with torch.device("meta"):
         few = dataclasses.replace(info, item_vectors=items, user_vectors=users)
@@ -98,7 +98,7 @@ def estimate_memory(
 
 
 def estimate_activations(steps: Steps) -> int:
-    """Return the bytes that a step keeps for its backward pass, measured on a few samples and scaled to a batch."""
+    """Estimate the bytes that a step keeps for its backward pass, measured on a few samples and scaled to a batch."""
     size = min(steps.batch_size, len(steps.samples))
     few = min(_MEASURED_SAMPLES, size)
     chosen = steps.samples.take(torch.arange(few, device=steps.device))
@@ -119,7 +119,7 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
         estimate: what one process needs.
         model: name of the model, for the message.
         device: where it will train.
-        processes: processes that share the memory of this machine.
+        processes: number of processes that share the memory of this machine.
 
     Raises:
         UserError: it needs more memory than is free.
@@ -141,7 +141,7 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
 
 @contextmanager
 def _saved_for_backward(model: Recommender) -> Iterator[dict[int, int]]:
-    """Record the bytes of every storage that is saved for a backward pass in this block, except the model's own."""
+    """Record the bytes of every storage saved for a backward pass in this block, except the model's own."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}
 

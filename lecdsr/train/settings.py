@@ -10,7 +10,7 @@ from lecdsr.config.schema import Block
 
 
 class SharedSettings(Block):
-    """Block ``train.shared``: seed, device, early stopping, learning-rate schedule and arithmetic of every model."""
+    """Settings shared by all models: seed, device, early stopping, learning-rate schedule and arithmetic."""
 
     seed: int = Field(default=1, ge=0, description="Seed of the initial weights, the sample order and the negatives.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -23,7 +23,7 @@ from lecdsr.train.state import Generators, TrainerState, TrainingResult, copy_we
 from lecdsr.train.step import Batch, Steps
 from lecdsr.train.validator import SCORE, Validator
 
-#: Steps between checks of the loss and of the checkpoint's age: on a GPU a check waits for all queued work.
+#: Number of steps between checks of the loss and of the checkpoint's age; on a GPU a check waits for all queued work.
 CHECK_EVERY = 10
 
 
@@ -52,12 +52,12 @@ def train(
     Args:
         model: the model to train, changed in place; it ends with the weights of the last step, not of the best epoch.
         sequences: windows of all splits.
-        info: the data set that the model was built for.
+        info: the dataset that the model was built for.
         settings: settings of the model.
         shared: settings of all models.
         device: where to compute.
         checkpoints: keeps the state of the training, so that a killed run can resume; ``None`` keeps nothing.
-        context: the processes that train together; ``None`` is this one alone.
+        context: the processes that train together; ``None`` means only this one.
         before_training: called once before the first step, for example to check memory; may raise to cancel.
 
     Raises:
@@ -87,7 +87,7 @@ def _count(model: Recommender, training: Sequences, validator: Validator) -> Tra
 
 
 class Trainer:
-    """Trains one model, from the beginning or from its checkpoint.
+    """Trainer of one model, from the beginning or from its checkpoint.
 
     Args:
         steps: batches and optimisers.
@@ -109,7 +109,7 @@ class Trainer:
         self._counted_until = time.monotonic()
 
     def run(self) -> TrainingResult:
-        """Train until the epochs or the patience are used up."""
+        """Train until the maximum number of epochs or the patience is reached."""
         state, total = self.state, self._shared.epochs * self._steps.per_epoch
         if not self._resume():
             state.log.append({"epoch": 0, **self._validator.evaluate()})
@@ -157,7 +157,7 @@ class Trainer:
         return (self.state.epoch - 1) * self._steps.per_epoch + self.state.step
 
     def _compare_with_best(self, score: float) -> None:
-        """Keep the weights of a better epoch; after too many epochs that are not better, decay the learning rate."""
+        """Keep the weights of a better epoch; after too many epochs without improvement, decay the learning rate."""
         state = self.state
         if score > state.best_score:
             state.weights, state.best_epoch, state.best_score = copy_weights(state.model), state.epoch, score
@@ -170,7 +170,7 @@ class Trainer:
 
     @property
     def _patience_used_up(self) -> bool:
-        """Whether too many epochs were not better than the best; after a learning-rate decay one is enough."""
+        """Return whether too many epochs passed without improvement; after a learning-rate decay one is enough."""
         return self.state.waited >= (1 if self.state.decays else self._shared.patience)
 
     def _mean_losses(self) -> dict[str, float]:
@@ -192,12 +192,14 @@ class Trainer:
         return dict(zip(state.loss_names, means, strict=True))
 
     def _save_if_due(self) -> None:
-        """Write a checkpoint if the main process finds it due."""
+        """Write a checkpoint if the main process decides that it is due."""
         if self._checkpoints is None:
             return
         context = self._steps.context
         due = torch.tensor(float(context.is_main and self._checkpoints.due()), device=self._steps.device)
-        if not context.sum(due):  # all processes decide alike, since all take part in gathering the state
+        if not context.sum(
+            due
+        ):  # all processes must decide alike, because all of them take part in gathering the state
             return
         self._add_seconds()
         state = self.state.state_dict()
