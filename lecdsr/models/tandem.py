@@ -146,7 +146,7 @@ class Tandem(Recommender):
         return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
-        """Compute queries ``[B, d]`` of length 1 / temperature; content adds D columns (length weight / temperature)."""
+        """Compute queries ``[B, d]`` of length 1 / temperature; content adds D columns (weight / temperature)."""
         learned = self._directions(self._states(histories, self.table())[:, -1])
         if not self.has_content:
             return learned
