@@ -68,6 +68,6 @@ def recency(history: list[int], n_x: int) -> list[int]:
 
 
 def tensors(batch: tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Convert a batch to tensors ``[B, L]`` twice, ``[B]`` and ``[B, 1 + K]``; collation gives one tensor per column."""
+    """Convert a batch to tensors ``[B, L]`` twice, ``[B]`` and ``[B, 1 + K]``; collation made one tensor per column."""
     sequence, position, user, candidates = batch
     return stack(sequence, dim=1), stack(position, dim=1), user, stack(candidates, dim=1)

@@ -88,7 +88,7 @@ def lengths(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def repeats(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Compute the share of interactions with an item that the user had before, by domain; None without interactions."""
+    """Compute the share of interactions whose user already had the item, by domain; None without interactions."""
     # One row per user and item, with the number of their interactions.
     pairs = count_by_domain(db, "SELECT domain, count(*) AS value FROM interactions GROUP BY domain, user, item")
     return {name: 1 - found.size / found.total if found.total else None for name, found in pairs.items()}

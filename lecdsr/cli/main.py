@@ -92,9 +92,9 @@ def ask(
     rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of requests per minute.")] = None,
     tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of tokens per minute.")] = None,
 ) -> None:
-    """Answer the questions of a pair into the answer store, which `dvc repro` reads.
+    """Ask the questions of a pair and keep the answers in the answer store, which `dvc repro` reads.
 
-    The questions are made by `dvc repro prompts`. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
+    `dvc repro prompts` writes the questions. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
     If a cap is reached, the command ends with exit code 3; all answers are kept. Prices are in
     lecdsr/ask/prices.csv; LECDSR_LLM_PRICES names a table of your own.
     """

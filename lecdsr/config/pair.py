@@ -83,9 +83,9 @@ class Pair(Block):
     """A domain pair: the keys of ``pairs/PAIR.yaml`` other than the blocks of the stages."""
 
     name: str = Field(pattern=PAIR_NAME, description="Name of the pair: that of its file.")
-    domains: tuple[str, str] = Field(description="The two domains, X and Y, as the names of the raw files have them.")
+    domains: tuple[str, str] = Field(description="The two domains, X and Y, named as in the raw files.")
     release: Literal[2014, 2018, 2023, "custom"] = Field(
-        description="Amazon release whose layout the raw files have, or `custom` for any other catalogue."
+        description="Layout of the raw files: an Amazon release, or `custom` for any other catalogue."
     )
     source: tuple[str, ...] = Field(
         min_length=1,

@@ -70,7 +70,7 @@ def pair_data(tables: PairTables, domains: str, order: str = "time", seed: int =
 def read_sequences(
     interactions: pa.Table, windows: pa.Table, n_x: int, domains: str, order: str, seed: int
 ) -> Sequences:
-    """Build the windows that a model reads: of both domains or its target's own, in time order or shuffled."""
+    """Build the windows that a model reads: of both domains or of one, in time order or shuffled."""
     sequences = from_tables(interactions, windows)
     if domains == "own":
         sequences = own_domain(sequences, n_x)

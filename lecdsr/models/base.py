@@ -188,7 +188,7 @@ HistoryDecay = Annotated[
 
 
 class ModelSettings(Block):
-    """Settings of what a model reads of a history: how many items, of which domains, and in which order."""
+    """Settings of all models: how many items of a history a model reads, of which domains, and in which order."""
 
     history_length: HistoryLength = 50
     domains: Literal["both", "own"] = Field(

@@ -19,7 +19,7 @@ SUGGESTIONS = 3
 
 
 class Found(NamedTuple):
-    """An item that was found, and a note on how; the note is empty if the item was named exactly."""
+    """A found item, and a note on how it was found, which is empty if the item was named exactly."""
 
     item: int
     note: str = ""

@@ -146,7 +146,7 @@ def _epoch(day: datetime.date) -> int:
 
 
 def _count_raw(engine: Engine, counts: FilterCounts, name: str) -> None:
-    """Count ``ratings``, and create its tables ``reviewers`` and ``asins``."""
+    """Count the rows of ``ratings``, and create tables of its distinct reviewers and ASINs."""
     engine.replace(
         "reviewers",
         "SELECT reviewer, min(domain) AS first, max(domain) AS last FROM ratings GROUP BY reviewer",

@@ -65,7 +65,7 @@ class TrainerState(TrainingResult):
         return TrainingResult(**{one.name: getattr(self, one.name) for one in fields(TrainingResult)})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all fields by name: a ``state_dict`` for parts that have one, tensors and plain values as they are.
+        """Return all fields by name: parts that have a ``state_dict`` as that, tensors and plain values unchanged.
 
         Every process of a distributed training must call this, since the states of their generators are gathered.
         """
