@@ -1,4 +1,4 @@
-"""The card of a pair that was counted by hand, through the door of its stage."""
+"""The data card of a pair counted by hand, written by the stage."""
 
 import json
 import subprocess

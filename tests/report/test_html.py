@@ -1,4 +1,4 @@
-"""The report page: self-contained, with every text from data escaped, and readable without a picture or a script."""
+"""The report page: self-contained, all texts from data escaped, and readable without pictures or scripts."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ VOID = ("meta", "link", "input")
 
 
 class Reader(HTMLParser):
-    """Tags with attributes, text, headings, and the rows of every table by its caption."""
+    """Parser of tags with attributes, text, headings, and the rows of every table by its caption."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

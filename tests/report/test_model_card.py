@@ -1,4 +1,4 @@
-"""The model card: what it says, and that it says no more than is known."""
+"""The model card: its content, and that it states no more than is known."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_before_evaluation_it_holds_the_config():
     assert "| `width` | 64 |\n| `item_text` | `none` |\n| `hidden` | None |" in card
     assert "`metrics/demo/sasrec.json`" in card
     assert "synthetic" not in card
-    assert "rest on" not in card
+    assert "Provenance" not in card
     assert card == model_card("demo", dict(CONFIG))
 
 

@@ -1,4 +1,4 @@
-"""The page of a review, by hand."""
+"""The review page of a pull request, compared with hand-made texts."""
 
 import re
 from pathlib import Path
