@@ -55,7 +55,7 @@ class SequenceBatch:
 
 
 class Gatherer:
-    """Gatherer of batches of histories from :class:`Sequences` on one device, without a Python loop over items."""
+    """Builder of batches of histories from :class:`Sequences` on one device, without a Python loop over items."""
 
     def __init__(self, sequences: Sequences, length: int, n_x: int, padding: int, device: torch.device) -> None:
         self.length, self.n_x, self.padding, self.device = length, n_x, padding, device

@@ -26,7 +26,7 @@ class BrokenError(Exception):
 
 
 def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
-    """Read ``path`` once; if ``name`` ends with ``.gz``, also unpack it without keeping the content.
+    """Check a raw file in one pass; if ``name`` ends with ``.gz``, it is also unpacked, without keeping the content.
 
     Raises:
         BrokenError: the gzip is truncated or corrupt, or a CSV has a line too long for the reader.

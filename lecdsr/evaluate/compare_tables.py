@@ -108,7 +108,7 @@ def _unclear(own: Sequence[Row], a: str, b: str) -> str:
 
 
 def _where(own: Sequence[Row], better: str | None) -> str:
-    """List the domains with one outcome; if a domain has several outcomes, list the rows with this one."""
+    """List where a comparison has one outcome: whole domains, or single rows of a domain with several outcomes."""
     places = []
     for domain in dict.fromkeys(row.domain for row in own):
         inside = [row for row in own if row.domain == domain]

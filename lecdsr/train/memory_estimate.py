@@ -64,7 +64,7 @@ class MemoryEstimate:
 def estimate_memory(
     model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
 ) -> MemoryEstimate:
-    """Estimate the memory of everything except activations, from a model whose weights take no memory.
+    """Estimate the memory of a training except its activations, without allocating the weights.
 
     Args:
         model: name of the model.

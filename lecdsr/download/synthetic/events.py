@@ -213,7 +213,7 @@ def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, ne
 
 
 def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) -> Ints:
-    """Draw items ``[R]`` of the wanted cells: of a few popular candidates, the first with the wanted noun."""
+    """Draw items ``[R]`` of the wanted cells; of a few popular candidates, the first with the wanted noun is taken."""
     item = np.empty(len(domain), dtype=np.int32)
     for number, domain_items in enumerate(world.domains):
         rows = np.flatnonzero(domain == number)

@@ -124,7 +124,7 @@ def _prices(rng: np.random.Generator, n: int) -> pa.Array:
 
 
 def _also_buy(rng: np.random.Generator, domain_items: DomainItems, asin: pa.Array, items: slice) -> pa.Array:
-    """Make lists of ids of related items: the most popular item of the same cell, or an empty list."""
+    """Make lists of related item ids: the most popular item with the same theme and style, or an empty list."""
     cell = domain_items.theme[items].astype(np.int64) * len(STYLES) + domain_items.style[items]
     leader = domain_items.by_cell[domain_items.cell_start[cell]]
     listed = join("[", _json(asin.take(pa.array(leader))), "]", separator="")
