@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A question that failed for good in this run; ``reason`` is one of a few texts, ``detail`` the server's message."""
+    """A question that failed for good in this run; ``reason`` is a short text, ``detail`` the server's message."""
 
     reason: str
     detail: str = ""
