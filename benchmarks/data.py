@@ -1,10 +1,10 @@
-"""Raw files to sequences: against DuckDB merely scanning the same files, and against plain pandas.
+"""Benchmark of raw files to sequences, against a mere DuckDB scan of the same files and against plain pandas.
 
-Generates a pair as real ones are: `--shared` of the ratings (0.4) come from users of both domains, the
-others from users of one domain with a few ratings each, whom `overlap: only` drops. With `--shared 1`
-nothing is dropped before the k-core, the hardest case. Every step is measured in a process of its own, one
-after another: wall time, processor time and peak memory. `--full` takes 50 million ratings and 5 million
-metadata lines (4 GB of disk, about ten minutes). `--folder` keeps the generated files for the next time.
+Generates a pair similar to real ones: a share `--shared` of the ratings (0.4) comes from users of both domains, the
+others from users of one domain with a few ratings each, whom `overlap: only` drops. With `--shared 1` nothing is
+dropped before the k-core filter, which is the hardest case. Every step is measured in a separate process, one after
+another: wall time, processor time and peak memory. `--full` uses 50 million ratings and 5 million metadata lines (4 GB
+of disk, about ten minutes). `--folder` keeps the generated files for the next run.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ from lecdsr.sequences.settings import Settings
 DOMAINS = ("A", "B")
 MEAN_LENGTH = 20
 FULL = 50_000_000
-# Fewer than generated: one rating in a hundred stands in its file twice.
+# Fewer than generated: one rating in a hundred occurs twice in its file.
 TWICE = 1.01
-# Ratings of users of one domain that are made at once.
+# Ratings of users of one domain that are generated at once.
 CHUNK = 1_000_000
-# The generator mixes malformed lines in.
+# The generated files contain malformed lines.
 _LENIENT = csv.ParseOptions(invalid_row_handler=lambda _: "skip")
 
 
 def scan(raw: Path) -> dict[str, int]:
-    """DuckDB reads every column of all four files, with its default settings."""
+    """Read every column of all four files with DuckDB in its default settings."""
     counts = {}
     with duckdb.connect() as db:
         db.execute("SET enable_progress_bar = false")
@@ -67,7 +67,7 @@ def scan(raw: Path) -> dict[str, int]:
 
 
 def ours(raw: Path, settings: Settings, folder: Path) -> dict[str, Any]:
-    """The whole work of the stage `sequences`."""
+    """Do the whole work of the stage `sequences`."""
     pair = Pair(name="benchmark", domains=DOMAINS, release=2018, source=(str(raw),))
     facts = build(pair, settings, raw, folder, folder / "rejected")
     return {
@@ -78,12 +78,12 @@ def ours(raw: Path, settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 def plain(raw: Path, settings: Settings, folder: Path) -> dict[str, int]:
-    """The same work in plain pandas."""
+    """Do the same work in plain pandas."""
     return prepare(raw, DOMAINS, settings, folder)
 
 
 def make(folder: Path, ratings: int, shared: float) -> Path:
-    """Generate a pair of that many ratings and a tenth as many items, gzipped, unless it is there."""
+    """Generate a gzipped pair with this many ratings and a tenth as many items, unless the files exist."""
     raw = folder / f"raw-{ratings}-{shared:g}"
     note = raw.with_suffix(".json")
     if note.exists():
@@ -108,7 +108,7 @@ def make(folder: Path, ratings: int, shared: float) -> Path:
 
 
 def _one_domain(path: Path, domain: int, ratings: int) -> Iterator[bytes]:
-    """Rating lines of users of one domain, of 2.5 each on average: items of the file's own lines, drawn again."""
+    """Yield rating lines of users of one domain, 2.5 per user on average; items are drawn from the file's own lines."""
     lines = csv.read_csv(path, csv.ReadOptions(column_names=["asin", "reviewer", "rating", "time"]), _LENIENT)
     rng = np.random.default_rng([domain, ratings])
     for start in range(0, ratings, CHUNK):
@@ -121,7 +121,7 @@ def _one_domain(path: Path, domain: int, ratings: int) -> Iterator[bytes]:
 
 
 def same(one: Path, other: Path) -> None:
-    """Stop if users, items or interactions of both ways differ."""
+    """Stop if the users, items or interactions of both implementations differ."""
     for name, columns in (
         ("users", ["reviewer"]),
         ("items", ["domain", "asin", "title", "description", "train_count"]),
@@ -134,13 +134,13 @@ def same(one: Path, other: Path) -> None:
 
 
 def main() -> None:
-    """Parse the sizes, measure, print."""
+    """Parse the sizes, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=int, default=2_000_000, help="ratings of the pair that is scanned")
     parser.add_argument("--pandas-ratings", type=int, default=2_000_000, help="ratings of the pair for pandas; 0: none")
     parser.add_argument("--shared", type=float, default=0.4, help="share of ratings from users of both domains")
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} ratings")
-    parser.add_argument("--folder", type=Path, help="where the files go; a temporary folder by default")
+    parser.add_argument("--folder", type=Path, help="folder for the files; a temporary folder by default")
     arguments = parser.parse_args()
     kept = arguments.folder and arguments.folder.absolute()
     enter_repository()

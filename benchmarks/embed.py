@@ -1,9 +1,9 @@
-"""Texts a second and closeness: this project's encoding against plain `SentenceTransformer.encode`, same run.
+"""Benchmark of encoding: texts per second and accuracy against plain `SentenceTransformer.encode`, in the same run.
 
-Titles and profiles of the demo (`make demo` first). The plain baseline encodes in float32 with its own
-defaults; ours goes through a fresh vector store, as the stage does, its check of a lower precision counted in.
-Loading is left out on both sides; what a precision takes to make ready is printed. Where the demo has fewer texts
-than asked for, their words are rotated. int8 needs the extra `fast-embed`. Cosine is to the plain vectors.
+Encodes titles and profiles of the demo (run `make demo` first). The plain baseline encodes in float32 with its own
+defaults. Ours writes to a new vector store, as the stage does, including the check of a lower precision. Loading is
+excluded on both sides; the time to prepare a precision is printed. If the demo has fewer texts than requested, their
+words are rotated. int8 needs the extra `fast-embed`. Cosines are to the plain vectors.
 
     python benchmarks/embed.py [--texts 600]
 """
@@ -30,14 +30,14 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8") if find_spec
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the results as a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=600)
     count = parser.parse_args().texts
     demo = Artefacts("demo")
     answers = read_table(demo.answers, ANSWERS)["text"].drop_null().unique().to_pylist()
     titles = read_table(demo.items, ITEMS)["title"].drop_null().unique().to_pylist()
-    titles = [title for title in titles if title]  # without a text there is no vector
+    titles = [title for title in titles if title]  # an item without text has no vector
     folder = LocalEncoder(BUNDLED, 32).folder
     plain = SentenceTransformer(str(folder), model_kwargs={"torch_dtype": "float32"})
     print("| texts | way | texts/s | ratio | cosine, mean | least | ready after |\n|" + " --- |" * 7)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def ours(texts: list[str], precision: Precision, exact: np.ndarray, base: float) -> str:
-    """Way, speed, ratio and cosines, the check of a lower precision included."""
+    """Measure our encoder in one precision, including its check, and return a row of the table."""
     encoder = LocalEncoder(BUNDLED, 32, precision)
     with tempfile.TemporaryDirectory() as folder, VectorStore(Path(folder) / "v.sqlite") as store:
         began = time.perf_counter()
@@ -68,7 +68,7 @@ def ours(texts: list[str], precision: Precision, exact: np.ndarray, base: float)
 
 
 def enough(texts: list[str], count: int) -> list[str]:
-    """``count`` different texts: those given, then the same words in another order."""
+    """Return ``count`` different texts: the given ones, then the same words in another order."""
     found = dict.fromkeys(texts[:count])
     for turn in range(1, 1000):
         for text in texts:

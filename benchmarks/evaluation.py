@@ -1,16 +1,16 @@
-"""Ranking of test targets by the published model: this project's against the plain way, in one run.
+"""Benchmark of ranking test targets with the published model: this project against a plain implementation, in one run.
 
-The plain side (benchmarks/plain) loads lists of 999 negatives through a default DataLoader, gathers the output
-vectors of a thousand candidates a user, keeps gradients and sorts. Ours is `lecdsr.evaluate.ranks.rank_targets`:
-all items of the target's domain but the history, once alone, as after every epoch of training, and once with the
-ranks among 999 negatives from the same scores, as the stage `evaluate` does. Before the clock starts both rank
-the same candidates by the same weights, and must agree.
+The plain side (benchmarks/plain) loads lists of 999 negatives with a default DataLoader, gathers the output vectors of
+a thousand candidates per user, keeps gradients and sorts. Ours is `lecdsr.evaluate.ranks.rank_targets`: all items of
+the target's domain except the history, once alone, as after every epoch of training, and once with the ranks among 999
+negatives from the same scores, as in the stage `evaluate`. Before timing, both rank the same candidates with the same
+weights and must agree.
 
-Both take turns, since a machine is rarely alone and what else it does must slow both. Figures are medians over the
-rounds, ratios and shares those of each round. GFLOP/s are of the arithmetic that each ranking cannot do without
-(benchmarks/common/arithmetic.py has the formula: every text projected once in all); "share" is of the best matrix
-product of the round. Every side has a process of its own, so that its peak memory is its own, libraries and data
-included.
+Both sides take turns, so that other work on the machine slows both. Figures are medians over the rounds; ratios and
+shares are computed per round. GFLOP/s count the arithmetic that each ranking cannot avoid
+(benchmarks/common/arithmetic.py has the formula; every text is projected once in total). "share" is relative to the
+best matrix product of the round. Every side has its own process, so that its peak memory, including libraries and data,
+is its own.
 
     python benchmarks/evaluation.py [--users 7144] [--rounds 4] [--plain-batch 1024] [--width 384 1024] [--threads 2]
 """
@@ -47,17 +47,17 @@ from lecdsr.models.lecdsr import LeCDSR
 from lecdsr.models.saved import build
 
 NEGATIVES = 999
-# Users ranked to compare both sides, and to warm up.
+# Users that both sides rank before timing, to compare them and to warm up.
 FEW = 512
-# A rounding error may swap neighbours, no more.
+# A rounding error may swap neighbouring ranks, but no more.
 AGREE, APART = 0.99, 1.0
-# The stage's, in params.yaml.
+# Batch size of the stage, as in params.yaml.
 BATCH = 512
 CPU = torch.device("cpu")
 
 
 class Turn(NamedTuple):
-    """Users ranked, seconds, pairs scored, and what the histories hold."""
+    """Measurement of one turn: users ranked, seconds, pairs scored, and counts of the histories."""
 
     users: int
     seconds: float
@@ -66,13 +66,13 @@ class Turn(NamedTuple):
 
 
 def targets(data: PairData, users: int) -> Sequences:
-    """Test windows of that many users, drawn once."""
+    """Draw the test windows of that many users, once."""
     test = data.sequences.of_split(TEST)
     return test.take(np.sort(np.random.default_rng(5).permutation(len(test))[:users]))
 
 
 def plain(case: Case, users: int, rounds: int, batch: int) -> Iterator[Any]:
-    """Seconds of the draw, then in each round the plain ranking of a part of the users among a thousand candidates."""
+    """Yield the seconds of the draw, then those of each round of plain ranking (some users, a thousand candidates)."""
     data, settings = case.prepare(), case.settings
     network, test = case.network(data), targets(data, users)
     parts = [test.take(part) for part in np.array_split(np.arange(len(test)), rounds)]
@@ -88,7 +88,7 @@ def plain(case: Case, users: int, rounds: int, batch: int) -> Iterator[Any]:
 
 
 def ours(case: Case, users: int, sampled: bool) -> Iterator[Any]:
-    """Seconds of the draw, then in each round our ranking of all users, among negatives too if ``sampled``."""
+    """Yield the seconds of the draw, then those of each round of our ranking; with negatives too if ``sampled``."""
     data, settings = case.prepare(), case.settings
     model = build("lecdsr", settings, data.info, 1)
     test = targets(data, users)
@@ -106,7 +106,7 @@ def ours(case: Case, users: int, sampled: bool) -> Iterator[Any]:
 
 
 def histories(case: Case, data: PairData, test: Sequences) -> Counts:
-    """Counts over all histories at once."""
+    """Count over all histories at once."""
     info = data.info
     gatherer = Gatherer(data.sequences, case.settings.history_length, info.n_x, info.padding, CPU)
     gathered = gatherer.histories(test.user, test.start, test.end - 1)
@@ -114,7 +114,7 @@ def histories(case: Case, data: PairData, test: Sequences) -> Counts:
 
 
 def draw(test: Sequences, info: DatasetInfo) -> list[IntArray]:
-    """For each target 999 items of its domain that the user never had, as the stage `candidates` draws them."""
+    """Draw 999 items per target from its domain that the user never had, as the stage `candidates` does."""
     window, row = expand(test.seen_start, test.target_row + 1)
     forbidden = np.unique(test.user[window] * info.n_items + test.seen_items[row])
     drawn: list[IntArray] = [np.empty(0, np.int64)] * len(test)
@@ -130,7 +130,7 @@ def draw(test: Sequences, info: DatasetInfo) -> list[IntArray]:
 
 
 def agreement(case: Case) -> tuple[float, float]:
-    """Share of ranks that are the same on both sides, and the furthest that two are apart."""
+    """Compare both sides: share of equal ranks, and the largest difference between two ranks."""
     data, settings = case.prepare(), case.settings
     network = case.network(data)
     enliven(network, seed=2)
@@ -146,7 +146,7 @@ def agreement(case: Case) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Parse the sizes, check, measure, print."""
+    """Parse the sizes, check, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=7144, help="users ranked by either side (7144, all there are)")
     parser.add_argument(
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def compare(table: Table, case: Case, users: int, rounds: int, plain_batch: int) -> None:
-    """Check one width, measure it, add its rows."""
+    """Check and measure one width, and add its rows to the table."""
     same, apart = measure(agreement, case).result
     say(f"width {case.width}: {same:.1%} of {FEW} sampled ranks are the same, the furthest {apart:g} apart")
     if not (same >= AGREE and apart <= APART):
@@ -199,7 +199,7 @@ def compare(table: Table, case: Case, users: int, rounds: int, plain_batch: int)
 
 
 def cells(case: Case, own: list[Turn], base: list[Turn], machine: list[float]) -> tuple[str, ...]:
-    """Medians over the rounds of one side against ``base``; ``machine`` is in GFLOP/s."""
+    """Compute medians over the rounds of one side relative to ``base``; ``machine`` is in GFLOP/s."""
     sizes = case.width, case.settings.hidden, case.settings.width, case.settings.history_length
     users, pairs = (np.array([[turn.users, turn.pairs] for turn in own]) / _seconds(own)).T  # each [rounds]
     base_users, base_pairs = (np.array([[turn.users, turn.pairs] for turn in base]) / _seconds(base)).T

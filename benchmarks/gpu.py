@@ -262,7 +262,7 @@ CHECKS = (
 
 
 def run(check: Callable[[], str], left_s: float) -> tuple[str, str]:
-    """Run one check and return its verdict and what it says."""
+    """Run one check and return its conclusion and what it says."""
     if left_s <= 0:
         return "SKIP", "no time left"
     try:
@@ -283,10 +283,10 @@ def main() -> int:
     failed = 0
     for number, check in enumerate(CHECKS, start=1):
         started = time.monotonic()
-        verdict, said = run(check, LIMIT_S - (started - begin))
-        failed += verdict == "FAIL"
+        conclusion, said = run(check, LIMIT_S - (started - begin))
+        failed += conclusion == "FAIL"
         what = (check.__doc__ or "").split(": ", 1)[1].rstrip(".")
-        lines.append(f"{verdict} {number:2} {what}: {said} ({time.monotonic() - started:.0f} s)")
+        lines.append(f"{conclusion} {number:2} {what}: {said} ({time.monotonic() - started:.0f} s)")
         print(lines[-1], flush=True)
         if os.environ.get("OUT"):
             Path(os.environ["OUT"], "gpu.txt").write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
-"""Batches of histories: gathered by index arithmetic against lists cut and padded in Python.
+"""Benchmark of batches of histories: gathered by index arithmetic against lists cut and padded in Python.
 
-Prints samples per second of both, in one run, and their ratio. No test depends on these figures.
+Prints the samples per second of both, in one run, and their ratio. No test depends on these figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lecdsr.sequences.split import leave_one_out
 
 
 def make(users: int, length: int, items: int) -> tuple[Samples, Gatherer, IntArray]:
-    """Random histories of two domains of equal size, cut by leave-one-out."""
+    """Generate random histories of two domains of equal size, split leave-one-out."""
     rng = np.random.default_rng(0)
     user = np.repeat(np.arange(users), length)
     item = rng.integers(0, items, users * length)
@@ -33,7 +33,7 @@ def make(users: int, length: int, items: int) -> tuple[Samples, Gatherer, IntArr
 
 
 def plain(samples: Samples, item: IntArray, chosen: IntArray, padding: int) -> torch.Tensor:
-    """The straightforward way: one list a sample, padded by hand."""
+    """Build a batch the straightforward way: one list per sample, padded in Python."""
     rows = []
     for place in chosen:
         history = item[samples.start[place] : samples.row[place]].tolist()[-15:]
@@ -44,7 +44,7 @@ def plain(samples: Samples, item: IntArray, chosen: IntArray, padding: int) -> t
 
 
 def rate(work: Callable[[IntArray], object], batches: list[IntArray]) -> float:
-    """Samples per second over all batches."""
+    """Measure samples per second over all batches."""
     work(batches[0])
     start = time.perf_counter()
     for batch in batches:
@@ -53,7 +53,7 @@ def rate(work: Callable[[IntArray], object], batches: list[IntArray]) -> float:
 
 
 def main() -> None:
-    """Parse the sizes, measure, print."""
+    """Parse the sizes, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=7_000, help="users, each with 24 interactions")
     parser.add_argument("--batch", type=int, default=1_024, help="samples of a batch")

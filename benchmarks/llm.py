@@ -1,8 +1,8 @@
-"""Ask 20,000 questions of a server on this machine: share of its capacity, processor time, memory.
+"""Benchmark of 20,000 questions to a server on this machine: share of its capacity, processor time, memory.
 
-The server takes 100 ms for a reply and at most 64 requests at once; what is above gets a 429. Its
-capacity is then 640 replies a second. The baseline, in the same run, is the `openai` client with 64
-coroutines that store nothing, over fewer questions.
+The server takes 100 ms per reply and answers at most 64 requests at once; further ones get status 429. Its capacity is
+therefore 640 replies per second. The baseline, in the same run, is the `openai` client with 64 coroutines that store
+nothing, with fewer questions.
 
     python benchmarks/llm.py [--questions 20000]
 """
@@ -32,12 +32,12 @@ from lecdsr.core.schemas import QUESTIONS
 
 LATENCY_S, AT_ONCE = 0.1, 64
 CAPACITY = AT_ONCE / LATENCY_S
-# As long as a profile's prompt and its answer are.
+# As long as the prompt of a profile and its answer.
 PROMPT, ANSWER = "1. [Kitchen] Iron pan, 28 cm | Smith | Pans\n" * 30, "likes iron pans and green tea " * 12
 
 
 def http(status: str, body: str) -> bytes:
-    """A whole HTTP reply."""
+    """Build a complete HTTP reply."""
     return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
@@ -55,17 +55,17 @@ REPLY = http(
 
 
 class Connection(asyncio.Protocol):
-    """As little of an HTTP server as will do: on two cores a full one would be part of what is measured."""
+    """Minimal HTTP server: on two cores, a full one would distort the measurement."""
 
     busy = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to read."""
+        """Start reading."""
         assert isinstance(transport, asyncio.Transport)
         self.transport, self.waiting = transport, b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer once the body is whole."""
+        """Answer when the body is complete."""
         self.waiting += data
         head, end, body = self.waiting.partition(b"\r\n\r\n")
         length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(LATENCY_S, self.reply)
 
     def reply(self) -> None:
-        """What every question is answered."""
+        """Send the same answer to every question."""
         Connection.busy -= 1
         self.transport.write(REPLY)
 
@@ -96,7 +96,7 @@ def serve(port: multiprocessing.Queue[int]) -> None:
 
 
 def questions(count: int) -> pa.Table:
-    """Table ``QUESTIONS`` with prompts of the usual length."""
+    """Make a table ``QUESTIONS`` with prompts of the usual length."""
     bodies = [request_body("system", f"{PROMPT}{number}", "m", 0.0, 200, 0) for number in range(count)]
     columns = [["user"] * count, range(count), [request_key(body) for body in bodies], bodies, ["[]"] * count]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, QUESTIONS, strict=True)]
@@ -104,18 +104,18 @@ def questions(count: int) -> pa.Table:
 
 
 def resident() -> float:
-    """Megabytes of this process now."""
+    """Return the current memory of this process in megabytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def sample_memory(stop: threading.Event, into: list[float]) -> None:
-    """Note the memory twice a second."""
+    """Record the memory twice a second."""
     while not stop.wait(0.5):
         into.append(resident())
 
 
 def ours(table: pa.Table, url: str) -> Iterator[str]:
-    """Ask all through the store; the lines to print."""
+    """Ask all questions through the store; yield the lines to print."""
     environment = {"OPENAI_BASE_URL": url, "LECDSR_LLM_CONCURRENCY": str(AT_ONCE)}
     memory, stop = list[float](), threading.Event()
     threading.Thread(target=sample_memory, args=(stop, memory), daemon=True).start()
@@ -137,7 +137,7 @@ def ours(table: pa.Table, url: str) -> Iterator[str]:
 
 
 async def plain(table: pa.Table, url: str) -> str:
-    """The `openai` client, nothing stored."""
+    """Ask with the `openai` client, and store nothing."""
     bodies = iter(table["body"].to_pylist())
     client = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=10)
 
@@ -153,7 +153,7 @@ async def plain(table: pa.Table, url: str) -> str:
 
 
 def main() -> None:
-    """Print both."""
+    """Run both and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=20_000)
     count = parser.parse_args().questions

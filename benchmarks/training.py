@@ -1,16 +1,16 @@
-"""Training steps of the published model: this project's against the plain way, in one run.
+"""Benchmark of training steps of the published model: this project against a plain implementation, in one run.
 
-The plain side (benchmarks/plain) builds lists of 99 negatives before it starts, loads them through a default
-DataLoader, projects the text of every position twice a step, and updates with a default AdamW. Ours is a step of
-`lecdsr.train.step.Steps`, batches and negatives included. Both have the published shape: histories of 15, width
-512, 99 negatives, batches of 1,024, on data as large and as long as Food–Kitchen. Before the clock starts both
-get the same weights, batch and negatives, and must give the same loss and gradients.
+The plain side (benchmarks/plain) builds lists of 99 negatives before it starts, loads them with a default DataLoader,
+projects the text of every position twice per step, and updates with a default AdamW. Ours is a step of
+`lecdsr.train.step.Steps`, including batches and negatives. Both have the published shape (histories of 15, width 512,
+99 negatives, batches of 1,024), on data of the size and lengths of Food–Kitchen. Before timing, both get the same
+weights, batch and negatives, and must give the same loss and gradients.
 
-Both take turns, since a machine is rarely alone and what else it does must slow both: a matrix product, a plain step,
-some steps of ours, and again. Figures are medians over the rounds, ratios and shares those of each round. GFLOP/s are
-of the arithmetic that a step cannot do without (benchmarks/common/arithmetic.py has the formula), also where more is
-done; "share" is of the best matrix product of the round. Every side has a process of its own, so that its peak
-memory is its own, libraries and data included.
+Both sides take turns, so that other work on the machine slows both: a matrix product, a plain step, some steps of
+ours, and again. Figures are medians over the rounds; ratios and shares are computed per round. GFLOP/s count the
+arithmetic that a step cannot avoid (benchmarks/common/arithmetic.py has the formula), even if more is done. "share" is
+relative to the best matrix product of the round. Every side has its own process, so that its peak memory, including
+libraries and data, is its own.
 
     python benchmarks/training.py [--steps 20] [--rounds 5] [--width 384 1024] [--threads 2] [--profile]
 """
@@ -54,7 +54,7 @@ MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "ate
 
 
 def plain(case: Case) -> Iterator[float]:
-    """Seconds that the samples took, then those of each step of the plain loop."""
+    """Yield the seconds of preparing the samples, then those of each step of the plain loop."""
     data, settings = case.prepare(), case.settings
     begin = time.perf_counter()
     training = data.sequences.of_split(TRAIN)
@@ -66,9 +66,9 @@ def plain(case: Case) -> Iterator[float]:
 
 
 def ours(case: Case, turn: int) -> Iterator[Any]:
-    """Seconds that the samples took, then of ``turn`` steps at once the mean seconds and what each holds.
+    """Yield the seconds of preparing the samples, then mean seconds and counts of ``turn`` steps at a time.
 
-    Under the switches of the stage `train`.
+    PyTorch is configured as in the stage `train`.
     """
     prepare_process()
     data = case.prepare()
@@ -88,14 +88,14 @@ def ours(case: Case, turn: int) -> Iterator[Any]:
 
 
 def our_loop(case: Case, data: PairData) -> Steps:
-    """The project's steps over a fresh model."""
+    """Build the project's steps with a new model."""
     settings = case.settings
     model = build("lecdsr", settings, data.info, 1).train()
     return Steps(model, data.sequences, data.info, settings, shared(), CPU)
 
 
 def differences(case: Case) -> dict[str, float]:
-    """Relative difference of the loss, and of every gradient: the largest one by the largest entry."""
+    """Return the relative difference of the loss and of every gradient (largest difference over largest entry)."""
     data, settings = case.prepare(), case.settings
     info = data.info
     network = case.network(data)
@@ -123,9 +123,9 @@ def differences(case: Case) -> dict[str, float]:
 
 
 def operators(case: Case, steps: int, top: int) -> list[tuple[str, float, int, float]]:
-    """Operators of our step by their own time: name, share of the step's time, calls a step, GFLOP a step.
+    """List the operators of our step by their own time: name, share of the step, calls and GFLOP per step.
 
-    The first row is all matrix products, the last but one the other operators, the last what is outside of any.
+    The first row is all matrix products, the last but one all other operators, the last the time outside of operators.
     """
     prepare_process()
     data = case.prepare()
@@ -154,12 +154,12 @@ def operators(case: Case, steps: int, top: int) -> list[tuple[str, float, int, f
 
 
 def main() -> None:
-    """Parse the sizes, check, measure, print."""
+    """Parse the sizes, check, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20, help="steps of ours that are measured (20)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns they are taken in, a plain step in each (5)")
+    parser.add_argument("--steps", type=int, default=20, help="number of our steps to measure (20)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns, each with one plain step (5)")
     add_case_arguments(parser)
-    parser.add_argument("--profile", action="store_true", help="where the time of our step goes, by operator")
+    parser.add_argument("--profile", action="store_true", help="print the time of our step by operator")
     arguments = parser.parse_args()
     enter_repository()
     table = Table(
@@ -175,7 +175,7 @@ def main() -> None:
 
 
 def compare(table: Table, case: Case, rounds: int, turn: int) -> None:
-    """Check one width, measure it, add its rows."""
+    """Check and measure one width, and add its rows to the table."""
     found = measure(differences, case).result
     worst = max(found, key=lambda name: found[name])
     say(f"width {case.width}: loss differs by {found['loss']:.1e}, gradients by {found[worst]:.1e} at most ({worst})")

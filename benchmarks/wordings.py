@@ -1,9 +1,9 @@
-"""Ask for profiles of a few users in several wordings, and measure how much they differ between users.
+"""Ask for profiles of a few users in several wordings, and measure how much the profiles differ between users.
 
-A profile that says the same of every user carries no information. For each wording: the share of replies that
-ended by themselves, their words, the mean pairwise cosine of their vectors (bundled encoder; lower is
-better) and the share of users whose profile another user has too. The offline writer and the plain
-titles stand beside them.
+A profile that is the same for every user carries no information. For each wording, the table has the share of replies
+that ended by themselves, their number of words, the mean pairwise cosine of their vectors (bundled encoder; lower is
+better) and the share of users whose profile is also that of another user. The offline writer and the plain titles are
+listed for comparison.
 
     OPENAI_BASE_URL=http://127.0.0.1:8093/v1 python benchmarks/wordings.py --pair demo --users 60
 """
@@ -33,7 +33,7 @@ from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.store import VectorStore
 
 SYSTEM = "You write profiles of customers for a system that recommends products."
-#: ``{history}``: the numbered lines; every wording ends where the answer begins.
+#: ``{history}`` stands for the numbered lines; every wording ends where the answer starts.
 WORDINGS = {
     "long": (
         "<history>\n{history}\n</history>\n\nDescribe in at most 80 words what this customer likes, what they are "
@@ -56,7 +56,7 @@ WORDINGS = {
 
 
 def measure(name: str, texts: list[str], asked: int, encoder: LocalEncoder, vectors: VectorStore) -> str:
-    """One line of the table."""
+    """Compute one row of the table."""
     rows = encoder.encode(texts, vectors)
     count = len(texts)
     cosine = (float(np.square(rows.sum(axis=0)).sum()) - count) / (count * (count - 1)) if count > 1 else float("nan")
@@ -66,7 +66,7 @@ def measure(name: str, texts: list[str], asked: int, encoder: LocalEncoder, vect
 
 
 def table_of(prompts: Iterable[str], model: str, longest: int) -> pa.Table:
-    """Table ``QUESTIONS`` with these prompts."""
+    """Make a table ``QUESTIONS`` with these prompts."""
     bodies = [request_body(SYSTEM, prompt, model, 0.0, longest, 0) for prompt in prompts]
     rows = [
         {"kind": "user", "id": place, "key": request_key(body), "body": body, "facts": "[]"}
@@ -76,7 +76,7 @@ def table_of(prompts: Iterable[str], model: str, longest: int) -> pa.Table:
 
 
 def main() -> None:
-    """Print the table."""
+    """Ask for the profiles and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", default="demo")
     parser.add_argument("--users", type=int, default=60)

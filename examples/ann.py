@@ -1,11 +1,11 @@
-"""Load what `lecdsr export` wrote into an index of nearest neighbours, and hold its top k against the exact one.
+"""Load the output of `lecdsr export` into a nearest-neighbour index, and compare its top k with the exact one.
 
     lecdsr export --pair demo --model tandem --out data/demo/export
     python examples/ann.py data/demo/export
 
 Needs usearch (pip install 'lecdsr[ann]'). The score is query · key + bias. The bias becomes one more dimension of the
-key, at which every query is 1. A last dimension makes all keys as long as the longest, where every query is 0: the
-largest inner product is then the largest cosine, which such an index finds best (Bachrach et al., RecSys 2014).
+key, where every query is 1. A last dimension, where every query is 0, makes all keys equally long: the largest inner
+product is then the largest cosine, which such an index finds best (Bachrach et al., RecSys 2014).
 Exits with 1 if a list differs.
 """
 
@@ -25,23 +25,23 @@ from usearch.index import Index
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-#: Candidates taken from the index beyond k and what the user owns; exact products put them in order.
+#: Candidates taken from the index beyond k and the user's owned items; exact products order them.
 SPARE = 20
 
 
 def vectors(table: pa.Table) -> Floats:
-    """``[rows, d]``."""
+    """Convert the column of vectors to an array, ``[rows, d]``."""
     column = table["vector"].combine_chunks()
     return np.asarray(column.flatten().to_numpy()).reshape(len(table), -1)
 
 
 def with_bias(keys: Floats, bias: Floats) -> Floats:
-    """``[N, d]`` and ``[N]`` -> ``[N, d + 1]``."""
+    """Append the bias as a dimension, ``[N, d]`` and ``[N]`` -> ``[N, d + 1]``."""
     return np.hstack([keys, bias[:, None]])
 
 
 def as_cosines(keys: Floats) -> Floats:
-    """``[N, d]`` -> ``[N, d + 1]`` of one length, 1."""
+    """Append a dimension that gives all keys length 1, ``[N, d]`` -> ``[N, d + 1]``."""
     squares = (keys.astype(np.float64) ** 2).sum(axis=1)
     longest = max(float(squares.max()), 1e-12)
     rest = np.sqrt(np.maximum(longest - squares, 0))
@@ -49,7 +49,7 @@ def as_cosines(keys: Floats) -> Floats:
 
 
 def build(keys: Floats, effort: int) -> Any:
-    """An index whose places are the rows of ``keys [N, d + 1]``; a search looks at ``effort`` of them or more."""
+    """Build an index of ``keys [N, d + 1]`` by row; a search visits at least ``effort`` of them."""
     rows = as_cosines(keys)
     index = Index(
         ndim=rows.shape[1], metric="cos", dtype="f32", connectivity=32, expansion_add=256, expansion_search=effort
@@ -59,13 +59,13 @@ def build(keys: Floats, effort: int) -> Any:
 
 
 def best(keys: Floats, query: Floats, places: Ints, owned: Ints, k: int) -> Ints:
-    """The k of ``places`` with the largest product that are not owned, the lower first among equals."""
+    """Return the k rows of ``places`` with the largest product that are not owned; ties go to the lower row."""
     places = np.sort(places[~np.isin(places, owned)])
     return places[np.argsort(-(keys[places] @ query), kind="stable")[:k]]
 
 
 def compare(items: pa.Table, users: pa.Table, domain: str, k: int, effort: int) -> tuple[int, int]:
-    """Users whose top k of a domain the index finds exactly, and all users.
+    """Count the users whose top k of a domain the index finds exactly, and all users.
 
     ``users`` are rows of users.parquet whose query is for this domain.
     """
@@ -85,12 +85,17 @@ def compare(items: pa.Table, users: pa.Table, domain: str, k: int, effort: int) 
 
 
 def main() -> int:
-    """Build an index for each domain and print how many lists it finds."""
+    """Build an index for each domain and print for how many users it finds the exact list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what lecdsr export wrote")
+    parser.add_argument("folder", type=Path, help="folder that lecdsr export wrote")
     parser.add_argument("-k", type=int, default=10, help="length of a list (default 10)")
-    parser.add_argument("--users", type=int, default=200, help="users to ask for, evenly spaced (default 200)")
-    parser.add_argument("--effort", type=int, default=1024, help="more finds more, and takes longer (default 1024)")
+    parser.add_argument("--users", type=int, default=200, help="number of users, evenly spaced (default 200)")
+    parser.add_argument(
+        "--effort",
+        type=int,
+        default=1024,
+        help="keys visited per search: more is more accurate and slower (default 1024)",
+    )
     arguments = parser.parse_args()
     if not (arguments.folder / "facts.json").exists():  # written last
         sys.exit(f"error: {arguments.folder} holds no facts.json\n  do: write it with lecdsr export")

@@ -1,4 +1,4 @@
-"""The Python interface on two hand-made frames: needs the installed package alone, and no clone around it."""
+"""Use the Python interface on two hand-made frames; needs only the installed package and no clone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import lecdsr
 
 
 def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Interactions of 60 users, each with one taste in both domains; items whose titles tell the taste."""
+    """Make interactions of 60 users with the same taste in both domains, and items whose titles reveal the taste."""
     draw, tastes = np.random.default_rng(0), ["spicy", "sweet", "sour"]
     catalogue = {"food": ["sauce", "snack", "tea", "rice", "bread"], "kitchen": ["pan", "pot", "knife", "bowl", "cup"]}
     items = pd.DataFrame(

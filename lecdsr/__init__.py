@@ -1,8 +1,8 @@
 """Cross-domain sequential recommendation with LLM profiles, as a pipeline and as a Python library.
 
-``lecdsr.Dataset``, ``lecdsr.models``, ``lecdsr.evaluate`` and the other names of ``__all__`` are the Python interface
-(docs/python.md). They are loaded at their first use, so that importing the package is quick and changes nothing. The
-packages below are the pipeline: each stage in ``dvc.yaml`` has the package of its name.
+``lecdsr.Dataset``, ``lecdsr.models``, ``lecdsr.evaluate`` and the other names in ``__all__`` are the Python interface
+(docs/python.md). They are loaded at first use, so that importing the package is fast and has no side effects. The
+packages below are the pipeline: each stage in ``dvc.yaml`` has a package of the same name.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Dataset", "Model", "compare", "evaluate", "load", "load_pair", "models"]
 
-# Where the names are; the static types are in __init__.pyi.
+# Modules of the public names; the static types are in __init__.pyi.
 _MODULES = {
     "Dataset": "lecdsr.api.dataset",
     "Model": "lecdsr.api.model",

@@ -17,24 +17,23 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 WORDS = Path(__file__).with_name("words.tsv")
 PROSE = (".py", ".md", ".yaml", ".yml", ".jinja", ".txt", ".cff", ".toml", ".ipynb")
-#: Written by programs or about these very words; prompts, whose wording is part of the key of a paid answer; tests,
-#: which no user reads.
+#: Files written by programs, files about these very words, and prompts, whose wording is part of the key of an answer.
 SKIPPED = (
     "scripts/words.tsv", "scripts/check_words.py", "constraints.txt", "dvc.lock", "docs/results.md", "metrics/",
-    "lecdsr/prompts/templates/", "benchmarks/wordings.py", "tests/", "mkdocs.yml",
+    "lecdsr/prompts/templates/", "benchmarks/wordings.py", "tests/docs/test_words.py", "mkdocs.yml",
 )  # fmt: skip
 CODE = re.compile(r"``.*?``|`[^`\n]*`|https?://\S+")
 
 
 class Word(NamedTuple):
-    """A refused word and what to write instead."""
+    """Refused word and the suggestion for it."""
 
     pattern: re.Pattern[str]
     suggestion: str
 
 
 class Finding(NamedTuple):
-    """Where a refused word stands."""
+    """Refused word that was found, with its file and line."""
 
     file: str
     line: int
@@ -43,7 +42,7 @@ class Finding(NamedTuple):
 
 
 def read_words(path: Path = WORDS) -> list[Word]:
-    """Read the table of words."""
+    """Read the table of refused words."""
     lines = (line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
     rows = (line.split("\t") for line in lines)
     return [Word(re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), then) for pattern, then in rows]
@@ -65,13 +64,13 @@ def findings(file: str, text: str, words: list[Word]) -> Iterator[Finding]:
 
 
 def tracked() -> list[str]:
-    """Names of all files that Git tracks and that hold prose."""
+    """List the files that Git tracks and that contain prose."""
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     return [name for name in done.stdout.splitlines() if name.endswith(PROSE) and not name.startswith(SKIPPED)]
 
 
 def main(names: list[str]) -> int:
-    """Print what is found; 1 if there is anything."""
+    """Print all refused words found; return 1 if there are any."""
     words = read_words()
     found = [
         one for name in names or tracked() for one in findings(name, (ROOT / name).read_text(encoding="utf-8"), words)

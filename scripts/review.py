@@ -1,8 +1,8 @@
-"""Say what a change did: `python scripts/review.py main`, in a repository where `dvc repro` has run.
+"""Compare the working tree with a revision: `python scripts/review.py main`, in a repository where `dvc repro` has run.
 
-Holds the working tree against a revision: settings (`dvc params diff`), metrics (`dvc metrics diff`), training curves.
-Prints Markdown, and writes it to --output with the plots of DVC beside it. The revision's metrics are taken from Git:
-nothing is built, and nothing but Git and this environment is needed.
+Compares settings (`dvc params diff`), metrics (`dvc metrics diff`) and training curves. Prints Markdown, and writes it
+to --output together with the plots of DVC. The revision's metrics are read from Git, so nothing is built, and only Git
+and this environment are needed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ SCORE = "valid_ndcg@10"
 
 
 def main() -> None:
-    """Read the arguments, write the page."""
+    """Read the arguments and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("base", nargs="?", default="main", help="revision to hold the working tree against")
+    parser.add_argument("base", nargs="?", default="main", help="revision to compare the working tree with")
     parser.add_argument("--output", type=Path, default=Path("build/review"), help="folder to write to")
     arguments = parser.parse_args()
     enter_repository()
-    # A branch is held against where it began, whatever happened at its base since.
+    # Compare with the commit at which the branch began, whatever happened on its base since.
     base = git("merge-base", arguments.base, "HEAD").strip()
     name = f"{arguments.base} ({base[:7]})"
     text = page(name, dvc("params", "diff", "--md", base), dvc("metrics", "diff", "--md", base), curves(base))
-    text = text.replace(base, base[:7])  # a column as wide as a hash is hard to read
+    text = text.replace(base, base[:7])  # a column as wide as a full hash is hard to read
     write_text(arguments.output / "review.md", text)
     write_text(arguments.output / "comment.md", comment(text))
     dvc("plots", "diff", base, "--out", str(arguments.output / "plots"))
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def curves(base: str) -> list[Curve]:
-    """Models of the working tree whose training log is not that of the revision."""
+    """List the models of the working tree whose training log differs from that of the revision."""
     found = []
     for path in sorted(Path("metrics").glob("*/training/*.csv")):
         old = git("show", f"{base}:{path.as_posix()}", missing="")
@@ -53,12 +53,12 @@ def curves(base: str) -> list[Curve]:
 
 
 def scores(log: str) -> list[float]:
-    """The score of every epoch, from epoch 0 on."""
+    """Read the validation score of every epoch, starting with epoch 0."""
     return [float(row[SCORE]) for row in csv.DictReader(io.StringIO(log)) if row[SCORE]]
 
 
 def git(*command: str, missing: str | None = None) -> str:
-    """What a command of Git prints; ``missing`` where it fails, if that is allowed."""
+    """Return the output of a Git command; ``missing`` if it fails and that is allowed."""
     done = subprocess.run(["git", *command], capture_output=True, text=True, check=False)
     if done.returncode and missing is None:
         raise UserError(done.stderr.strip(), where=f"git {' '.join(command)}", do="name a revision that this clone has")
@@ -66,7 +66,7 @@ def git(*command: str, missing: str | None = None) -> str:
 
 
 def dvc(*command: str) -> str:
-    """What a command of DVC prints."""
+    """Return the output of a DVC command."""
     done = subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(done.stderr.strip().splitlines()[-1], where=f"dvc {' '.join(command)}")

@@ -1,4 +1,4 @@
-"""The stages of the pipeline, one script each."""
+"""Stages of the pipeline, one script per stage."""
 
 from lecdsr.core.threads import prepare_environment
 

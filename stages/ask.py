@@ -14,7 +14,7 @@ from lecdsr.core.stage import run_stage
 
 
 def main(pair: str) -> None:
-    """Read the questions of ``pair``, write their answers."""
+    """Run the stage for one pair: read its questions, write its answers."""
     artefacts = Artefacts(pair)
     settings = read_resolved(artefacts.stage_settings("ask"), Settings).settings
     questions = read_table(artefacts.questions, QUESTIONS)

@@ -1,4 +1,4 @@
-"""Draw and store the negatives of the sampled protocol.
+"""Draw and store the negatives of the sampled ranking.
 
 Reads data/PAIR/sequences; writes data/PAIR/candidates.parquet, and its hash to
 metrics/PAIR/stages/candidates.json, which shows whether two results used the same negatives.

@@ -1,9 +1,9 @@
 """Fetch the raw ratings and metadata of both domains of a pair.
 
-The pair's `source` is `synthetic` (the embedded data set is generated), a folder (files are copied) or base URLs
-(files are downloaded from the first mirror that has them; an interrupted download is resumed). Writes data/PAIR/raw
-with a manifest of sizes and hashes, also kept in metrics/PAIR/stages/download.json; existing files are verified
-against it and kept.
+The pair's `source` is `synthetic` (a dataset is generated), a folder (files are copied) or base URLs (files are
+downloaded from the first mirror that has them; an interrupted download resumes). Writes data/PAIR/raw with a manifest
+of sizes and hashes, which is also kept in metrics/PAIR/stages/download.json. Existing files are verified against the
+manifest and kept.
 """
 
 from lecdsr.config.resolved import read_resolved

@@ -1,7 +1,7 @@
-"""Rank the validation and test targets of one model, in the sampled and the full protocol.
+"""Rank the validation and test targets of one model under full and sampled ranking.
 
-Reads the sequences, vectors, candidates and the trained model of a pair; writes one row per target
-to data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
+Reads the sequences, vectors, candidates and the trained model of a pair. Writes one row per target to
+data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
 """
 
 from lecdsr.config.resolved import read_resolved

@@ -1,4 +1,4 @@
-"""Write one question for every user profile and item description wanted."""
+"""Write one question for every requested user profile and item description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lecdsr.prompts.settings import Settings
 
 
 def main(pair: str) -> None:
-    """Read the sequences of ``pair``, write its questions."""
+    """Run the stage for one pair: read its sequences, write its questions."""
     artefacts = Artefacts(pair)
     resolved = read_resolved(artefacts.stage_settings("prompts"), Settings)
     settings = resolved.settings

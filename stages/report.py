@@ -1,7 +1,7 @@
 """Put metrics, training curves, slices, experiments, the data card and a browser of users on one page.
 
-Reads the metrics, ranks and trained models of a pair, its data card and its recorded experiments; writes
-data/PAIR/report.html, one self-contained file, and its figures for papers to data/PAIR/figures.
+Reads the metrics, ranks and trained models of a pair, its data card and its recorded experiments. Writes
+data/PAIR/report.html, a self-contained file, and the same figures as PNG to data/PAIR/figures.
 """
 
 import csv
@@ -29,14 +29,14 @@ STAGES = ("sequences", "candidates", "prompts", "ask", "embed")
 
 
 def curve(log: Path) -> Curve:
-    """Validation score by epoch."""
+    """Read the validation score by epoch from a training log."""
     with open(require(log), encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     return Curve([int(row["epoch"]) for row in rows], [float(row[f"valid_{MONITOR}"]) for row in rows])
 
 
 def measured(artefacts: Artefacts, domains: tuple[str, str], models: list[str]) -> Measured:
-    """Read all that the sections show."""
+    """Read everything that the sections of the page show."""
     curves = {model: curve(artefacts.training_log(model)) for model in models}
     return Measured(
         pair=artefacts.pair,
@@ -59,7 +59,7 @@ def measured(artefacts: Artefacts, domains: tuple[str, str], models: list[str]) 
 
 
 def browser(artefacts: Artefacts, settings: Settings) -> Browser:
-    """What the best model recommends to some users."""
+    """Collect what the best model recommends to some users."""
     best = best_model(artefacts)
     recommender = open_recommender(artefacts, best)
     windows, ranks = read_table(artefacts.windows, WINDOWS), read_table(artefacts.ranks(best), RANKS)
@@ -68,7 +68,7 @@ def browser(artefacts: Artefacts, settings: Settings) -> Browser:
 
 
 def write_figures(folder: Path, plots: list[Plot], dpi: int) -> None:
-    """Write every figure as PNG; those of an earlier page that this one has not are removed."""
+    """Write every figure as PNG, and delete figures of an earlier run that no longer exist."""
     for plot in plots:
         with atomic_path(folder / f"{plot.name}.png") as temporary:
             temporary.write_bytes(to_png(plot, dpi))

@@ -1,8 +1,8 @@
-"""Filter, number, order in time and split the interactions of a pair.
+"""Filter the interactions of a pair, number users and items, order by time, and split.
 
-Reads data/PAIR/raw; writes items, users, interactions and windows to data/PAIR/sequences, counts to
-metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/rejected. Memory is bounded
-(LECDSR_MEMORY_LIMIT, default 2500MB); what does not fit is spilled to data/PAIR/sequences meanwhile.
+Reads data/PAIR/raw. Writes items, users, interactions and windows to data/PAIR/sequences, counts to
+metrics/PAIR/stages/sequences.json, and malformed lines to data/PAIR/rejected. Memory is bounded (LECDSR_MEMORY_LIMIT,
+default 2500MB); what does not fit is spilled to data/PAIR/sequences during the run.
 """
 
 from lecdsr.config.resolved import read_resolved

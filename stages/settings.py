@@ -1,8 +1,9 @@
 """Check every setting and write the resolved settings of each stage and model.
 
-Reads params.yaml and every file under pairs/, and refuses the first key that is wrong before any other stage runs.
-Writes data/PAIR/settings/STAGE.json and data/PAIR/settings/train/MODEL.json: defaults, params.yaml and pairs/PAIR.yaml
-merged. Every other stage depends on its own file, so a changed setting reruns the stages that read it, and no others.
+Reads params.yaml and every file under pairs/, and fails at the first invalid key, before any other stage runs. Merges
+defaults, params.yaml and pairs/PAIR.yaml, and writes data/PAIR/settings/STAGE.json and
+data/PAIR/settings/train/MODEL.json. Every other stage depends on its own file, so a changed setting reruns only the
+stages that read it.
 """
 
 from lecdsr.config.resolve import check_all, write_resolved

@@ -1,9 +1,9 @@
 """Train one model on one pair and keep its best epoch on validation.
 
-Reads data/PAIR/sequences and data/PAIR/vectors; writes data/PAIR/models/MODEL/model.safetensors with
-config.json and card.md, the model card, beside it, one row per epoch to metrics/PAIR/training/MODEL.csv, and the
-seconds it took, validation included, to data/PAIR/times/MODEL.json. A killed run resumes from its checkpoint in
-.checkpoints. On several GPUs:
+Reads data/PAIR/sequences and data/PAIR/vectors. Writes model.safetensors, config.json and the model card card.md to
+data/PAIR/models/MODEL, one row per epoch to metrics/PAIR/training/MODEL.csv, and the training time in seconds,
+including validation, to data/PAIR/times/MODEL.json. A killed run resumes from its checkpoint in .checkpoints. On
+several GPUs:
 
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
 """

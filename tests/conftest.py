@@ -1,4 +1,4 @@
-"""What all tests share: one thread each, a tiny demo that is built once, and the rules of the marker ``slow``."""
+"""Configuration of all tests: one thread each, a tiny demo built once, and the rules of the marker ``slow``."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ settings.load_profile("tests")
 
 
 class _Running:
-    """The test that runs now."""
+    """Remember the test that is running."""
 
     fast: str = ""
 
@@ -40,7 +40,7 @@ sys.addaudithook(_refuse_processes)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item):
-    """Know whether the test that runs may start programs."""
+    """Record whether the running test may start programs."""
     _Running.fast = "" if item.get_closest_marker("slow") else item.nodeid
     try:
         return (yield)

@@ -12,7 +12,7 @@ from tests.repository import Copy, Repository, copy_repository, shrink
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Let the first process that asks make a folder; give it to every process of this test run.
+    """Let the first process that asks create a folder, and share it with all processes of this test run.
 
     Args:
         factory: pytest's fixture ``tmp_path_factory``.
@@ -36,7 +36,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 
 def build(folder: Path) -> None:
-    """Clone and `dvc repro`, in ``folder``/repository; vectors go to ``folder``/vectors."""
+    """Clone the repository and run `dvc repro`, in ``folder``/repository; vectors go to ``folder``/vectors."""
     repository = Repository(folder / "repository", folder / "vectors")
     repository.folder.mkdir()
     copy_repository(repository.folder)
@@ -49,14 +49,14 @@ def build(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A clone in which `dvc repro` has run once and everything is committed; to be read, not changed."""
+    """A clone in which `dvc repro` has run once and everything is committed; read-only."""
     folder = once(tmp_path_factory, "built", build)
     return Repository(folder / "repository", folder / "vectors")
 
 
 @pytest.fixture(scope="session")
 def prepared(built: Repository, tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """What the clone holds, without Git and without DVC's cache and lock; to be read, not changed."""
+    """The content of the clone without Git and without DVC's cache and lock; read-only."""
 
     def make(folder: Path) -> None:
         left_out = shutil.ignore_patterns(".git", "cache", "tmp", "dvc.lock")
@@ -67,7 +67,7 @@ def prepared(built: Repository, tmp_path_factory: pytest.TempPathFactory) -> Cop
 
 @pytest.fixture
 def copy(prepared: Copy, tmp_path: Path) -> Copy:
-    """A copy of that copy, to be changed."""
+    """A copy of this content that a test may change."""
     folder = tmp_path / "repository"
     shutil.copytree(prepared.folder, folder)
     changed = Copy(folder, tmp_path / "vectors")

@@ -24,12 +24,12 @@ SMALL = {
         "lecdsr": {"width": 8, "hidden": 8},
     },
 }
-#: Runs `MODULE ARGUMENT…` one after another: most of the time of a stage is its imports.
+#: Program that runs several `MODULE ARGUMENT…` in one process, because imports take most of a stage's time.
 CALLS = "import importlib, sys\nfor call in sys.argv[1:]:\n n, *a = call.split()\n importlib.import_module(n).main(*a)"
 
 
 class Repository:
-    """Runs commands in a folder, with this environment's programs."""
+    """A folder in which commands run with this environment's programs."""
 
     def __init__(self, folder: Path, store: Path) -> None:
         self.folder, self.store = folder, store
@@ -44,7 +44,7 @@ class Repository:
         }
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
-        """Standard output and error of a command; fails if it does, unless told not to check."""
+        """Run a command and return its output and errors; fail if it fails, unless told not to check."""
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -58,7 +58,7 @@ class Repository:
         return done.stdout
 
     def lecdsr(self, *arguments: str, check: bool = True) -> str:
-        """As :meth:`run` of ``lecdsr``, but in this process, with its code: the imports take longer than the work."""
+        """Run ``lecdsr`` like :meth:`run`, but in this process, because imports take longer than the work."""
         from lecdsr.cli.main import run
 
         out = io.StringIO()
@@ -78,12 +78,12 @@ class Repository:
         return shown
 
     def stages_run(self, *command: str) -> set[str]:
-        """Names of the stages that a dvc command ran, for real: not skipped, not taken from the run cache."""
+        """List the stages that a dvc command really ran: not skipped, not taken from the run cache."""
         lines = self.run(*command).splitlines()
         return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
 
     def init(self) -> None:
-        """Make the folder a Git repository of its own."""
+        """Make the folder a Git repository."""
         self.run("git", "init", "-q", "-b", "main")
         self.run("git", "config", "user.name", "tests")
         self.run("git", "config", "user.email", "tests@example.org")
@@ -94,24 +94,24 @@ class Repository:
 
 
 class Copy(Repository):
-    """A copy in which stages are called directly, and whose code is the one that runs, not that of the install."""
+    """A copy in which stages are called directly, and whose code runs instead of the installed code."""
 
     def __init__(self, folder: Path, store: Path) -> None:
         super().__init__(folder, store)
         self.environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
     def stages(self, *calls: str, **environment: str) -> str:
-        """Run stages, each as ``NAME PAIR [MODEL]``, in one process; give what they print."""
+        """Run stages, each as ``NAME PAIR [MODEL]``, in one process; return their output."""
         return self.run(sys.executable, "-c", CALLS, *(f"stages.{call}" for call in calls), **environment)
 
     def extend(self, name: str, source: str, target: str) -> None:
-        """Do what the page of an example says: copy its file; apply its patch if it has one."""
+        """Follow the page of an example: copy its file, and apply its patch if there is one."""
         shutil.copy(self.folder / "examples" / name / source, self.folder / target)
         if (self.folder / "examples" / name / "wiring.patch").exists():
             self.run("git", "apply", f"examples/{name}/wiring.patch")
 
     def set(self, file: str, **blocks: object) -> None:
-        """Set top-level keys of a YAML file; those of a block are merged."""
+        """Set top-level keys of a YAML file; keys of a block are merged."""
         yaml, path = YAML(), self.folder / file
         values = yaml.load(path.read_text(encoding="utf-8"))
         for name, value in blocks.items():
@@ -130,7 +130,7 @@ class Copy(Repository):
 
 
 def copy_repository(folder: Path) -> None:
-    """What Git tracks, and what is new and not ignored; no data, no lock, no metrics."""
+    """List what Git tracks and what is new and not ignored; no data, no lock, no metrics."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -144,7 +144,7 @@ def copy_repository(folder: Path) -> None:
 
 
 def shrink(folder: Path) -> None:
-    """Make the demo tiny in its pair file."""
+    """Make the demo tiny in the file of its pair."""
     yaml, path = YAML(), folder / "pairs" / "demo.yaml"
     pair = yaml.load(path.read_text(encoding="utf-8"))
     for block, values in SMALL["train"].items():

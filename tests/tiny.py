@@ -1,4 +1,4 @@
-"""Small tables for tests: a few users and items over two domains."""
+"""Small tables for tests: a few users and items in two domains."""
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ def info(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int
 
 
 def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:
-    """One list of items per user; an item a day unless ``days`` says otherwise."""
+    """Build interactions from one list of items per user, with one item per day unless ``days`` is given."""
     user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
     item = np.concatenate([np.array(history) for history in histories])
     day = np.concatenate([np.array(row) for row in days or [list(range(len(h))) for h in histories]])
@@ -37,7 +37,7 @@ def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | N
 
 
 def windows_table(rows: list[tuple[int, int, int, int, int]]) -> pa.Table:
-    """One row per (split, user, start, first_target, end); none of them tied."""
+    """Build windows, one row per (split, user, start, first_target, end); none of them tied."""
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     table = dict(zip(("split", "user", "start", "first_target", "end"), columns, strict=True))
     return pa.table({**table, "tied": np.zeros(len(rows), bool)}).cast(WINDOWS)
@@ -65,7 +65,7 @@ def items_table(n_x: int, n_y: int) -> pa.Table:
 
 
 def circle(n: int) -> list[list[int]]:
-    """Walks of nine over one circle of ``n`` items of X and ``n`` of Y by turns, one from every item."""
+    """Make walks of nine steps on one circle of ``n`` items of X and ``n`` of Y in turn, one walk from every item."""
     in_x = np.random.default_rng(0).permutation(n)
     items = [int(item) for pair in zip(in_x, n + np.arange(n), strict=True) for item in pair]
     return [[items[(start + step) % (2 * n)] for step in range(9)] for start in range(2 * n)]

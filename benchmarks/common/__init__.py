@@ -1,1 +1,1 @@
-"""What the benchmarks share: measuring in a process of its own, counting arithmetic."""
+"""Code shared by the benchmarks: measuring in a separate process, and counting arithmetic."""

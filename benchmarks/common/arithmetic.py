@@ -1,11 +1,11 @@
-"""The arithmetic that the published network cannot do without, and what this machine could do of it.
+"""Count the arithmetic that the published network cannot avoid, and measure what this machine can do.
 
-Only matrix products are counted, in floating-point operations: two for every multiply-add. Fourier
-transforms, gates, norms, softmaxes and the optimiser are not, so that 100 % is out of reach.
+Only matrix products are counted, in floating-point operations, two per multiply-add. Fourier transforms, gates, norms,
+softmaxes and the optimiser are not counted, so 100 % cannot be reached.
 
-Let a batch of B samples hold I distinct items and U distinct users in its histories, M positions that are not
-padding, and S = Σ of the squared history lengths. D is the width of a text vector, H the hidden width
-of the projections, d the width of the network, L the history length, C the candidates of a sample.
+A batch of B samples has I distinct items and U distinct users in its histories, M positions that are not padding, and
+S = Σ of the squared history lengths. D is the width of a text vector, H the hidden width of the projections, d the
+width of the network, L the history length, C the number of candidates per sample.
 
 | part | shapes | forward | backward |
 | --- | --- | --- | --- |
@@ -19,7 +19,7 @@ of the projections, d the width of the network, L the history length, C the cand
 | scores | [1, d] · [d, C], B of them | 2 B C d | twice that |
 | alignment: e tᵀ, t tᵀ, e eᵀ | [l, d] · [d, l], a history of l items | 6 S d | 8 S d: two, one and one products |
 
-Where padding is not masked it counts: M = B L, S = B L², and padding is one more item.
+If padding is not masked, it counts: M = B L, S = B L², and padding is one more item.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REPEATS = 4
 
 
 class Counts(NamedTuple):
-    """B, I, U, M and S of some samples."""
+    """Counts B, I, U, M and S of some samples."""
 
     samples: int
     items: int
@@ -54,29 +54,29 @@ def count(sequence: Tensor, user: Tensor, padding: int, masked: bool) -> Counts:
 
 
 def training_flop(counts: Counts, wide: int, hidden: int, d: int, length: int, candidates: int) -> float:
-    """Forward and backward of one step over these samples."""
+    """Count the operations of forward and backward pass of one step over these samples."""
     rows = counts.items + counts.users
     projection = 2 * rows * (2 * wide * hidden + 3 * hidden * d)
     return projection + 3 * _gates(counts, d, length) + 6 * counts.samples * candidates * d + 14 * counts.squares * d
 
 
 def evaluation_flop(counts: Counts, wide: int, hidden: int, d: int, length: int, candidates: float) -> float:
-    """Forward alone, over all samples at once; ``candidates`` is the mean of a sample."""
+    """Count the operations of one forward pass over all samples; ``candidates`` is the mean per sample."""
     projection = 2 * (counts.items + counts.users) * (wide * hidden + hidden * d)
     return projection + _gates(counts, d, length) + 2 * counts.samples * candidates * d
 
 
 def _gates(counts: Counts, d: int, length: int) -> int:
-    """Forward of the gates."""
+    """Count the operations of the gates in a forward pass."""
     positions = 2 * counts.positions * d * d + 6 * counts.positions * d
     users = 2 * counts.users * d * d + 2 * counts.users * d * length
     return positions + users + 2 * (length + 1) * d
 
 
 def matrix_rates(threads: int, rows: int, wide: int, hidden: int) -> Iterator[float]:
-    """Best float32 GFLOP/s of square products and of ``[rows, wide] · [wide, hidden]``, the projection's first layer.
+    """Measure the best float32 GFLOP/s of square products and of ``[rows, wide] · [wide, hidden]`` (first projection).
 
-    Every value is measured when it is asked for.
+    Every value is measured when it is requested.
     """
     torch.set_num_threads(threads)
     shapes = ((SQUARE, SQUARE, SQUARE), (rows, wide, hidden))

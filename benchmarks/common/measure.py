@@ -1,4 +1,4 @@
-"""Work in a process of its own: wall time, processor time, peak memory."""
+"""Run work in a separate process and measure wall time, processor time and peak memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lecdsr.core.memory import peak_memory
 
 
 class Cost(NamedTuple):
-    """What a step took, and what it returned."""
+    """Cost of a piece of work, and what it returned."""
 
     wall: float
     cpu: float
@@ -22,7 +22,7 @@ class Cost(NamedTuple):
 
 
 def measure(work: Callable[..., Any], *arguments: Any) -> Cost:
-    """Run ``work`` in a fresh process."""
+    """Run ``work`` in a new process and measure it."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, work, arguments))
@@ -45,12 +45,12 @@ def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, .
 
 
 class Worker:
-    """A generator in a fresh process that is asked for one value at a time.
+    """Generator in a new process that is asked for one value at a time.
 
-    Sides of a comparison take turns this way, so that what else runs on the machine slows all of them.
+    The sides of a comparison take turns this way, so that other work on the machine slows all of them.
 
     Args:
-        work: called with ``arguments`` there; returns an iterator.
+        work: function called with ``arguments`` in that process; returns an iterator.
     """
 
     def __init__(self, work: Callable[..., Iterator[Any]], *arguments: Any) -> None:
@@ -62,11 +62,11 @@ class Worker:
         theirs.close()
 
     def next(self) -> Any:
-        """The next value."""
+        """Return the next value."""
         return self._ask(True)
 
     def close(self) -> float:
-        """End the process; the gigabytes it held at most."""
+        """End the process, and return its peak memory in gigabytes."""
         peak: float = self._ask(False)
         self.process.join()
         return peak

@@ -1,1 +1,1 @@
-"""The same work written the straightforward way, to compare with."""
+"""Plain implementations of the same work, to compare with."""

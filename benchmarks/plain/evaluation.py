@@ -1,4 +1,4 @@
-"""The plain evaluation: a thousand candidates a user through a default DataLoader, ranked by sorting."""
+"""Plain evaluation: a thousand candidates per user from a default DataLoader, ranked by sorting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.plain.lists import Lists, tensors
 
 
 def ranks_of(network: Network, samples: Lists, batch_size: int) -> Tensor:
-    """``[T]`` rank of each target among its candidates, 1 the best; gradients are kept, as published."""
+    """Rank each target among its candidates, ``[T]``, 1 is best; gradients are kept, as published."""
     network.eval()
     ranks = []
     for batch in DataLoader(samples, batch_size=batch_size):

@@ -1,9 +1,9 @@
-"""The published network as one writes it from its formulas: every position projected, every candidate gathered.
+"""The published network implemented directly from its formulas: every position projected, every candidate gathered.
 
-Written from docs/model.md alone and sharing nothing with ``lecdsr.models.lecdsr``, so that each can
-check the other. Weights carry the names of the published code. Where it could be had cheaper, it is not:
-the text of every position is projected, padding and repeated items too, once for the convolution and
-once more for the alignment, and a candidate's score is three products with its own output vector.
+Written from docs/model.md alone and independent of ``lecdsr.models.lecdsr``, so that each can check the other. Weights
+have the names of the published code. Nothing is optimised: the text of every position is projected, including padding
+and repeated items, once for the convolution and again for the alignment, and the score of a candidate is three
+products with its own output vector.
 
 Shape legend: B batch, L history length, K candidates, D width of a text vector, d width of the network.
 """
@@ -13,12 +13,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Stands for minus infinity where infinity times zero would be NaN.
+# Replaces minus infinity where infinity times zero would be NaN.
 HIDDEN = -1e9
 
 
 def adapter(width_in: int, hidden: int, width: int) -> nn.Sequential:
-    """Projection of a text vector: linear, layer norm, GELU, linear."""
+    """Build the projection of a text vector: linear, layer norm, GELU, linear."""
     return nn.Sequential(nn.Linear(width_in, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
@@ -26,12 +26,12 @@ class Network(nn.Module):
     """LeCDSR with item and user texts.
 
     Args:
-        item_vectors: ``[N+1, D]`` frozen; the last row is padding.
-        user_vectors: ``[U, D]`` or more rows, frozen.
-        width: d.
+        item_vectors: ``[N+1, D]`` frozen text vectors; the last row is padding.
+        user_vectors: ``[U, D]`` or more rows of frozen text vectors.
+        width: width d of the network.
         hidden: hidden width of the projections.
-        length: L.
-        masked: leave padding out of convolution, gates, means and alignment; the published code does not.
+        length: history length L.
+        masked: exclude padding from convolution, gates, means and alignment; the published code does not.
     """
 
     item_vectors: Tensor
@@ -67,19 +67,19 @@ class Network(nn.Module):
             self.position_embeddings.weight[0] = 0
 
     def ids_and_texts(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
-        """Id embeddings and projected texts of every position, each ``[B, L, d]``."""
+        """Return id embeddings and projected texts of every position, ``[B, L, d]`` each."""
         e = self.item_embeddings(sequence)
         t = self.adapter_text(self.item_vectors[sequence])  # [B, L, D] -> [B, L, d]
         real = self.real(sequence).unsqueeze(-1)  # [B, L, 1]
         return e * real, t * real
 
     def real(self, sequence: Tensor) -> Tensor:
-        """``[B, L]``: 1 where a position counts, 0 where it is left out."""
+        """Return 1 where a position counts and 0 where it is excluded, ``[B, L]``."""
         kept = sequence != self.padding if self.masked else torch.ones_like(sequence)
         return kept.float()
 
     def forward(self, sequence: Tensor, position: Tensor, user: Tensor, candidates: Tensor) -> Tensor:
-        """Scores ``[B, K]`` of ``candidates [B, K]``; ``sequence`` and ``position`` ``[B, L]``, ``user [B]``."""
+        """Score ``candidates [B, K]``, ``[B, K]``; ``sequence`` and ``position`` are ``[B, L]``, ``user [B]``."""
         e, t = self.ids_and_texts(sequence)
         real = self.real(sequence).unsqueeze(-1)  # [B, L, 1]
         u = self.adapter_user(self.user_vectors[user])  # [B, d]
@@ -98,7 +98,7 @@ class Network(nn.Module):
         return scores + per_position.sum(dim=1) / real.sum(dim=1)
 
     def convolve(self, e: Tensor, t: Tensor) -> Tensor:
-        """Contextual convolution over time, ``[B, L, d]``."""
+        """Compute the contextual convolution over time, ``[B, L, d]``."""
         length = e.shape[1]
         e_spectrum = torch.fft.rfft(e, dim=1, norm="ortho")  # [B, L//2 + 1, d]
         t_spectrum = torch.fft.rfft(t, dim=1, norm="ortho")
@@ -109,13 +109,13 @@ class Network(nn.Module):
         return h
 
     def alignment(self, sequence: Tensor, tau: float) -> Tensor:
-        """Alignment loss; projects the texts again, and is added once for each order of its arguments."""
+        """Compute the alignment loss; it projects the texts again and is added once per order of its arguments."""
         e, t = self.ids_and_texts(sequence)
         real = self.real(sequence)
         return self.one_alignment(e, t, real, tau) + self.one_alignment(t, e, real, tau)
 
     def one_alignment(self, one: Tensor, other: Tensor, real: Tensor, tau: float) -> Tensor:
-        """Half of the cross-entropies of ``one otherᵀ / tau`` and of its transpose against soft targets."""
+        """Compute half of the cross-entropies of ``one otherᵀ / tau`` and of its transpose against soft targets."""
         hidden = (1 - real).unsqueeze(1) * HIDDEN  # [B, 1, L]
         logits = torch.bmm(one, other.transpose(1, 2)) / tau  # [B, L, L]
         alike = torch.bmm(other, other.transpose(1, 2)) + torch.bmm(one, one.transpose(1, 2))
@@ -124,16 +124,16 @@ class Network(nn.Module):
         for direction in (logits, logits.transpose(1, 2)):
             cross_entropy = -(soft * torch.log_softmax(direction + hidden, dim=-1)).sum(dim=-1)  # [B, L]
             total = total + (cross_entropy * real).sum() / real.sum()
-        return total / 2  # ½ of each direction
+        return total / 2  # half of each direction
 
 
 def hinge(scores: Tensor, tau: float) -> Tensor:
-    """``Σ_b Σ_n relu(1 + (r_n - r_target) / tau)`` of ``scores [B, 1 + K]``, the target first."""
+    """Compute ``Σ_b Σ_n relu(1 + (r_n - r_target) / tau)`` from ``scores [B, 1 + K]``, the target first."""
     return torch.relu(1 + (scores[:, 1:] - scores[:, :1]) / tau).sum()
 
 
 def enliven(network: Network, seed: int) -> None:
-    """Larger tables than a fresh network has, so that every part of it shows in loss and gradients."""
+    """Enlarge the random weights of a new network, so that every part of it affects loss and gradients."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight, size in (

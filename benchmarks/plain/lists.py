@@ -1,4 +1,4 @@
-"""Histories, positions and negatives as Python lists, one by one."""
+"""Histories, positions and negatives as Python lists, one sample at a time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Sample: TypeAlias = tuple[list[int], list[int], int, list[int]]
 
 
 class Lists(Dataset[Sample]):
-    """One sample a target: the ``length`` items before it, left-padded, and negatives drawn once.
+    """One sample per target: the ``length`` items before it, left-padded, and negatives that are drawn once.
 
     Args:
-        sequences: windows; every target of theirs is a sample.
+        sequences: windows, each of whose targets is a sample.
         catalogue: sizes of the domains.
-        length: items of history.
-        negatives: drawn for each target from its domain, with replacement, never the target.
-        seed: of the draw.
+        length: number of history items.
+        negatives: number of negatives per target, drawn from its domain with replacement, never the target itself.
+        seed: random seed of the draw.
     """
 
     def __init__(self, sequences: Sequences, info: DatasetInfo, length: int, negatives: int, seed: int) -> None:
@@ -58,7 +58,7 @@ class Lists(Dataset[Sample]):
 
 
 def recency(history: list[int], n_x: int) -> list[int]:
-    """Recency rank of each item within its own domain, 1 the latest."""
+    """Compute the recency rank of each item within its own domain, 1 for the latest."""
     seen = [0, 0]
     ranks = []
     for item in reversed(history):
@@ -68,6 +68,6 @@ def recency(history: list[int], n_x: int) -> list[int]:
 
 
 def tensors(batch: tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``[B, L]`` twice, ``[B]``, ``[B, 1 + K]``: the default collation makes a tensor ``[B]`` of every column."""
+    """Convert a batch to tensors ``[B, L]`` twice, ``[B]`` and ``[B, 1 + K]``; collation made one tensor per column."""
     sequence, position, user, candidates = batch
     return stack(sequence, dim=1), stack(position, dim=1), user, stack(candidates, dim=1)

@@ -1,4 +1,4 @@
-"""Filters, ids, leave-one-out and texts in plain pandas, as one would write them in a notebook."""
+"""Filters, ids, leave-one-out split and texts in plain pandas, as in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ["asin", "reviewer", "rating", "time"]
 
 
 def prepare(raw: Path, domains: tuple[str, str], settings: Settings, folder: Path) -> dict[str, int]:
-    """Read, filter, number, split and write; the counts of what is left."""
+    """Read, filter, number, split and write; return the counts after filtering."""
     rows = pd.concat([_ratings(raw / f"{name}.csv.gz", code) for code, name in enumerate(domains)], ignore_index=True)
     rows = rows[rows.groupby("reviewer")["domain"].transform("nunique") == 2]
     rows = rows.sort_values(["time", "row"], kind="stable").drop_duplicates(["reviewer", "domain", "asin"])
@@ -63,7 +63,7 @@ def _core(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def _texts(raw: Path, domains: tuple[str, str], items: pd.DataFrame, length: int) -> pd.DataFrame:
-    """The whole metadata as a table, as the data set's own page loads it; then what is wanted of it."""
+    """Load the whole metadata as a table, as the dataset's web page suggests, then select the items."""
     metadata = pd.concat([_metadata(raw / f"meta_{name}.json.gz", code) for code, name in enumerate(domains)])
     metadata = metadata.merge(items[["domain", "asin"]], on=["domain", "asin"])
     metadata = metadata.replace({float("nan"): None})

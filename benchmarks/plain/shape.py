@@ -1,9 +1,9 @@
 """Data of the size and shape of Food–Kitchen, and the published settings.
 
-Histories are as long as there (the split published with ABXI, WWW 2025, counted below). Which item
-comes when is drawn: popularity falls with the rank as it does there, by Zipf's law with a flat head, and a
-batch of 1,024 samples holds about as many distinct items (6,280) and users (940). Vectors are random rows
-of length one: neither side's speed depends on what they say.
+Histories have the lengths of Food–Kitchen (the split published with ABXI, WWW 2025, counted below). Items are drawn:
+popularity falls with the rank as in Food–Kitchen, by Zipf's law with a flat head, and a batch of 1,024 samples has
+about as many distinct items (6,280) and users (940). Vectors are random unit vectors, because speed does not depend on
+their content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lecdsr.train.settings import SharedSettings, TrainSettings
 Source = Literal["synthetic", "food_kitchen"]
 SOURCES: tuple[Source, ...] = ("synthetic", "food_kitchen")
 
-#: Users with 10, 11 … 50 interactions; the longest were cut at 50.
+#: Number of users with 10, 11 … 50 interactions; longer histories were cut at 50.
 USERS_BY_LENGTH = (
     273, 383, 448, 424, 406, 365, 313, 301, 307, 237, 223, 223, 224, 163, 177, 171, 141, 134, 114, 120, 109,
     104, 104, 88, 77, 82, 70, 72, 52, 66, 50, 48, 47, 51, 47, 40, 31, 43, 31, 31, 754,
@@ -39,13 +39,13 @@ USERS_BY_LENGTH = (
 SHORTEST = 10
 N_X, N_Y = 11_837, 16_258
 SHARE_OF_Y = 89_885 / 173_548
-#: Popularity of the item of rank r: ``1 / (r + FLAT) ** STEEP``.
+#: Popularity of the item of rank r is ``1 / (r + FLAT) ** STEEP``.
 FLAT, STEEP = 20, 0.85
 MIN_HISTORY = 2
 
 
 class Case(NamedTuple):
-    """What is measured: the data, the width of its vectors, the threads, and whether padding is left out."""
+    """Case to measure: the data, the width of its vectors, the threads, and whether padding is excluded."""
 
     source: Source
     width: int
@@ -54,17 +54,17 @@ class Case(NamedTuple):
 
     @property
     def settings(self) -> Settings:
-        """The published shape."""
+        """Settings of the published shape."""
         return published(self.masked)
 
     def prepare(self) -> PairData:
-        """The data; the number of threads and the seed are set."""
+        """Load the data, after setting the number of threads and the seed."""
         torch.set_num_threads(self.threads)
         torch.manual_seed(1)
         return load(self.source, self.width)
 
     def network(self, data: PairData) -> Network:
-        """The plain network."""
+        """Build the plain network."""
         items, users = data.info.item_vectors, data.info.user_vectors
         assert items is not None
         assert users is not None
@@ -73,7 +73,7 @@ class Case(NamedTuple):
 
 
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:
-    """What a person may choose of the cases."""
+    """Add the options that select the cases."""
     parser.add_argument("--width", type=int, nargs="+", default=[384, 1024], help="widths of the vectors (384 1024)")
     parser.add_argument("--threads", type=int, default=2, help="threads of either side (2)")
     parser.add_argument("--data", choices=SOURCES, default="synthetic", help="sequences: drawn, or of the built pair")
@@ -81,15 +81,15 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
-    """A case for every width that was asked for."""
+    """Return one case per requested width."""
     return [Case(arguments.data, width, arguments.threads, not arguments.read_padding) for width in arguments.width]
 
 
 def published(masked: bool) -> Settings:
-    """The published shape whatever params.yaml says: L 15, d 512, 99 negatives, batch 1,024.
+    """Return settings of the published shape, independent of params.yaml: L 15, d 512, 99 negatives, batch 1,024.
 
     Args:
-        masked: leave padding out, as params.yaml does and the published code does not.
+        masked: exclude padding, as params.yaml does and the published code does not.
     """
     return load_block("train", Settings, "demo", "lecdsr").model_copy(
         update={
@@ -118,17 +118,17 @@ def published(masked: bool) -> Settings:
 
 
 def shared() -> SharedSettings:
-    """What holds for every model, on the CPU."""
+    """Return the settings shared by all models, on the CPU."""
     return load_block("train", TrainSettings, "demo", "shared").training.model_copy(update={"device": "cpu"})
 
 
 def load(source: Source, width: int, seed: int = 0) -> PairData:
-    """Sequences, with random vectors ``width`` wide.
+    """Load sequences, with random vectors of the given width.
 
     Args:
-        source: ``synthetic``, or ``food_kitchen`` where the pair is built.
-        width: of the text vectors.
-        seed: of all that is drawn.
+        source: ``synthetic``, or ``food_kitchen`` if that pair is built.
+        width: width of the text vectors.
+        seed: random seed of everything that is drawn.
     """
     if source == "food_kitchen":
         data = load_pair_data(Artefacts("food_kitchen"), "both")
@@ -136,7 +136,7 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
         n_x, n_y, n_users = data.info.n_x, data.info.n_y, data.info.n_users
     else:
         user, item = interactions(seed)
-        # A user's rows are in time order; a row a day leaves no ties.
+        # A user's rows are in time order; one row per day gives no ties.
         time = np.arange(len(user)) * 86_400
         split = leave_one_out(user, time, MIN_HISTORY)
         sequences = from_tables(pa.table({"user": user, "item": item, "time": time}), split.windows)
@@ -150,7 +150,7 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
 
 
 def interactions(seed: int) -> tuple[IntArray, IntArray]:
-    """User and item of every interaction; no user has an item twice."""
+    """Draw user and item of every interaction; no user has an item twice."""
     rng = np.random.default_rng(seed)
     lengths = np.repeat(np.arange(SHORTEST, SHORTEST + len(USERS_BY_LENGTH)), USERS_BY_LENGTH)
     user = np.repeat(np.arange(len(lengths)), rng.permutation(lengths))
@@ -161,14 +161,14 @@ def interactions(seed: int) -> tuple[IntArray, IntArray]:
         for first, count, there in ((0, N_X, ~in_y), (N_X, N_Y, in_y)):
             rows = again[there[again]]
             item[rows] = first + popular(count, len(rows), rng, seed)
-        # All but the first of a user's equal items are drawn once more.
+        # Redraw all but the first of a user's repeated items.
         _, kept = np.unique(user * (N_X + N_Y) + item, return_index=True)
         again = np.setdiff1d(np.arange(len(user)), kept)
     return user, item
 
 
 def popular(count: int, wanted: int, rng: np.random.Generator, seed: int) -> IntArray:
-    """``wanted`` of ``count`` items by popularity, which has nothing to do with their number."""
+    """Draw ``wanted`` of ``count`` items by popularity, which is independent of their number."""
     share = np.cumsum((np.arange(1, count + 1) + FLAT) ** -STEEP)
     rank = np.searchsorted(share, rng.random(wanted) * share[-1])
     drawn: IntArray = np.random.default_rng([seed, count]).permutation(count)[rank]
@@ -176,6 +176,6 @@ def popular(count: int, wanted: int, rng: np.random.Generator, seed: int) -> Int
 
 
 def unit_rows(count: int, width: int, generator: torch.Generator) -> Tensor:
-    """``[count, width]`` random rows of length one."""
+    """Draw random unit vectors ``[count, width]``."""
     rows = torch.randn(count, width, generator=generator)
     return F.normalize(rows, dim=1, out=rows)

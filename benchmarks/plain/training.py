@@ -1,4 +1,4 @@
-"""The plain training loop: lists through a default DataLoader, default AdamW."""
+"""Plain training loop: lists from a default DataLoader, default AdamW."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lecdsr.models.lecdsr import Settings
 
 
 def loss_of(network: Network, batch: tuple[Tensor, Tensor, Tensor, Tensor], settings: Settings) -> Tensor:
-    """Ranking + weight × alignment."""
+    """Compute the ranking loss plus the weighted alignment loss."""
     sequence, position, user, candidates = batch
     ranking = hinge(network(sequence, position, user, candidates), settings.tau)
     return ranking + settings.alignment * network.alignment(sequence, settings.tau2)
 
 
 def train(network: Network, samples: Lists, settings: Settings) -> Iterator[float]:
-    """One epoch: seconds of each step, the loading of its batch included, as the steps are asked for."""
+    """Train one epoch, and yield the seconds of each step, including the loading of its batch."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     network.train()
     total, begin = 0.0, time.perf_counter()

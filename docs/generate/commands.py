@@ -1,4 +1,4 @@
-"""Every command and option, as a page: what ``--help`` says."""
+"""Generate the page of all commands and options from the texts of ``--help``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lecdsr.core.markdown import text_table
 
 
 def commands(app: typer.Typer, name: str) -> str:
-    """Markdown of a command line: a heading, the help and a row for each argument and option of every command."""
+    """Write a command line as Markdown: per command a heading, the help, and a table of arguments and options."""
     return "\n\n".join(_command(typer.main.get_command(app), (name,)))
 
 
@@ -47,7 +47,7 @@ def _names(parameter: Any) -> str:
 
 
 def _values(parameter: Any) -> str:
-    """What an option takes: its choices, or the type of its value."""
+    """Describe the values of an option: its choices, or the name of its type."""
     kind = parameter.type_descriptor.annotation
     kind = next(iter(typing.get_args(kind)), kind)
     if issubclass(kind, enum.Enum):

@@ -1,6 +1,6 @@
-"""What MkDocs does for this site beside turning Markdown into pages.
+"""Hooks of MkDocs for this site, which generate pages and sections from the code.
 
-Pages and sections that come from the code are made here at every build, so that they cannot be out of date.
+They are generated at every build, so that they cannot be out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pygments.formatters import HtmlFormatter
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-# MkDocs loads this file by its path, with only its own folder to import from.
+# MkDocs loads this file by its path, with only this file's folder on the import path.
 sys.path.insert(0, str(ROOT))
 
 import lecdsr.core.schemas
@@ -61,13 +61,13 @@ NO_RESULTS = """# Results
 
 No experiment is recorded yet. `lecdsr tune --pair PAIR` runs them and `lecdsr results --pair PAIR` writes this page.
 """
-#: Where a page wants a section that comes from the code.
+#: Marker on a page that is replaced by a section generated from the code.
 SCHEMAS = "<!-- schemas -->"
 LINK = re.compile(r"\[([^]]+)]\((\.\./[^)]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that come from the code."""
+    """Add the pages that are generated from the code."""
     blocks = parameters(settings_classes())
     page = "\n\n".join([PARAMETERS, docstring(Pair), keys(Pair, leave_out=["name"]), blocks])
     files.append(File.generated(config, "parameters.md", content=page))
@@ -79,13 +79,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in sections that come from the code; name files of the repository where the page links to them."""
+    """Insert sections that are generated from the code, and show links to files of the repository as their names."""
     markdown = markdown.replace(SCHEMAS, tables(lecdsr.core.schemas))
     return LINK.sub(lambda link: _named(link, page.file.src_uri), markdown)
 
 
 def _colours() -> str:
-    """Colours of code, for light and dark pages."""
+    """Return the style sheet for code, with colours for light and dark pages."""
     light, dark = (HtmlFormatter(style=style) for style in ("default", "github-dark"))
     return "\n".join(
         [
@@ -98,7 +98,7 @@ def _colours() -> str:
 
 
 def _named(link: re.Match[str], page: str) -> str:
-    """A link out of the folder of the pages, as the name of the file it leads to; other links stay."""
+    """Replace a link to a file outside of the pages by the name of the file; keep other links."""
     target = (DOCS / page).parent.joinpath(link[2]).resolve()
     if target.is_relative_to(DOCS):
         return link[0]

@@ -1,4 +1,4 @@
-"""Every parameter, as a page: keys, defaults, allowed values and descriptions from the classes of settings."""
+"""Generate the page of all parameters: keys, defaults, allowed values and descriptions from the settings classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lecdsr.models.registry import find_model, model_names
 
 ROOT = Path(__file__).parents[2]
 HEAD = ("key", "default", "allowed values", "meaning")
-#: Types of JSON Schema, in the words of the page.
+#: Names of the types of JSON Schema on the page.
 TYPES = {"integer": "integer", "number": "number", "string": "text"}
 
 
@@ -66,7 +66,7 @@ def keys(block: type[Block], leave_out: Collection[str] = ()) -> str:
 
     Args:
         block: class of the settings.
-        leave_out: keys that no settings file holds.
+        leave_out: keys that do not occur in settings files.
     """
     schema = block.model_json_schema()
     rows = _rows(schema, schema.get("$defs", {}), "")
@@ -74,7 +74,7 @@ def keys(block: type[Block], leave_out: Collection[str] = ()) -> str:
 
 
 def docstring(block: type[Block]) -> str:
-    """The docstring of a class as Markdown: literals in single backticks, references without their role."""
+    """Convert the docstring of a class to Markdown: literals in single backticks, references without their role."""
     return re.sub(r":\w+:(?=`)", "", inspect.cleandoc(block.__doc__ or "").replace("``", "`"))
 
 
@@ -84,7 +84,7 @@ def _rows(schema: dict[str, Any], blocks: dict[str, Any], prefix: str) -> list[t
         name = f"{prefix}{key}"
         inner = _block_of(field, blocks)
         default = "required" if key in schema.get("required", ()) else _written(field.get("default"))
-        # The default of a block is that of its keys, which follow.
+        # The default of a block is that of its keys, which follow below.
         shown = "" if inner and field.get("default") is not None else default
         rows.append((f"`{name}`", shown, _allowed(field), field.get("description", "")))
         if inner:
@@ -93,7 +93,7 @@ def _rows(schema: dict[str, Any], blocks: dict[str, Any], prefix: str) -> list[t
 
 
 def _block_of(field: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any] | None:
-    """The schema of the block that a field holds, or may hold; ``None`` for a plain value."""
+    """Return the schema of the block that a field holds or may hold; ``None`` for a plain value."""
     for option in field.get("anyOf", [field]):
         if "$ref" in option:
             found: dict[str, Any] = blocks[option["$ref"].rsplit("/", 1)[1]]
@@ -102,7 +102,7 @@ def _block_of(field: dict[str, Any], blocks: dict[str, Any]) -> dict[str, Any] |
 
 
 def _written(value: Any) -> str:
-    """A value as a settings file has it."""
+    """Format a value as in a settings file."""
     if isinstance(value, str):
         return f"`{value}`"
     if isinstance(value, float):
@@ -111,7 +111,7 @@ def _written(value: Any) -> str:
 
 
 def _allowed(field: dict[str, Any]) -> str:
-    """The values that a field admits."""
+    """Describe the values that a field allows."""
     if "anyOf" in field:
         return " or ".join(_allowed(option) for option in field["anyOf"])
     if "$ref" in field:
@@ -142,7 +142,7 @@ def _text(field: dict[str, Any]) -> str:
 
 
 def _range(field: dict[str, Any]) -> str:
-    """Bounds: `` ≥ 1``, or an interval, `` in [0, 1)``, whose round bracket excludes its end."""
+    """Describe the bounds of a number: `` ≥ 1``, or `` in [0, 1)``, whose round bracket excludes the end."""
     low, high = field.get("minimum"), field.get("maximum")
     above, below = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
     start, end = (low if above is None else above), (high if below is None else below)

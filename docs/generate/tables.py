@@ -1,4 +1,4 @@
-"""Every table that one stage hands to another, as a page: columns, types and what a row is."""
+"""Generate the page of all tables that stages exchange: columns, types, and the meaning of a row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lecdsr.core.markdown import text_table
 
 
 def tables(module: ModuleType) -> str:
-    """Markdown of a module of schemas: a heading, the ``#:`` comment and a row for each column.
+    """Write a module of schemas as Markdown: per schema a heading, its ``#:`` comment, and one row per column.
 
     Args:
-        module: schemas as constants with ``#:`` comments above them, and functions of a width that give one.
+        module: module with schemas as constants with ``#:`` comments, and functions that return a schema for a width.
     """
     source = inspect.getsource(module)
     lines, parts = source.splitlines(), [_plain(inspect.getdoc(module) or "")]
@@ -57,5 +57,5 @@ def _comment(lines: list[str], last: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Markdown of a comment in reStructuredText, as far as ours go."""
+    """Convert a reStructuredText comment to Markdown, as far as this project's comments need it."""
     return text.replace("``", "`")

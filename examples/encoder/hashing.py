@@ -1,4 +1,4 @@
-"""Texts as bags of hashed words (Weinberger et al., ICML 2009): no model, no weights, the same anywhere."""
+"""Encode texts as bags of hashed words (Weinberger et al., ICML 2009), without a model or weights."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _WORD = re.compile(r"\w+")
 
 
 class HashingEncoder(CachedEncoder):
-    """Every word adds +1 or -1 to one component, both told by its hash; vectors have length 1."""
+    """Encoder in which the hash of every word adds +1 or -1 to one component; vectors have length 1."""
 
     def __init__(self, width: int) -> None:
         self._width = width
 
     @property
     def width(self) -> int:
-        """Width of a vector."""
+        """Number of components of a vector."""
         return self._width
 
     def keys(self, texts: Iterable[str]) -> dict[str, str]:
-        """All that decides a vector: the way of encoding, its width, the text."""
+        """Return keys made of everything that determines a vector: the method, its width and the text."""
         return {text: hashlib.sha256(f"hashing {self._width} {text}".encode()).hexdigest() for text in texts}
 
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Yield some hundred texts with their vectors at a time; what was yielded is kept."""
+        """Yield a few hundred texts with their vectors at a time; vectors are stored as soon as they are yielded."""
         for start in range(0, len(texts), CHUNK):
             chunk = list(texts[start : start + CHUNK])
             yield chunk, normalised(np.stack([self._vector(text) for text in chunk]))

@@ -1,6 +1,6 @@
 """FISM (Kabbur, Ning and Karypis, KDD 2013) with a softmax loss: a history is the sum of its items.
 
-Score of item j after the history i_1 … i_L: ``L^-α Σ_l p(i_l) · q_j + b_j``.
+The score of item j after the history i_1 … i_L is ``L^-α Σ_l p(i_l) · q_j + b_j``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Settings(TrainedSettings):
 
 
 class FISM(Recommender):
-    """Two tables, one for items of the history and one for items that are ranked."""
+    """FISM with two tables, one for items of the history and one for ranked items."""
 
     objective = "prefix"  # one sample for every training target
 
@@ -49,17 +49,17 @@ class FISM(Recommender):
             self.read.weight.normal_(std=0.02)[info.padding] = 0
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]`` sum of the history's items over ``L^α``."""
+        """Compute queries ``[B, d]``: the sum of the history's items divided by ``L^α``."""
         real = (histories.sequence != self.info.padding).unsqueeze(-1)  # [B, L, 1]
         total = cast(Tensor, self.read(histories.sequence) * real).sum(dim=1)  # [B, d]
         return total / real.sum(dim=1).clamp(min=1) ** self.settings.alpha
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` table of items that are ranked, and ``[N]`` biases."""
+        """Return the table of ranked items ``[N, d]`` and biases ``[N]``."""
         return self.ranked.weight, self.bias
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain."""
+        """Compute a softmax loss over all items of the target's domain."""
         samples = cast(PrefixBatch, batch)
         keys, bias = self.keys()
         queries = self.queries(samples.histories)  # [B, d]

@@ -1,4 +1,4 @@
-"""Ask a program of your own: it reads a request on standard input and writes the answer to standard output."""
+"""Ask a program of your own, which reads a request on standard input and writes the answer to standard output."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SECONDS = 120
 
 
 class CommandProvider:
-    """One process for each question. The request is the JSON that a server would be sent.
+    """Provider that runs one process per question; the request is the JSON that a server would receive.
 
     Args:
-        environment: holds the command line, which is no setting: where a program lies decides no answer.
+        environment: holds the command line. It is not a setting, because the location of a program changes no answer.
 
     Raises:
         UserError: the environment names no command.
@@ -36,7 +36,7 @@ class CommandProvider:
             raise UserError("no command to ask", where=VARIABLE, do="set it to a program and its arguments")
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
-        """Yield every question with its outcome as it comes: it is then in the store, and paid for once."""
+        """Yield every question with its outcome immediately, so that it is stored and paid for only once."""
         for question in questions:
             yield [(question, self._outcome(question))]
 
@@ -47,7 +47,7 @@ class CommandProvider:
             )
         except subprocess.TimeoutExpired:
             return Failure("timeout", f"no answer after {SECONDS} s")
-        except OSError as error:  # it would fail for every question
+        except OSError as error:  # the same error would occur for every question
             raise UserError(f"the command cannot be run: {error}", where=VARIABLE) from error
         if done.returncode:
             return Failure("command failed", done.stderr.strip()[-200:])
@@ -55,6 +55,6 @@ class CommandProvider:
 
 
 def _reply(model: str, text: str) -> str:
-    """The text in the form of a server's reply: the store keeps replies, and reads them again."""
+    """Format the text like the reply of a server, because the store keeps replies and parses them again."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return json.dumps({"model": model, "choices": [choice]})

@@ -1,5 +1,5 @@
-"""The Python interface: from data frames to a data set, a model of it, its metrics and its recommendations.
+"""Python interface: build a dataset from data frames, train a model on it, evaluate it, and recommend.
 
-Thin over the code that the stages of the pipeline run: the same tables, training, ranking and tests. ``lecdsr`` itself
-has all public names.
+It is a thin layer over the code that the stages of the pipeline run: the same tables, training, ranking and tests. All
+public names are in ``lecdsr`` itself.
 """

@@ -1,4 +1,4 @@
-"""From a caller's checked tables to the tables of a pair, by the code of the stages sequences, candidates and embed."""
+"""Build the tables of a pair from a caller's tables, with the code of the stages sequences, candidates and embed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lecdsr.data.load import PairTables
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings as SequenceSettings
 
-#: Where the defaults of this interface differ from those of the pipeline: small frames are kept whole.
+#: Defaults of this interface that differ from those of the pipeline: nothing is filtered, because frames are small.
 SEQUENCES: dict[str, Any] = {
     "max_bad_share": 0.0,
     "overlap": "prefer",
@@ -35,7 +35,7 @@ SEQUENCES: dict[str, Any] = {
 
 
 class Built(NamedTuple):
-    """Tables of a pair, its negatives, and what was counted on the way."""
+    """Tables of a pair, their negatives, and the statistics of the build."""
 
     tables: PairTables
     candidates: pa.Table
@@ -43,7 +43,7 @@ class Built(NamedTuple):
 
 
 def sequence_settings(values: dict[str, Any]) -> SequenceSettings:
-    """The settings of the sequences, with the defaults of this interface.
+    """Check settings of the stage ``sequences``, with the defaults of this interface.
 
     Raises:
         UserError: a key is unknown or ill-typed.
@@ -54,14 +54,14 @@ def sequence_settings(values: dict[str, Any]) -> SequenceSettings:
 def build_tables(
     interactions: pa.Table, items: pa.Table | None, texts: Texts, settings: SequenceSettings, negatives: int
 ) -> Built:
-    """Filter, number and split the interactions, draw negatives, encode texts.
+    """Filter, number and split the interactions, draw negatives, and encode texts.
 
     Args:
-        interactions: as ``frames.read_interactions`` gives them.
-        items: as ``frames.read_items`` gives them.
-        texts: what else is known.
-        settings: of the sequences.
-        negatives: items that a target is ranked against in the sampled protocol, at most.
+        interactions: table from ``frames.read_interactions``.
+        items: table from ``frames.read_items``.
+        texts: vectors, encoder and profiles.
+        settings: settings of the stage ``sequences``.
+        negatives: maximum number of negatives per target in the sampled ranking.
 
     Raises:
         UserError: a filter removed every user, a split has no targets, or the encoder cannot be loaded.
@@ -85,7 +85,7 @@ def _sequences(
         if items is not None:
             texts = _items_of(items, own["item"], code)
             write_table(raw / f"items_{domain}.parquet", texts, texts.schema)
-    with silent():  # it names the files, which the caller has never seen
+    with silent():  # suppress output that names temporary files, which mean nothing to the caller
         facts = build(_layout(interactions, items), settings, raw, out, folder / "rejected")
     read = {
         kind: read_table(out / f"{kind}.parquet", schema)
@@ -95,14 +95,14 @@ def _sequences(
 
 
 def _items_of(items: pa.Table, interacted: pa.ChunkedArray, code: int) -> pa.Table:
-    """The rows of one domain's items; where the frame names no domains, those that its interactions name."""
+    """Select the items of one domain: by the column ``domain``, or else the items that occur in its interactions."""
     if "domain" in items.column_names:
         return items.filter(pc.equal(items["domain"], code)).drop_columns(["domain", "row"])
     return items.filter(pc.is_in(items["item"], value_set=interacted.unique())).drop_columns(["row"])
 
 
 def _layout(interactions: pa.Table, items: pa.Table | None) -> Pair:
-    """The written files as a custom catalogue."""
+    """Describe the written files as a custom catalogue."""
     rating = "rating" if "rating" in interactions.column_names else None
     columns = CustomInteractions(
         file="interactions_{domain}.parquet", user="user", item="item", time="time", time_unit="seconds", rating=rating

@@ -1,4 +1,4 @@
-"""A data set of two domains: from data frames, from what the pipeline built, or from a saved model's folder."""
+"""A dataset of two domains, built from data frames, from the pipeline's output, or from a saved model's folder."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Dataset:
     """Two domains: items, users, interactions in time order, splits, negatives and text vectors.
 
     Args:
-        name: what to call it on a model card.
+        name: name of the dataset on a model card.
         domains: names of domain X and Y.
-        tables: as the stages of the pipeline write them.
-        candidates: negatives of the sampled protocol.
-        facts: what was counted when it was built; empty where that is not known.
+        tables: tables as the stages of the pipeline write them.
+        candidates: negatives of the sampled ranking.
+        facts: statistics of the build; empty if they are not known.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Dataset:
         quiet: bool = False,
         **sequences: Any,
     ) -> Dataset:
-        """Build a data set of frames: pandas, pyarrow, or any other library that speaks Arrow.
+        """Build a dataset from data frames of pandas, pyarrow, or any other library that supports Arrow.
 
         Args:
             interactions: columns ``user``, ``item``, ``domain``, ``time`` (seconds since 1970, datetimes or dates;
@@ -79,19 +79,19 @@ class Dataset:
             domains: the two values of the column ``domain``.
             split: ``leave_one_out``, ``temporal`` or ``ratio_windows``.
             encoder: sentence-transformers model or folder that encodes the texts; ``None`` encodes nothing.
-            item_vectors: ``[len(items), D]`` vectors in place of encoded texts, one for each row of ``items``.
+            item_vectors: ``[len(items), D]`` vectors instead of encoded texts, one for each row of ``items``.
             profiles: columns ``user`` and ``text``, encoded into user vectors.
-            negatives: items that a target is ranked against in the sampled protocol, at most those of its domain.
-            name: what to call the data set; default the names of the domains.
+            negatives: maximum number of negatives per target in the sampled ranking.
+            name: name of the dataset; by default the names of the domains.
             quiet: print nothing.
             **sequences: settings of the stage ``sequences`` (docs/parameters.md), such as ``min_item``,
-                ``min_user_total``, ``overlap``, ``cuts``. Unlike in the pipeline nothing is filtered by default:
-                ``min_item=1, min_user_domain=1, min_user_total=2, max_length=None, min_history=1,
-                overlap="prefer"`` (users of one domain are trained on, and not evaluated).
+                    ``min_user_total``, ``overlap``, ``cuts``. Unlike in the pipeline nothing is filtered by default:
+                    ``min_item=1, min_user_domain=1, min_user_total=2, max_length=None, min_history=1,
+                    overlap="prefer"`` (users of one domain are used for training but not evaluated).
 
         Raises:
-            ValueError: a frame or a setting is wrong; the message says which and what was expected.
-            TypeError: an argument is no frame.
+            ValueError: a frame or a setting is invalid; the message says which and what was expected.
+            TypeError: an argument is not a frame.
         """
         names = check_domains(domains)
         settings = sequence_settings({"split": split, **sequences})
@@ -109,19 +109,19 @@ class Dataset:
         return cls(name or f"{names[0]} and {names[1]}", names, *built)
 
     def pair_data(self, domains: str = "both", order: str = "time", seed: int = 0) -> PairData:
-        """What training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
+        """Prepare what training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
         return pair_data(self.tables, domains, order, seed)
 
     @property
     def items(self) -> pd.DataFrame:
-        """Items that are left: ``item``, ``domain``, ``title``, ``brand``, ``categories``, ``description``, count."""
+        """Items after filtering: ``item``, ``domain``, ``title``, ``brand``, ``categories``, ``description``, count."""
         table = self.tables.items
         columns = {name: table[name] for name in ("title", "brand", "categories", "description", "train_count")}
         return pa.table({"item": table["asin"], "domain": self.domain_names(table["domain"]), **columns}).to_pandas()
 
     @property
     def users(self) -> pd.DataFrame:
-        """Users that are left, with their interactions in each domain."""
+        """Users after filtering, with their number of interactions in each domain."""
         table = self.tables.users
         return pa.table(
             {"user": table["reviewer"], self.domains[0]: table["n_x"], self.domains[1]: table["n_y"]}
@@ -129,7 +129,7 @@ class Dataset:
 
     @property
     def interactions(self) -> pd.DataFrame:
-        """Interactions that are left: ``user``, ``item``, ``domain``, ``time``, ``rating``, ``split``."""
+        """Interactions after filtering: ``user``, ``item``, ``domain``, ``time``, ``rating``, ``split``."""
         table = self.tables.interactions
         columns = {
             "user": self.tables.users["reviewer"].take(table["user"]),
@@ -152,15 +152,15 @@ class Dataset:
 
     @property
     def n_x(self) -> int:
-        """Items of the first domain; they come first."""
+        """Number of items of the first domain, whose ids come first."""
         return int(pc.sum(pc.equal(self.tables.items["domain"], 0)).as_py() or 0)
 
     def domain_names(self, codes: Any) -> pa.Array:
-        """Names of the domains 0 and 1."""
+        """Return the names of domains given as 0 and 1."""
         return pa.array(self.domains).take(codes)
 
     def domain_code(self, domain: Any) -> int:
-        """Number of a domain.
+        """Return the number of a domain, 0 or 1.
 
         Raises:
             InputError: there is no such domain.
@@ -170,7 +170,7 @@ class Dataset:
         raise InputError(f"there is no domain {domain!r}", do=f"use {self.domains[0]!r} or {self.domains[1]!r}")
 
     def user_id(self, user: Any) -> int:
-        """Number of a user.
+        """Return the number of a user.
 
         Raises:
             InputError: there is no such user.
@@ -178,14 +178,14 @@ class Dataset:
         return _known(self._users, user, "user")
 
     def item_id(self, item: Any, domain: int | None = None) -> int:
-        """Number of an item.
+        """Return the number of an item.
 
         Args:
-            item: its id.
-            domain: 0 or 1; needed only where both domains have an item of this id.
+            item: id of the item in the frames.
+            domain: 0 or 1; needed only if both domains have an item with this id.
 
         Raises:
-            InputError: there is no such item, or there are two.
+            InputError: there is no such item, or both domains have one.
         """
         if domain is not None:
             return _known(self._items[domain], item, f"item of {self.domains[domain]}")
@@ -207,17 +207,17 @@ class Dataset:
         )
 
     def same_ids(self, other: Dataset) -> bool:
-        """Whether items and users have the same numbers in both, so that a model of one can read the other."""
+        """Return whether items and users have the same numbers in both datasets, so that models are interchangeable."""
         return self.tables is other.tables or (
             self.tables.items.select(["domain", "asin"]).equals(other.tables.items.select(["domain", "asin"]))
             and self.tables.users["reviewer"].equals(other.tables.users["reviewer"])
         )
 
     def save(self, folder: Path | str) -> None:
-        """Write the tables as Parquet files, and ``dataset.json``; what the folder held of another is replaced.
+        """Write the tables as Parquet files and ``dataset.json``; a dataset already in the folder is replaced.
 
         Raises:
-            ValueError: the folder holds something else.
+            ValueError: the folder holds other files.
         """
         described = {"name": self.name, "domains": list(self.domains), "facts": self.facts}
         with replaced(Path(folder), "dataset.json") as new:
@@ -229,7 +229,7 @@ class Dataset:
     @classmethod
     @input_errors()
     def load(cls, folder: Path | str) -> Dataset:
-        """Read what :meth:`save` wrote.
+        """Load a dataset that :meth:`save` wrote.
 
         Raises:
             ValueError: a file is missing or broken.
@@ -247,11 +247,11 @@ class Dataset:
 
 @input_errors()
 def load_pair(name: str, root: Path | str = ".") -> Dataset:
-    """What the pipeline built for a pair.
+    """Load the dataset that the pipeline built for a pair.
 
     Args:
-        name: of the pair.
-        root: a folder inside the clone.
+        name: name of the pair.
+        root: a folder inside the clone of this project.
 
     Raises:
         ValueError: there is no clone around ``root``, no such pair in it, or the pair is not built.
@@ -276,10 +276,10 @@ def _repository(root: Path) -> Path:
 
 
 def require_dataset(data: Any) -> None:
-    """Check that something is a data set.
+    """Check that an argument is a dataset.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not.
     """
     if not isinstance(data, Dataset):
         raise TypeError(f"data is a {type(data).__name__}, expected a Dataset: see Dataset.from_frames and load_pair")
@@ -302,7 +302,7 @@ def _require_shared_users(rows: pa.Table, domains: tuple[str, str], overlap: str
     """Refuse data in which no user can be evaluated.
 
     Raises:
-        InputError: no user has interactions in both domains, and the settings want some.
+        InputError: no user has interactions in both domains, although the settings require it.
     """
     of_x, of_y = (rows.filter(pc.equal(rows["domain"], code))["user"].unique() for code in (0, 1))
     if overlap != "all" and not pc.any(pc.is_in(of_x, value_set=of_y)).as_py():

@@ -1,4 +1,4 @@
-"""Metrics of a model and comparisons of two, as data frames."""
+"""Metrics of a model and comparisons of two models, as data frames."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ HELD_OUT = SPLITS[1:]
 
 @input_errors()
 def evaluate(model: Model, data: Dataset, *, exclude_history: bool = True, batch_size: int = 512) -> pd.DataFrame:
-    """Rank the validation and test targets of the data with a model, and average over users.
+    """Rank the validation and test targets of a dataset with a model, and average the metrics over users.
 
     Args:
-        model: fitted or loaded.
-        data: the data set it was fitted on, or one of the same items and users.
-        exclude_history: leave the items of the history out of the full ranking.
-        batch_size: targets scored at once.
+        model: a fitted or loaded model.
+        data: the dataset it was fitted on, or one with the same items and users.
+        exclude_history: exclude items of the history from the full ranking.
+        batch_size: number of targets scored at once.
 
     Returns:
         Columns ``split`` (``valid``, ``test``), ``domain``, ``protocol`` (``full``: all items of the domain,
         ``sampled``: the drawn negatives), ``metric`` and ``value``.
 
     Raises:
-        ValueError: the model is not fitted, or not on these items and users.
+        ValueError: the model is not fitted, or fitted on other items or users.
     """
     metrics = metrics_of(rank(model, data, exclude_history, batch_size))
     names = dict(zip(DOMAINS, data.domains, strict=True))
@@ -73,26 +73,26 @@ def compare(
     slices: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """Compare two models on the same targets: is one better, and could that be chance?
+    """Compare two models on the same targets, and test whether the difference may be chance.
 
     Tests are paired by user (docs/evaluation.md); ``p_holm`` is adjusted for all rows of the frame.
 
     Args:
-        a: a model, or one trained with several seeds, whose metrics are averaged.
-        b: what to compare it with.
-        data: whose targets are ranked.
+        a: a model, or a list of models trained with several seeds, whose metrics are averaged.
+        b: the model or models to compare with.
+        data: dataset whose targets are ranked.
         split: ``test`` or ``valid``.
         protocols: ``full``, ``sampled`` or both.
-        metrics: such as ``ndcg@10``, ``hr@10``, ``mrr``.
-        slices: ways of slicing the targets, of ``training``, ``history``, ``ties``; adds a column ``slice``.
-        resamples: bootstrap resamples of an interval.
+        metrics: names such as ``ndcg@10``, ``hr@10``, ``mrr``.
+        slices: kinds of slices, of ``training``, ``history``, ``ties``; adds a column ``slice``.
+        resamples: number of bootstrap resamples per interval.
 
     Returns:
         Columns ``domain``, ``protocol``, ``metric``, ``a``, ``b`` (means over users), ``difference``, ``low`` and
         ``high`` (95 % interval), ``effect_size``, ``p``, ``p_holm``, ``better`` (``a``, ``b`` or missing).
 
     Raises:
-        ValueError: a model is not fitted, or not on these items and users; or an option is unknown.
+        ValueError: a model is not fitted, or fitted on other items or users; or an option is unknown.
     """
     known = tuple(per_target(torch.ones(1).numpy()))
     for name, values, choices in (
@@ -110,10 +110,10 @@ def compare(
 
 
 def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: int = 512) -> pa.Table:
-    """Ranks of every validation and test target, as the stage ``evaluate`` writes them.
+    """Rank every validation and test target, as the stage ``evaluate`` does.
 
     Raises:
-        UserError: the model is not fitted, or not on these items and users.
+        UserError: the model is not fitted, or fitted on other items or users.
     """
     require_dataset(data)
     if is_production(model.config):
@@ -168,7 +168,7 @@ def _described(row: Row, domains: dict[str, str]) -> dict[str, Any]:
 
 
 class _CallablePackage(ModuleType):
-    """Makes ``lecdsr.evaluate(model, data)`` work although Python gives the name to the package ``lecdsr.evaluate``."""
+    """Module type that makes ``lecdsr.evaluate(model, data)`` callable, although it is also a package."""
 
     def __call__(self, model: Model, data: Dataset, **options: Any) -> pd.DataFrame:
         return evaluate(model, data, **options)

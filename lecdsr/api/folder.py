@@ -1,4 +1,4 @@
-"""A folder that is replaced as a whole or left as it was."""
+"""Replace a folder completely, or leave it unchanged on failure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lecdsr.core.errors import InputError
 
 @contextmanager
 def replaced(folder: Path, marker: str) -> Iterator[Path]:
-    """Give an empty folder beside ``folder``, which takes its place if the block succeeds.
+    """Yield an empty temporary folder next to ``folder``, which replaces it if the block succeeds.
 
     Args:
-        folder: what is replaced.
-        marker: a file that tells a folder of ours from others, which are left alone.
+        folder: folder to replace.
+        marker: name of a file by which our own folders are recognised; other folders are not replaced.
 
     Raises:
-        InputError: ``folder`` is not empty and has no such file.
+        InputError: ``folder`` is not empty and does not hold the marker.
     """
     folder = folder.expanduser().resolve()
     if folder.exists() and not (folder.is_dir() and ((folder / marker).exists() or not any(folder.iterdir()))):

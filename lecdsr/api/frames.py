@@ -1,4 +1,4 @@
-"""Data frames of a caller as Arrow tables of known columns and types, or an error that says what is wrong with them."""
+"""Convert a caller's data frames to Arrow tables with known columns and types, or explain what is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from lecdsr.core.errors import InputError
 
-#: Other names under which the columns are common, to guess from.
+#: Common other names of the columns, used for suggestions.
 COMMON_NAMES = {
     "user": ("user_id", "userid", "uid", "reviewer", "reviewerID", "customer", "customer_id", "visitor"),
     "item": ("item_id", "itemid", "iid", "asin", "parent_asin", "product", "product_id", "sku", "article"),
@@ -21,15 +21,15 @@ COMMON_NAMES = {
     "text": ("profile", "description"),
 }
 TEXTS = ("title", "brand", "categories", "description")
-#: First second of the year 2100: a later time is not in seconds.
+#: First second of the year 2100; a later time is probably not in seconds.
 LAST_TIME = 4_102_444_800
 
 
 def to_arrow(frame: Any, name: str) -> pa.Table:
-    """The frame as a table.
+    """Convert a data frame to an Arrow table.
 
     Raises:
-        TypeError: it is no frame of pandas, pyarrow, or another library that speaks Arrow.
+        TypeError: it is not a frame of pandas, pyarrow, or another library that supports Arrow.
         InputError: a column has values of several types.
     """
     if isinstance(frame, pa.Table):
@@ -43,7 +43,7 @@ def to_arrow(frame: Any, name: str) -> pa.Table:
 
 
 def check_domains(domains: Sequence[Any]) -> tuple[str, str]:
-    """Names of the two domains.
+    """Check the names of the two domains.
 
     Raises:
         InputError: they are not two different names.
@@ -55,11 +55,11 @@ def check_domains(domains: Sequence[Any]) -> tuple[str, str]:
 
 
 def read_interactions(frame: Any, domains: tuple[str, str]) -> pa.Table:
-    """Columns ``user``, ``item`` (text), ``domain`` (0 or 1), ``time`` (seconds since 1970) and perhaps ``rating``.
+    """Read a frame of interactions: ``user``, ``item``, ``domain`` (0 or 1), ``time`` (seconds) and maybe ``rating``.
 
     Raises:
-        TypeError: the frame is none.
-        InputError: it is empty, lacks a column or a value, or names other domains.
+        TypeError: the argument is not a frame.
+        InputError: it is empty, lacks a column or a value, or has other domains.
     """
     name = "interactions"
     table = to_arrow(frame, name)
@@ -78,11 +78,11 @@ def read_interactions(frame: Any, domains: tuple[str, str]) -> pa.Table:
 
 
 def read_items(frame: Any, domains: tuple[str, str]) -> pa.Table:
-    """Columns ``item`` (text), ``domain`` (0 or 1) if the frame has one, those of :data:`TEXTS` it has, and ``row``.
+    """Read a frame of items: ``item``, ``row``, and where given ``domain`` (0 or 1) and the columns :data:`TEXTS`.
 
     Raises:
-        TypeError: the frame is none.
-        InputError: it lacks a column or a value, repeats an item, or names other domains.
+        TypeError: the argument is not a frame.
+        InputError: it lacks a column or a value, repeats an item, or has other domains.
     """
     name = "items"
     table = to_arrow(frame, name)
@@ -97,11 +97,11 @@ def read_items(frame: Any, domains: tuple[str, str]) -> pa.Table:
 
 
 def read_profiles(frame: Any, users: pa.ChunkedArray) -> pa.Table:
-    """Columns ``user`` and ``text``; the users must be some of ``users``.
+    """Read a frame of profiles as ``user`` and ``text``; every user must be in ``users``.
 
     Raises:
-        TypeError: the frame is none.
-        InputError: it lacks a column or a value, repeats a user, or names an unknown one.
+        TypeError: the argument is not a frame.
+        InputError: it lacks a column or a value, repeats a user, or has an unknown user.
     """
     name = "profiles"
     table = to_arrow(frame, name)
@@ -117,10 +117,10 @@ def read_profiles(frame: Any, users: pa.ChunkedArray) -> pa.Table:
 
 
 def require_known_items(interactions: pa.Table, items: pa.Table, domains: tuple[str, str]) -> None:
-    """Check that the frames speak of the same items in each domain; some items may be without a row.
+    """Check that the item ids of both frames match in each domain; some items may have no row.
 
     Raises:
-        InputError: no item of one domain's interactions has a row.
+        InputError: none of the items in one domain's interactions has a row.
     """
     for code, domain in enumerate(domains):
         own = interactions.filter(pc.equal(interactions["domain"], code))["item"].unique()
@@ -134,10 +134,10 @@ def require_known_items(interactions: pa.Table, items: pa.Table, domains: tuple[
 
 
 def require_columns(table: pa.Table, wanted: Iterable[str], name: str) -> None:
-    """Check that the columns are there.
+    """Check that a table has the required columns.
 
     Raises:
-        InputError: some are not; it guesses which column was meant.
+        InputError: a column is missing; the message suggests which existing column was meant.
     """
     there = [str(column) for column in table.column_names]
     missing = [column for column in wanted if column not in there]
@@ -152,10 +152,10 @@ def require_columns(table: pa.Table, wanted: Iterable[str], name: str) -> None:
 
 
 def ids(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
-    """A column of ids as text; whole numbers without a decimal point.
+    """Convert a column of ids to text; whole numbers get no decimal point.
 
     Raises:
-        InputError: a value is missing, or no text and no whole number.
+        InputError: a value is missing, or is neither text nor a whole number.
     """
     values = _plain(table[column])
     _refuse_missing(values, column, name)
@@ -172,10 +172,10 @@ def ids(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
 
 
 def domain_codes(table: pa.Table, domains: tuple[str, str], name: str, whole: bool) -> pa.ChunkedArray:
-    """The column of domains as 0 and 1; ``whole``: both must occur.
+    """Convert a column of domain names to 0 and 1; with ``whole``, both must occur.
 
     Raises:
-        InputError: one does not, or there is another.
+        InputError: a required domain does not occur, or there is another one.
     """
     where = f"{name}: domain"
     values = ids(table, "domain", name)
@@ -195,10 +195,10 @@ def domain_codes(table: pa.Table, domains: tuple[str, str], name: str, whole: bo
 
 
 def seconds(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
-    """Times as seconds since 1970: numbers are seconds; days and datetimes without a zone are UTC.
+    """Convert a column of times to seconds since 1970; numbers are seconds, datetimes without a zone and dates are UTC.
 
     Raises:
-        InputError: a value is missing, no time, or not between 1970 and 2099.
+        InputError: a value is missing, not a time, or not between 1970 and 2099.
     """
     values, where = _plain(table[column]), f"{name}: {column}"
     _refuse_missing(values, column, name)
@@ -260,7 +260,7 @@ def _text(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
 
 
 def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values themselves where they are stored as codes (a pandas categorical)."""
+    """Decode values that are stored as codes, such as a pandas categorical."""
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
 
 

@@ -1,4 +1,4 @@
-"""Whom to recommend to: users of the data, or anonymous users who are known by their histories alone."""
+"""Histories to recommend for: those of users in the data, or of anonymous users."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Histories(NamedTuple):
 
 
 def of_users(data: Dataset, users: Iterable[Any] | None) -> Histories:
-    """All interactions of users by their ids; of all users for ``None``.
+    """Yield all interactions of users given by their ids, or of all users for ``None``.
 
     Raises:
         InputError: a user is unknown.
@@ -46,13 +46,13 @@ def anonymous(data: Dataset, histories: Any, row: int) -> Histories:
     """Histories of users without an id, their items as if of the last day of the data.
 
     Args:
-        data: knows the items.
-        histories: lists of items, the latest last; or such lists by a label.
-        row: of the user tables, that stands for an anonymous user.
+        data: dataset that the items belong to.
+        histories: lists of items, latest last, or a dict of such lists by label.
+        row: row of the user tables that represents an anonymous user.
 
     Raises:
         InputError: an item is unknown, or a history is empty.
-        TypeError: the histories are no lists.
+        TypeError: the histories are not lists.
     """
     if isinstance(histories, str) or not isinstance(histories, Mapping | Sequence):
         raise TypeError(f"histories is a {type(histories).__name__}, expected lists of items, or a dict of lists")
@@ -80,5 +80,5 @@ def _item(data: Dataset, item: Any) -> int:
 
 
 def _listed(values: Any) -> list[Any]:
-    """Values of a list, a column or an array as plain Python values."""
+    """Convert a list, column or array to plain Python values."""
     return list(values.tolist() if hasattr(values, "tolist") else values)

@@ -1,4 +1,4 @@
-"""Models as estimators: settings in, fit on a data set, recommend, save and load."""
+"""Models as estimators: create with settings, fit on a dataset, recommend, save and load."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _COLUMNS = ["user", "domain", "rank", "item", "score"]
 
 
 class Model:
-    """A model by its name, with settings; :attr:`lecdsr.models` has a class for each name.
+    """A model given by its name and settings; :attr:`lecdsr.models` has a class for each name.
 
     Args:
         model: name of the model, such as ``tandem``.
-        **settings: of the model, see docs/parameters.md; each has a default.
+        **settings: settings of the model, see docs/parameters.md; each has a default.
 
     Attributes:
         settings: the settings, checked and complete.
-        data: the data set that it was fitted on, or loaded with.
-        config: what describes the trained model, as in ``config.json``.
-        log: one row for each epoch; empty for a loaded model.
+        data: the dataset that it was fitted on, or loaded with.
+        config: description of the trained model, as in ``config.json``.
+        log: one row per epoch; empty for a loaded model.
 
     Raises:
         ValueError: there is no such model, or a setting is unknown or ill-typed.
@@ -64,21 +64,21 @@ class Model:
 
     @input_errors()
     def fit(self, data: Dataset, *, seed: int = 1, quiet: bool = False, **training: Any) -> Self:
-        """Train on a data set, and keep the best epoch on its validation targets.
+        """Train on a dataset, and keep the best epoch on its validation targets.
 
         Args:
-            data: what to train on.
-            seed: of weights, order of samples and negatives. The same seed gives the same weights on a machine.
+            data: the dataset to train on.
+            seed: seed of weights, sample order and negatives. The same seed gives the same weights on one machine.
             quiet: print nothing.
-            **training: settings that hold for every model, such as ``epochs``, ``patience``, ``device``
+            **training: settings of training that hold for every model, such as ``epochs``, ``patience``, ``device``
                 (docs/parameters.md, block ``train.shared``).
 
         Returns:
             The model itself.
 
         Raises:
-            ValueError: a setting is wrong, the model wants texts that the data lack, or the training fails.
-            TypeError: the data is no data set.
+            ValueError: a setting is invalid, the data lack texts that the model needs, or the training fails.
+            TypeError: the data is not a dataset.
         """
         require_dataset(data)
         shared = check_values(SharedSettings, {**training, "seed": seed}, "fit")
@@ -94,10 +94,10 @@ class Model:
 
     @property
     def data(self) -> Dataset:
-        """The data set that the model was fitted on.
+        """Dataset that the model was fitted on.
 
         Raises:
-            InputError: it is not fitted.
+            InputError: the model is not fitted.
         """
         if self._data is None:
             raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first")
@@ -105,7 +105,7 @@ class Model:
 
     @property
     def network(self) -> Recommender:
-        """The trained module.
+        """Trained network, a PyTorch module.
 
         Raises:
             InputError: the model is not fitted.
@@ -125,14 +125,14 @@ class Model:
         domain: Any = None,
         include_owned: bool = False,
     ) -> pd.DataFrame:
-        """The ``k`` best items of each domain for users of the data, or for anonymous histories.
+        """Recommend the ``k`` best items of each domain to users of the data, or for anonymous histories.
 
         Args:
-            users: ids of users; ``None`` with no ``histories`` is all of them. All their interactions are read.
-            k: items in each domain.
-            histories: items of anonymous users, the latest last: lists, or lists by a label. An item is its id, or
-                ``(domain, id)`` where both domains have that id. They count as bought on the last day of the data.
-            domain: only this one.
+            users: ids of users; ``None`` without ``histories`` means all users. All their interactions are read.
+            k: number of items per domain.
+            histories: items of anonymous users, latest last: a list of lists, or a dict of lists by label. An item is
+              its id, or ``(domain, id)`` if both domains have that id. All count as bought on the data's last day.
+            domain: recommend from this domain only.
             include_owned: recommend items of the history too.
 
         Returns:
@@ -177,12 +177,12 @@ class Model:
 
     @input_errors()
     def save(self, folder: Path | str) -> None:
-        """Write ``model.safetensors``, ``config.json``, the model card ``card.md`` and, in ``data``, its tables.
+        """Write ``model.safetensors``, ``config.json``, the model card ``card.md`` and, in ``data``, the dataset.
 
-        Nothing in it can execute anything. A model that the folder holds already is replaced as a whole.
+        No file can execute code. A model already in the folder is replaced completely.
 
         Raises:
-            ValueError: the model is not fitted, or the folder holds something else.
+            ValueError: the model is not fitted, or the folder holds other files.
         """
         folder, network, data = Path(folder), self.network, self.data
         metrics = metrics_of(rank(self, data))
@@ -196,7 +196,7 @@ class Model:
         return f"Model {self.model!r}, {state}"
 
     def _require_texts(self, data: Dataset) -> None:
-        """Refuse settings that read vectors which the data lack."""
+        """Refuse settings that need vectors which the data lack."""
         for key, there in (("item_text", data.tables.item_vectors), ("user_text", data.tables.user_vectors)):
             if there is None and getattr(self.settings, key, "none") != "none":
                 raise InputError(
@@ -210,7 +210,7 @@ class Model:
             )
 
     def _describe(self, fitted: Fitted, shared: SharedSettings) -> dict[str, Any]:
-        """What the stage ``train`` writes to ``config.json``."""
+        """Describe the trained model as in the ``config.json`` that the stage ``train`` writes."""
         info, result = fitted.data.info, fitted.result
         return {
             "model": self.model,
@@ -239,7 +239,7 @@ class Model:
 
 @functools.cache
 def estimator(model: str) -> Callable[..., Model]:
-    """The class of a model: ``estimator("tandem")`` is :attr:`lecdsr.models.Tandem`.
+    """Create the class of a model, for example :attr:`lecdsr.models.Tandem` from ``estimator("tandem")``.
 
     Raises:
         UserError: there is no such model.
@@ -257,14 +257,14 @@ def estimator(model: str) -> Callable[..., Model]:
 
 @input_errors()
 def load(folder: Path | str, data: Dataset | None = None) -> Model:
-    """A saved model, ready to recommend and to be evaluated.
+    """Load a saved model, ready to recommend and to be evaluated.
 
     Args:
-        folder: what :meth:`Model.save` or the stage ``train`` wrote.
-        data: the data set it was trained on; ``None`` reads the one that was saved with it.
+        folder: folder that :meth:`Model.save` or the stage ``train`` wrote.
+        data: the dataset it was trained on; ``None`` reads the dataset saved with it.
 
     Raises:
-        ValueError: a file is missing or broken, or the model is not of this data.
+        ValueError: a file is missing or broken, or the model does not belong to this data.
     """
     folder = Path(folder)
     config, settings = saved.read_config(folder)
@@ -286,7 +286,7 @@ def _info_of(config: Mapping[str, Any], data: Dataset) -> DatasetInfo:
 
 
 def _signature(settings: Any) -> inspect.Signature:
-    """Settings as keywords, for ``help`` and for completion in a notebook."""
+    """Build a signature with the settings as keywords, for ``help`` and for completion in notebooks."""
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
     for name, field in settings.model_fields.items():

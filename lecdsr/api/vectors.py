@@ -1,4 +1,4 @@
-"""Text vectors of a caller's items and users: given, or encoded as the stage embed does."""
+"""Text vectors of a caller's items and users: given, or encoded as in the stage ``embed``."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ SETTINGS: dict[str, Any] = {
     "max_characters": 1000,
     "batch_size": 32,
 }
-#: What tables of vectors say they are made of.
+#: Value of ``made_of`` in the metadata of tables of vectors.
 MADE_OF = "frames"
 
 
 class Texts(NamedTuple):
-    """What is known of items and users beside their interactions.
+    """Text inputs of a dataset: an encoder, vectors, and profiles.
 
     Args:
         encoder: name or folder of a sentence encoder; ``None`` encodes nothing.
-        item_vectors: ``[rows of the caller's items, D]`` in place of encoded texts.
-        profiles: columns ``user`` and ``text``.
+        item_vectors: ``[rows of the caller's items, D]`` vectors instead of encoded texts.
+        profiles: table with columns ``user`` and ``text``.
     """
 
     encoder: str | None
@@ -48,13 +48,13 @@ class Texts(NamedTuple):
 
 
 def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder: Path) -> PairTables:
-    """The tables with vectors of items and users, as far as anything is known of them.
+    """Add vectors of items and users to the tables, where there are texts or vectors for them.
 
     Args:
-        tables: of the pair; without vectors.
-        items: as ``frames.read_items`` gives them.
-        texts: what else is known.
-        folder: for vectors that are not to be kept.
+        tables: tables of the pair, without vectors.
+        items: table from ``frames.read_items``.
+        texts: encoder, vectors and profiles.
+        folder: temporary folder for vectors that are not kept.
 
     Raises:
         UserError: the encoder cannot be loaded.
@@ -74,7 +74,7 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
             if len(answers):
                 user_rows = encoder.encode(user_texts(tables.users, answers, settings), store)
     if user_rows is None and item_rows is not None:
-        # No user has a profile: zeros, as in the stage.
+        # No user has a profile, so user vectors are zeros, as in the stage.
         user_rows = np.zeros((len(tables.users), item_rows.shape[1]), np.float32)
     return tables._replace(
         item_vectors=None if item_rows is None else to_table(item_rows, MADE_OF),
@@ -84,14 +84,14 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
 
 @contextmanager
 def _store(folder: Path) -> Iterator[VectorStore]:
-    """The store that the caller's environment names, else one in ``folder``."""
+    """Open the store that an environment variable names, else one in ``folder``."""
     kept = os.environ.get("LECDSR_VECTOR_STORE")
     with VectorStore(store_path() if kept else folder / "vectors.sqlite") as store:
         yield store
 
 
 def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
-    """Profiles as the stage ask hands them on; those of users whom the filters removed are left out."""
+    """Format profiles like answers of the stage ``ask``; profiles of users removed by filters are dropped."""
     if profiles is None:
         return ANSWERS.empty_table()
     place = pc.index_in(profiles["user"], value_set=users["reviewer"].combine_chunks())
@@ -103,7 +103,7 @@ def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
 
 
 def _placed(vectors: Vectors, given: pa.Table, items: pa.Table) -> Vectors:
-    """``[N, D]`` the caller's vectors in the order of the items; zeros for an item without a row."""
+    """Put the caller's vectors in the order of the items, ``[N, D]``, with zeros for an item without a row."""
     codes = given["domain"].to_pylist() if "domain" in given.column_names else [None] * len(given)
     names = zip(codes, given["item"].to_pylist(), strict=True)
     rows = dict(zip(names, given["row"].to_pylist(), strict=True))

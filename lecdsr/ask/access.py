@@ -52,11 +52,11 @@ class Access:
 
 
 def read_access(environment: Mapping[str, str], keyless: str = "ask.provider: offline") -> Access:
-    """Read the environment; an empty variable counts as not set.
+    """Read address, key and limits of a server from environment variables; an empty variable counts as not set.
 
     Args:
-        environment: the variables.
-        keyless: the setting that needs no key, for the error message when the key is missing.
+        environment: environment variables by name.
+        keyless: a setting that works without a key, for the error message when the key is missing.
 
     Raises:
         UserError: the key is missing, or a variable cannot be read.
@@ -96,7 +96,7 @@ def _read_key(environment: Mapping[str, str], base_url: str, keyless: str) -> st
             where=KEY,
             do=f"set the variable {KEY}, or set `{keyless}`, which needs no key",
         )
-    # An HTTP header cannot hold anything else, and the library's error message would quote the key.
+    # An HTTP header holds only printable ASCII, and the library's own error message would quote the key.
     if not (key.isascii() and key.isprintable()):
         raise UserError("the key contains characters that no key has", where=KEY, do="copy the key again")
     return key or _NO_KEY

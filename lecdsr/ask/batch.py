@@ -36,7 +36,7 @@ from lecdsr.core.console import say
 from lecdsr.core.errors import UserError
 
 T = TypeVar("T")
-#: Limits of the API for one file, with room to spare for its bytes.
+#: Limits of the batch API for one file; the limit on bytes leaves a margin.
 MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 _ATTEMPTS = 8
@@ -74,7 +74,7 @@ class BatchProvider:
         self._woken.set()
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
-        """Submit what no open job holds, then collect every open job of this server.
+        """Submit the questions that are in no open job, then collect the results of every open job of this server.
 
         Raises:
             BudgetReached: the caps did not allow all questions; the results of the submitted ones
@@ -133,9 +133,9 @@ class BatchProvider:
     def _submit(self, server: _Server, job: Job) -> Job | None:
         """Submit a job, or wait until another run has submitted it; return None if it is finished by then.
 
-        Only one run at a time submits a job. Two would both find no batch of it, and each pay for one.
+        Only one run at a time submits a job: two runs would both find no batch of it, and each would pay for one.
         """
-        # Renewed before every request, so that it outlasts the longest one and the pause before it.
+        # Renewed before every request, so the lease must cover the longest request and the pause before it.
         claims = Claims(self._store, lease_s=2 * server.timeout_s + _LONGEST_PAUSE_S)
         waited, current = False, reload_job(self._store, job)
         while current is not None and current.state != "submitted":
@@ -155,7 +155,7 @@ class BatchProvider:
 
     def _submit_claimed(self, server: _Server, job: Job, claims: Claims) -> Job | None:
         """Resume a job in the state in which another run left it; return it submitted, or None if it is finished."""
-        current = reload_job(self._store, job)  # its state now that no other run changes it
+        current = reload_job(self._store, job)  # no other run changes the state from here on
         if current is None:
             return None
         if current.state == "planned":
@@ -229,7 +229,7 @@ class _Server:
         return next((file.id for file in files if file.filename == name), None)
 
     def upload(self, name: str, content: bytes) -> str:
-        # A lost reply would leave a second copy behind, which costs nothing: only batches are paid.
+        # If the reply is lost, a retry uploads a second copy. It costs nothing: only batches are paid for.
         return self._call(lambda: self._client.files.create(file=(name, content), purpose="batch")).id
 
     @property
@@ -238,12 +238,12 @@ class _Server:
         return self._access.timeout_s
 
     def create(self, file: str, label: str, hold: Callable[[], bool]) -> str | None:
-        """Return the batch of a job, created if needed; None if ``hold`` says that the job is no longer ours."""
+        """Return the batch of a job, created if needed; None if ``hold`` reports that this run lost its claim."""
 
         def once() -> str | None:
             if not hold():
                 return None
-            # Looked up before every attempt: an attempt whose reply was lost may have created it.
+            # Look for the batch before every attempt: an earlier attempt whose reply was lost may have created it.
             found = next((made.id for made in self._client.batches.list(limit=100) if _label(made) == label), None)
             if found is not None:
                 return found

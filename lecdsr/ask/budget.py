@@ -12,9 +12,9 @@ from lecdsr.core.errors import UserError
 
 #: Exit code of a run that stopped because its cap was reached.
 EXIT_CODE = 3
-# Role markers and the like around the two messages of a request.
+# Tokens of role markers and other formatting around the two messages of a request.
 _FRAME_TOKENS = 16
-# Adding and subtracting floats leaves a remainder, which must not be taken for a request in flight.
+# Rounding error of adding and subtracting floats; a remainder below it does not mean a request in flight.
 _ROUNDING = 1e-12
 
 
@@ -26,7 +26,7 @@ class BudgetReached(UserError):
 
 @dataclass
 class Budget:
-    """Counts requests and dollars. With a cap on dollars no request is sent whose worst case would exceed it.
+    """Counter of requests and dollars that refuses a request whose worst case would exceed the cap.
 
     Raises:
         UserError: dollars are capped and the model has no price.
@@ -53,7 +53,7 @@ class Budget:
         return self.price.of(Usage(len(body) + _FRAME_TOKENS, max_tokens)) if self.price else 0.0
 
     def has_room(self, worst_cost: float) -> bool:
-        """Return whether a request may be sent now; the cap on cost may allow it later, when others cost less.
+        """Return whether a request may be sent now; if not, there may be room once the requests in flight are settled.
 
         Raises:
             BudgetReached: no further request can be sent.
@@ -81,13 +81,13 @@ class Budget:
         self.reserved += worst_cost
 
     def settle(self, worst_cost: float, cost: float) -> None:
-        """Replace the worst case of a request by what it cost."""
+        """Replace the reserved worst case of a request by its actual cost."""
         left = self.reserved - worst_cost
         self.reserved = left if left > _ROUNDING else 0.0
         self.spent += cost
 
     def cost(self, usage: Usage, worst_cost: float) -> float:
-        """Return the dollars of a reply; its worst case if the server reported no tokens."""
+        """Return the cost of a reply in dollars; the worst case if the server reported no tokens."""
         if self.price is None:
             return 0.0
         return self.price.of(usage) if usage != Usage() else worst_cost

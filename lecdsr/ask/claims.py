@@ -16,7 +16,7 @@ _RENEW_S = 15.0
 
 
 class Claims:
-    """The claims of this run, kept in the store's file.
+    """Claims of this run on questions, kept in the store's file.
 
     A claim ends when its question is answered, when its run has ended, when the process that made it no longer
     exists on this machine, or when its lease was not renewed.
@@ -60,7 +60,7 @@ class Claims:
         self.hold()
 
     def hold(self) -> bool:
-        """Extend the leases that are still held, now; return whether there are any.
+        """Extend the leases that are still held immediately; return whether any are held.
 
         Raises:
             UserError: the store cannot be written.

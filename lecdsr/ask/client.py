@@ -37,7 +37,7 @@ class Unreachable(Exception):
 
 
 class Client:
-    """One session to one server; used inside a running event loop."""
+    """HTTP session with one server; must be used inside a running event loop."""
 
     def __init__(self, access: Access) -> None:
         self._access = access

@@ -64,7 +64,7 @@ def classify_error(
 def _fatal_error(
     status: int, codes: set[str], detail: str, access: Access, model: str, model_key: str
 ) -> UserError | None:
-    """The error that every further request would meet as well; None if this one is not of that kind."""
+    """Return the error if every further request would fail the same way; None otherwise."""
     if status == 402 or codes & _NO_MONEY:
         return _stop_run(
             f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit"
@@ -104,7 +104,7 @@ def _stop_run(what: str, where: str, do: str) -> UserError:
 
 
 def _error_of(body: str) -> Any:
-    """The error object of a reply, which most servers put under ``error``."""
+    """Return the error object of a reply, which most servers put under ``error``."""
     try:
         reply = json.loads(body)
     except ValueError:
@@ -118,14 +118,14 @@ def _message(error: Any) -> str:
 
 
 def _codes(body: Any) -> set[str]:
-    """Names of an error; servers put them under ``code`` or ``type``."""
+    """Return the names of an error, which servers put under ``code`` or ``type``."""
     if not isinstance(body, dict):
         return set()
     return {str(body[name]).lower() for name in ("code", "type") if body.get(name)}
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait: in milliseconds, in seconds, or as a date."""
+    """Return the seconds that the server asks to wait; it gives them in milliseconds, in seconds, or as a date."""
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) * scale

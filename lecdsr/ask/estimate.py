@@ -18,7 +18,7 @@ from lecdsr.ask.types import Usage
 # English prose has about four bytes per token; used until the store has answers to measure.
 _BYTES_PER_TOKEN = 4.0
 _MEASURED_ON = 200
-# Seconds in which a hosted model writes an answer of the usual length.
+# Seconds that a hosted model takes to write an answer of the usual length.
 _SECONDS_PER_ANSWER = 3.0
 
 
@@ -30,7 +30,7 @@ class Estimate:
         questions: distinct questions of the pair.
         answered: those with an answer in the store.
         in_open_jobs: those submitted in a batch or written to a file, without a result yet.
-        most: tokens if every answer has the maximum length.
+        most: prompt and answer tokens if every answer has the maximum length.
         likely: tokens if answers are as long as this model's answers in the store (``most`` if there are none).
         measured_on: stored answers that ``likely`` is measured on.
         model: name of the model.
@@ -48,7 +48,7 @@ class Estimate:
 
     @property
     def missing(self) -> int:
-        """Questions to be asked."""
+        """Number of questions that still have to be asked."""
         return self.questions - self.answered
 
     def hours(self, per_minute: float, tokens_per_minute: float) -> float:
@@ -118,7 +118,7 @@ def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] =
 
 
 def _measure(store: Store, model: str) -> tuple[float, float | None, int]:
-    """Bytes per prompt token, tokens per answer, and how many of this model's latest answers were measured."""
+    """Return bytes per prompt token, tokens per answer, and the number of this model's latest answers measured."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT length(CAST(body AS BLOB)), prompt_tokens, completion_tokens FROM answers "

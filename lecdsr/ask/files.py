@@ -12,12 +12,12 @@ from lecdsr.ask.types import Outcome, Question
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import atomic_path
 
-#: Several tools write their results only at the end, so a crash costs one file.
+#: Questions per request file. Several tools write their results only at the end, so a crash loses one file.
 REQUESTS_PER_FILE = 2_000
 
 
 class FilesProvider:
-    """Provider that writes questions to ``requests-JOB.jsonl`` beside the store; the answers are imported later."""
+    """Provider that writes questions to ``requests-JOB.jsonl`` next to the store; the answers are imported later."""
 
     name = "openai"
     title = "files of requests"
@@ -66,7 +66,7 @@ class FilesProvider:
         return self._store.path.parent / "requests" / f"requests-{job}.jsonl"
 
     def _write(self, job: Job) -> None:
-        """Write the request file of a job from the store alone, so that a file written again is the same."""
+        """Write the request file of a job from the store alone, so that writing it again gives the same file."""
         lines = [request_line(question) for question in job_questions(self._store, job).values()]
         with atomic_path(self._path(job.job)) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")

@@ -98,7 +98,7 @@ def reload_job(store: Store, job: Job) -> Job | None:
 
 
 def job_questions(store: Store, job: Job) -> dict[str, Question]:
-    """Return the questions of a job by their name in its file, ordered by that name.
+    """Return the questions of a job, keyed and sorted by their name in the job's file.
 
     Raises:
         UserError: the store cannot be read.

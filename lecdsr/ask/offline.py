@@ -15,7 +15,7 @@ from typing import Any
 from lecdsr.ask.types import Answer, Outcome, Question
 
 WORDS = 60
-_DECAY = 0.9  # weight of an interaction relative to the next one: recent ones count more
+_DECAY = 0.9  # weight of an interaction relative to the next later one, so that recent ones count more
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*[^\W_]")
 # Stop words of product texts: grammar, packaging, and praise.
@@ -82,12 +82,12 @@ def _domain_sentence(domain: str, latest_first: Sequence[dict[str, Any]], most: 
 
 
 def _special_first(categories: Sequence[str]) -> Sequence[str]:
-    """Categories from specific to general, without the one that all items of a domain share."""
+    """Order categories from specific to general, without the one that all items of a domain share."""
     return categories[:0:-1] or categories
 
 
 def _ranked(groups: Iterable[Iterable[str]], most: int) -> list[str]:
-    """The strings of greatest weight, ignoring case; earlier groups and earlier strings win ties."""
+    """Return the strings with the largest weights, ignoring case; earlier groups and earlier strings win ties."""
     weight: dict[str, float] = defaultdict(float)
     spelling: dict[str, str] = {}
     for age, group in enumerate(groups):
@@ -99,7 +99,7 @@ def _ranked(groups: Iterable[Iterable[str]], most: int) -> list[str]:
 
 
 def _title_words(item: dict[str, Any], without: Iterable[str]) -> list[str]:
-    """Informative words of a title, each once, in order."""
+    """Return the informative words of a title, each once, in order."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(item["title"]))
     return [word for word in words if word not in _COMMON and word not in without]
 

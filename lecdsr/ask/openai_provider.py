@@ -33,7 +33,7 @@ CHAT = Endpoint("chat/completions", lambda question, raw: read_reply(raw), "prom
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a request is repeated: ``attempts`` in all, with pauses doubling from ``first_s`` to ``longest_s``."""
+    """Limits on repeating a request: ``attempts`` in all, with pauses doubling from ``first_s`` to ``longest_s``."""
 
     attempts: int = 8
     first_s: float = 1.0
@@ -81,11 +81,11 @@ class OpenAIProvider:
         threading.Thread(target=asyncio.run, args=(self._ask_all(access, results),), daemon=True).start()
         try:
             for outcomes in results.outcomes():
-                yield outcomes  # the caller has stored them when it asks for more
+                yield outcomes  # by the next iteration the caller has stored them
                 if self._limiter is not None:
                     self._limiter.stored_threadsafe(len(outcomes))
         finally:
-            # Also if the caller stops early; the first reason given is kept.
+            # Runs also if the caller stops early; the limiter keeps the first reason given.
             if self._limiter is not None:
                 self._limiter.stop_threadsafe(Stopped())
         if results.reason is not None and not isinstance(results.reason, Stopped):
@@ -102,7 +102,7 @@ class OpenAIProvider:
             first = await results.first()
             if first is None:
                 return
-            # The caps hold for all calls of one provider together.
+            # One budget for all calls of a provider, so that the caps hold for them together.
             self._budget = self._budget or _budget(access, first, self._environment)
             limiter = self._limiter = RateLimiter(access.concurrency, self._budget)
             if self._stop_reason is not None:
@@ -121,8 +121,8 @@ class OpenAIProvider:
 class _Results:
     """Queue of questions and outcomes between the thread of the event loop and the caller.
 
-    A thread of its own fetches a few questions ahead, because claiming them waits for the disk and the event loop
-    must not.
+    A separate thread fetches a few questions ahead, because claiming them waits for the disk and must not block the
+    event loop.
     """
 
     def __init__(self, questions: Iterable[Question], ahead: int) -> None:

@@ -1,4 +1,4 @@
-"""Price table of models: the one of this package, overlaid by the user's own."""
+"""Price table of models: the table of this package, overridden by the user's own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = ("model", "input", "output", "batch_share", "as_of")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens; the batch API costs the fraction ``batch_share`` of it.
+    """Prices of a model in US dollars per million tokens; the batch API costs the fraction ``batch_share`` of them.
 
-    ``as_of`` is the month (YYYY-MM) of the figures. Prices change: the bill counts, not this table.
+    ``as_of`` is the month (YYYY-MM) of the figures. Prices change, so costs computed from them are estimates.
     """
 
     input: float

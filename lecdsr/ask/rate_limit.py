@@ -1,4 +1,4 @@
-"""Rate limiter of requests: bounds concurrency, honours pauses of the server, and enforces the budget."""
+"""Rate limiter: bounds concurrent requests, honours pauses that the server asks for, and enforces the budget."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Stopped(Exception):
 
 
 class RateLimiter:
-    """Admits requests: additive increase up to ``max_concurrent``, halving when the server answers 429.
+    """Limiter that admits more concurrent requests step by step, and half as many after the server answers 429.
 
-    It starts with a single request, so that a wrong key or an empty account costs one request and not
-    ``max_concurrent``. Requests in flight and outcomes not yet stored are together at most twice ``max_concurrent``,
+    It starts with a single request and admits at most ``max_concurrent``, so that a wrong key or an empty account
+    costs one request. Requests in flight and outcomes not yet stored are together at most twice ``max_concurrent``,
     which bounds what a kill can lose. Except for the methods named ``threadsafe``, all methods must be called in the
     thread of the event loop.
     """

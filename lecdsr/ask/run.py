@@ -32,9 +32,9 @@ class AskResult:
     texts: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, Failure] = field(default_factory=dict)
     from_store: int = 0
-    spent: float = 0.0  # US dollars of this run, as far as prices are known
-    usage: Usage = field(default_factory=Usage)  # of the answers, whenever they were bought
-    usage_of_run: Usage = field(default_factory=Usage)  # of what this run asked, failures included
+    spent: float = 0.0  # US dollars spent by this run, as far as prices are known
+    usage: Usage = field(default_factory=Usage)  # tokens of the answers used, whichever run paid for them
+    usage_of_run: Usage = field(default_factory=Usage)  # tokens of the questions that this run asked, failures included
 
     def add_answer(self, key: str, answer: Answer) -> None:
         """Add an answer and its tokens."""
@@ -43,12 +43,12 @@ class AskResult:
 
 
 def ask(questions: pa.Table, provider: Provider, store: Store | None = None) -> AskResult:
-    """Answer every question, each key once.
+    """Answer every question of a table, asking each distinct key only once.
 
     Args:
         questions: table ``QUESTIONS``.
         provider: answers the questions that the store lacks; it is not called if there are none.
-        store: where answers are looked up and committed as they arrive; None asks every question.
+        store: answer store to look answers up in and to commit new ones to as they arrive; None asks every question.
 
     Raises:
         UserError: the provider or the store fails; the answers so far are in the store.
@@ -124,7 +124,7 @@ def _missing(questions: pa.Table, result: AskResult) -> set[str]:
 
 
 def _unique_questions(questions: pa.Table, wanted: set[str]) -> Iterator[Question]:
-    """Yield the question of every wanted key once; one batch of rows at a time is held as Python text."""
+    """Yield one question per wanted key; only one batch of rows at a time is held as Python text."""
     seen: set[str] = set()
     for batch in questions.select(["kind", "key", "body", "facts"]).to_batches(max_chunksize=1024):
         for kind, key, body, facts in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -164,7 +164,7 @@ def _claimed(questions: Iterator[Question], claims: Claims) -> Iterator[Question
 
 
 def _collect_from_other_runs(missing: set[str], store: Store, result: AskResult, started: float) -> None:
-    """Read the answers and failures that other runs stored since this one started; wait a second first."""
+    """Wait a second, then read the answers and failures that other runs stored since this run started."""
     time.sleep(_LOOK_EVERY_S)
     for key, answer in store.answers(sorted(missing)):
         result.add_answer(key, answer)
@@ -177,7 +177,7 @@ def _collect_from_other_runs(missing: set[str], store: Store, result: AskResult,
 def _with_progress(
     provider: Provider, questions: Iterator[Question], total: int, result: AskResult
 ) -> Iterator[list[tuple[Question, Outcome]]]:
-    """Yield the provider's outcomes behind a progress bar; without a terminal, print one line per minute."""
+    """Yield the provider's outcomes and show a progress bar; without a terminal, print one line per minute."""
     began = said = time.monotonic()
     done = 0
     with progress_bar() as bar:

@@ -1,4 +1,4 @@
-"""Answer store: paid answers by the key of their question, in SQLite, outside the outputs of DVC."""
+"""Answer store: a SQLite file of paid answers, keyed by question and kept outside the outputs of DVC."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one query that is read to its end.
+        """Lock the connection and yield it for one query, whose rows must all be read.
 
         Raises:
             UserError: the file cannot be read.
@@ -111,7 +111,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection inside one transaction, which is committed as a whole or not at all.
+        """Yield the connection inside one transaction, which is committed as a whole or rolled back.
 
         Raises:
             UserError: the file cannot be written.
@@ -126,7 +126,7 @@ class Store:
             self._connection.execute("COMMIT")
 
     def answers(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
-        """Yield every key that has an answer with that answer, in no particular order.
+        """Yield each key that has an answer, together with the answer, in no particular order.
 
         Raises:
             UserError: the file cannot be read.
@@ -179,7 +179,7 @@ class Store:
         return [(key, Failure(reason, detail)) for key, reason, detail in rows]
 
     def if_open(self, action: Callable[[], None]) -> None:
-        """Run an action that may be skipped if the file was closed meanwhile, as when the parent process died."""
+        """Run an action, and ignore its failure if the file was closed meanwhile, as when the parent process died."""
         try:
             action()
         except UserError as error:

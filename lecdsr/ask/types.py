@@ -1,4 +1,4 @@
-"""Types shared by all providers: questions, answers, failures, usage, and the provider interface."""
+"""Types shared by all providers: questions, answers, failures, token usage, and the provider interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One row of ``QUESTIONS`` without its id: users with the same history share one question."""
+    """A question, a row of ``QUESTIONS`` without its id, because users with the same history share one question."""
 
     kind: str
     key: str
@@ -30,7 +30,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A text, the raw reply it was read from (empty without a server), and the model that wrote it."""
+    """An answer: its text, the raw reply it was read from (empty without a server), and the model that wrote it."""
 
     text: str
     reply: str = ""
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A question that finally failed in this run. ``reason`` is one of a few, ``detail`` is the server's message."""
+    """A question that failed for good in this run; ``reason`` is a short text, ``detail`` the server's message."""
 
     reason: str
     detail: str = ""
@@ -56,7 +56,7 @@ Outcome = Answer | Failure
 
 
 class Provider(Protocol):
-    """Answers questions: through a server, by rules, or through a batch API."""
+    """Interface of a provider, which answers questions through a server, through a batch API, or by rules."""
 
     #: Name in the settings and in metrics.
     name: str
@@ -79,10 +79,10 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One call of the API; errors, caps and pauses are the same for all of them.
+    """A kind of request to the API, such as chat or embeddings; errors, caps and pauses are the same for all kinds.
 
     Args:
-        path: path below the base URL.
+        path: path of the request below the base URL.
         read: turns a reply with a status of success into an outcome.
         model_key: setting that names the model, for error messages.
         provider_key: setting that needs no server, for error messages.

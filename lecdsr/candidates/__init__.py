@@ -1,1 +1,1 @@
-"""Stage ``candidates``: draw the negatives of sampled ranking once, the same for every model."""
+"""Stage ``candidates``: draw the negatives of the sampled ranking once, the same for every model."""

@@ -12,14 +12,14 @@ from lecdsr.core.schemas import CANDIDATES, TRAIN
 
 Array = NDArray[np.int64]
 
-# Targets per block: bounds memory to a few hundred megabytes for a thousand negatives.
+# Targets per block, which bounds memory to a few hundred megabytes for a thousand negatives.
 BLOCK = 4_096
 
 
 def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, settings: Settings) -> pa.Table:
     """Draw negatives for every validation and test window, in the order of the windows.
 
-    With ``exclude: history`` no negative is an item that the user ever interacted with, before or after the target;
+    With ``exclude: history``, no negative is an item that the user ever interacted with, before or after the target;
     with ``target`` only the target is excluded, as in the published LeCDSR.
     """
     held_out = windows.filter(pc.not_equal(windows["split"], TRAIN))
@@ -27,7 +27,7 @@ def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, 
     item, user = (interactions[name].to_numpy().astype(np.int64) for name in ("item", "user"))
     domain = items["domain"].to_numpy()
     n_x, n = int((domain == 0).sum()), len(domain)
-    # Items excluded as negatives, as sorted codes group * n + item.
+    # Items to exclude as negatives, as sorted codes group * n + item.
     group = user[row] if settings.exclude == "history" else np.arange(len(row))
     forbidden = np.unique(user * n + item) if settings.exclude == "history" else group * n + item[row]
     rng = np.random.default_rng(settings.seed)
@@ -46,15 +46,15 @@ def draw_candidates(interactions: pa.Table, windows: pa.Table, items: pa.Table, 
 def sample_without(
     rng: np.random.Generator, group: Array, items: tuple[int, int], n: int, forbidden: Array, count: int
 ) -> list[Array]:
-    """Draw ``count`` distinct items per row that are not forbidden; all allowed items where there are fewer.
+    """Draw ``count`` distinct allowed items per row; all allowed items if there are fewer.
 
     Args:
         rng: source of randomness.
-        group: ``[T]`` group of each row, which decides its forbidden items.
-        items: first item of the range, and the one after the last.
+        group: ``[T]`` group of each row, which determines its forbidden items.
+        items: first item of the range, and the one after its last.
         n: multiplier of the codes, greater than every item.
         forbidden: sorted codes ``group * n + item``.
-        count: items per row.
+        count: number of items per row.
 
     Returns:
         ``T`` arrays of items.
@@ -75,7 +75,7 @@ def sample_without(
 def _rejection_sample(
     rng: np.random.Generator, group: Array, items: tuple[int, int], n: int, forbidden: Array, count: int
 ) -> Array:
-    """Draw ``[T, count]`` by rejection sampling: drop forbidden and repeated items, and draw again for incomplete rows.
+    """Draw ``[T, count]`` by rejection sampling: forbidden and repeated items are dropped and drawn again.
 
     The first ``count`` distinct items of a uniform sequence are a uniform draw without replacement.
     """
@@ -95,7 +95,7 @@ def _rejection_sample(
 
 
 def _first_in_row(values: Array) -> NDArray[np.bool_]:
-    """Mark the entries that are the first of their value in their row."""
+    """Mark the first occurrence of each value in its row."""
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
     first = np.ones_like(ordered, dtype=bool)

@@ -1,1 +1,1 @@
-"""Stage ``card``: measure the sequences of a pair for its data card, and plot them."""
+"""Stage ``card``: measure the sequences of a pair for its data card, and plot the figures."""

@@ -1,7 +1,7 @@
-"""Statistics of integers given as distinct values with their frequencies.
+"""Statistics of integers that are given as distinct values with their frequencies.
 
-Five million items have only a few thousand distinct numbers of interactions. The database counts them, and the
-functions here work on the small result. Integer sums are exact, so no figure depends on the order of threads.
+Even five million items have only a few thousand distinct numbers of interactions. The database counts them, and the
+functions here work on that small result. Integer sums are exact, so no figure depends on the order of threads.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class ValueCounts(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of counted values."""
+        """Number of values, repetitions included."""
         return int(self.frequency.sum())
 
     @property
     def total(self) -> int:
-        """Sum of the counted values."""
+        """Sum of the values, repetitions included."""
         return int((self.value * self.frequency).sum())
 
 
@@ -50,7 +50,7 @@ def count_by_domain(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Valu
 
 
 def quantile(counts: ValueCounts, share: float) -> float | None:
-    """Quantile with linear interpolation between neighbours; None without values."""
+    """Compute a quantile with linear interpolation; None without values."""
     if not counts.size:
         return None
     place = share * (counts.size - 1)
@@ -62,7 +62,7 @@ def quantile(counts: ValueCounts, share: float) -> float | None:
 
 
 def summary(counts: ValueCounts) -> dict[str, Any]:
-    """Count, mean, quantiles and extremes; None where there are no values."""
+    """Summarise values by count, mean, quantiles and extremes; None where there are no values."""
     some = counts.size > 0
     return {
         "count": counts.size,
@@ -76,7 +76,7 @@ def summary(counts: ValueCounts) -> dict[str, Any]:
 
 
 def gini(counts: ValueCounts) -> float | None:
-    """Gini coefficient: 0 if all values are equal, near 1 if one value makes up the whole sum."""
+    """Compute the Gini coefficient: 0 if all values are equal, near 1 if one value makes up the whole sum."""
     if not counts.total:
         return None
     weighted, before = 0, 0  # Python integers, since rank times value can exceed 64 bits
@@ -87,7 +87,7 @@ def gini(counts: ValueCounts) -> float | None:
 
 
 def head_share(counts: ValueCounts, share: float) -> float | None:
-    """Share of the sum that the largest values make up; their number is ``share`` of all, rounded up."""
+    """Compute the share of the sum held by the largest values; their number is ``share`` of all, rounded up."""
     if not counts.total:
         return None
     left = math.ceil(round(share * counts.size, 9))
@@ -99,7 +99,7 @@ def head_share(counts: ValueCounts, share: float) -> float | None:
 
 
 def bands(counts: ValueCounts, bounds: tuple[int, ...]) -> dict[str, int]:
-    """Count the values from each bound to below the next; the last band is open."""
+    """Count the values from each bound to below the next; the last band has no upper bound."""
     found = {}
     for low, high in zip(bounds, (*bounds[1:], None), strict=True):
         inside = (counts.value >= low) & (True if high is None else counts.value < high)
@@ -114,7 +114,7 @@ def _band_name(low: int, high: int | None) -> str:
 
 
 def histogram(counts: ValueCounts, bins: int = 60) -> dict[str, list[int]]:
-    """Histogram with one bin per value if there are few values, else with geometrically growing bins.
+    """Count the values in bins: one bin per value if there are few values, else geometrically growing bins.
 
     Bin ``i`` holds the values from ``edges[i]`` to below ``edges[i + 1]``.
     """
@@ -131,7 +131,7 @@ def histogram(counts: ValueCounts, bins: int = 60) -> dict[str, list[int]]:
 
 
 def rank_curve(counts: ValueCounts, points: int = 200) -> dict[str, list[int]]:
-    """Values in descending order at geometrically growing ranks from 1, at most ``points`` of them."""
+    """Return the values in descending order at up to ``points`` geometrically growing ranks, starting with 1."""
     if not counts.size:
         return {"rank": [], "value": []}
     rank = np.unique(np.geomspace(1, counts.size, points).round().astype(np.int64))

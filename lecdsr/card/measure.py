@@ -21,12 +21,12 @@ from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, USERS, WINDOWS
 
 
 def measure(pair: Pair, artefacts: Artefacts, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure the tables of a pair.
+    """Measure all figures of the data card from the tables of a pair.
 
     Args:
         pair: names the domains, the release and the source.
         artefacts: paths of the tables.
-        facts: metrics of the stage ``sequences``, which alone reads the raw files and applies the filters.
+        facts: metrics of the stage ``sequences``, the only stage that reads the raw files and applies the filters.
 
     Raises:
         UserError: a table is missing, broken, or has other columns.
@@ -91,8 +91,8 @@ def _users(db: duckdb.DuckDBPyConnection, facts: Mapping[str, Any]) -> dict[str,
 def open_tables(artefacts: Artefacts) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to views of ``items``, ``users``, ``interactions`` and ``windows`` over their Parquet files.
 
-    Interactions have a further column ``position``, their row number, which the windows refer to. Tables are never
-    loaded whole; what does not fit into memory is spilled to a temporary folder beside the tables.
+    Interactions have another column ``position``, their row number, which the windows refer to. Tables are never loaded
+    whole; what does not fit into memory is spilled to a temporary folder next to the tables.
 
     Raises:
         UserError: a table is missing, broken, or has other columns; or memory or disk are too small.

@@ -1,4 +1,4 @@
-"""Draw the plots of the data card as PNG; the same figures give the same bytes."""
+"""Draw the plots of the data card as PNG files; the same figures give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lecdsr.core.schemas import DOMAINS
 
 Facts = Mapping[str, Any]
-# Blue and vermilion of Okabe and Ito, distinguishable with every kind of colour vision; lines differ in dashes too.
+# Blue and vermilion of Okabe and Ito, which colour-blind readers can distinguish; lines also differ in dashes.
 COLOURS = {"x": "#0072B2", "y": "#D55E00"}
 DASHES = {"x": "-", "y": "--"}
 STYLE: Any = {
@@ -29,7 +29,7 @@ STYLE: Any = {
 
 
 def plots(facts: Facts, dpi: int) -> dict[str, bytes]:
-    """Draw every plot; return the PNG bytes by file name."""
+    """Draw every plot of the data card; return PNG bytes by file name."""
     found = {}
     for name, draw in DRAWINGS.items():
         with mpl.rc_context(STYLE):
@@ -51,7 +51,7 @@ def _lengths(axes: Axes, facts: Facts) -> None:
     bars: dict[str, Any] = {"fill": True, "color": "#56B4E9", "edgecolor": "black", "lw": 0.5}
     axes.set_xlabel("interactions of a user, both domains")
     if len(count) and (np.diff(edges) > 1).any():
-        # Bins differ in width, so the height is the mean number of users per length.
+        # Bins differ in width, so the bar's height is the mean number of users per length.
         axes.stairs(count / np.diff(edges), edges, **bars)
         axes.loglog()
         axes.set_ylabel("users of a length, mean of the bin")
@@ -104,7 +104,7 @@ def _gaps(axes: Axes, facts: Facts) -> None:
 
 
 def _plain(axis: Any) -> None:
-    """Label powers of ten as plain numbers."""
+    """Label powers of ten as plain numbers, such as 1000."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
 
 
@@ -113,5 +113,5 @@ def _thousands(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-#: Function that draws each plot; the report uses them too.
+#: Function that draws each plot; the report draws with them too.
 DRAWINGS = {"lengths": _lengths, "popularity": _popularity, "months": _months, "gaps": _gaps}

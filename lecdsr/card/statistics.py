@@ -23,7 +23,7 @@ from lecdsr.card.counts import (
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY, SPLITS, TEST, TRAIN, VALID
 
-#: First number of training interactions of each band of the tail.
+#: Lower bounds of the bands of training interactions per item.
 TAIL = (0, 1, 5, 20)
 #: Top shares of the items for which the share of all interactions is reported.
 HEADS = (0.01, 0.1)
@@ -33,14 +33,14 @@ TEXTS = {
     "categories": "length(coalesce(array_to_string(categories, ' '), ''))",
     "description": "length(coalesce(description, ''))",
 }
-#: With more distinct ratings than this, the distribution is not listed value by value.
+#: With more distinct ratings than this, the data card does not list the distribution value by value.
 MAX_RATING_VALUES = 11
-#: First day of each band of the gap between a target and the item before it, in days.
+#: Lower bounds, in days, of the bands of the gap between a target and the item before it.
 GAPS = (0, 1, 2, 8, 31, 366)
 
 
 def popularity(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Summarise the interactions per item by domain: head, Gini coefficient, tail in training, curve by rank."""
+    """Summarise the interactions per item of each domain: head share, Gini coefficient, long tail, curve by rank."""
     every = count_by_domain(db, "SELECT domain, count(*) AS value FROM interactions GROUP BY domain, item")
     training = count_by_domain(db, "SELECT domain, train_count AS value FROM items")
     return {name: _popularity(every[name], training[name]) for name in DOMAINS}
@@ -59,7 +59,7 @@ def _popularity(every: ValueCounts, training: ValueCounts) -> dict[str, Any]:
 
 
 def texts(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Count the items without each text, and the median length of the existing texts, by domain."""
+    """Count the items without each text field and compute the median length of the existing texts, by domain."""
     facts: dict[str, Any] = {name: {"without": {}, "median_characters": {}} for name in DOMAINS}
     lengths = {**TEXTS, "all": " + ".join(TEXTS.values())}
     for part, length in lengths.items():
@@ -79,7 +79,7 @@ def users(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def lengths(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Summarise the interactions per user: over both domains (``all``), and per domain among its users."""
+    """Summarise the interactions per user: over both domains (``all``), and in each domain among its users."""
     counts = {
         "all": count(db, "SELECT n_x + n_y AS value FROM users"),
         **{name: count(db, f"SELECT n_{name} AS value FROM users WHERE n_{name} > 0") for name in DOMAINS},
@@ -88,8 +88,8 @@ def lengths(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def repeats(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Share of interactions with an item that the user had before, by domain; None without interactions."""
-    # One row per user and item with interactions, with their number.
+    """Compute the share of interactions whose user already had the item, by domain; None without interactions."""
+    # One row per user and item, with the number of their interactions.
     pairs = count_by_domain(db, "SELECT domain, count(*) AS value FROM interactions GROUP BY domain, user, item")
     return {name: 1 - found.size / found.total if found.total else None for name, found in pairs.items()}
 
@@ -109,7 +109,7 @@ def months(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def ratings(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Mean, median and distribution of the ratings by domain, to a hundredth of a star."""
+    """Summarise the ratings of each domain: mean, median and distribution, to a hundredth of a star."""
     found = count_by_domain(db, "SELECT domain, round(rating * 100) AS value FROM interactions WHERE isfinite(rating)")
     steps = {value for counts in found.values() for value in counts.value.tolist()}
     few = sorted(steps) if len(steps) <= MAX_RATING_VALUES else []
@@ -127,12 +127,12 @@ def _ratings(counts: ValueCounts, steps: list[int]) -> dict[str, Any]:
 
 
 def training_targets(artefacts: Artefacts) -> dict[str, int]:
-    """Count the training targets by domain."""
+    """Count the training targets of each domain."""
     domain = pq.read_table(artefacts.interactions, columns=["domain"])["domain"].to_numpy()
     columns = ["first_target", "end"]
     windows = pq.read_table(artefacts.windows, columns=columns, filters=[("split", "=", TRAIN)])
     first, end = (windows[name].to_numpy() for name in columns)
-    # Interactions in Y before each row; its increase over a window is the window's number of targets in Y.
+    # Running count of interactions in Y; its increase over a window is the window's number of targets in Y.
     of_y = np.zeros(len(domain) + 1, np.int32)
     np.cumsum(domain == 1, out=of_y[1:])
     y = int((of_y[end] - of_y[first]).sum(dtype=np.int64))
@@ -146,7 +146,7 @@ def interactions_by_split(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, 
 
 
 def held_out(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Describe the validation and test targets by domain: number, unseen in training, gap to the item before."""
+    """Describe the validation and test targets of each domain: number, unseen in training, gap to the item before."""
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE target AS

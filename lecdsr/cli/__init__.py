@@ -1,1 +1,1 @@
-"""The command line ``lecdsr``."""
+"""Command-line interface ``lecdsr``."""

@@ -18,8 +18,8 @@ from lecdsr.core.schemas import ANSWERS, QUESTIONS
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The answer store, with all paid answers: count, share, verify and prune them. It is in .llm-store, "
-    "or in the folder that LECDSR_LLM_STORE names.",
+    help="Manage the answer store, which holds all paid answers. It is the folder .llm-store, or the folder that "
+    "LECDSR_LLM_STORE names.",
 )
 
 

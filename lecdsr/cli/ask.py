@@ -28,7 +28,7 @@ def show_estimate(pair: str, per_minute: float | None, tokens_per_minute: float 
 
 
 def ask_pair(pair: str, transport: str | None, max_cost: float | None, max_requests: int | None) -> None:
-    """Ask the questions that the store lacks; options override the environment.
+    """Ask the questions that the store lacks; options override environment variables.
 
     Raises:
         UserError: the pair's provider is the offline one, or asking fails.

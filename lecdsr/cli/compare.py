@@ -33,7 +33,7 @@ def show_comparison(
     resamples: int,
     form: str,
 ) -> None:
-    """Compare two sides and print the result in one of three forms.
+    """Compare two methods and print the result as a table, as Markdown or as JSON.
 
     Raises:
         UserError: a side cannot be found or read, or the two cannot be compared.
@@ -100,7 +100,7 @@ def _make_comparison(
 
 
 def _drop_equal_ranks(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Drop comparisons of equal ranks: they carry no information, and would count in the correction of the others."""
+    """Drop comparisons of identical ranks, which carry no information but would count in the correction of p-values."""
     equal = [comparison for comparison in comparisons if _equal_ranks(comparison)]
     if not equal or len(equal) == len(comparisons):
         return list(comparisons)

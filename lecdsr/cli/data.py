@@ -50,7 +50,7 @@ def list_domains(
 
 
 def domains_table(release: int, entries: list[AmazonDomain]) -> Table:
-    """One row per domain of a release."""
+    """Make a table with one row per domain of a release."""
     note = ", figures rounded by the publisher" if release in ROUNDED else ""
     table = Table(title=f"Amazon reviews {release}, {len(entries)} domains{note}", title_justify="left")
     table.add_column("domain", overflow="fold")

@@ -1,4 +1,4 @@
-"""`lecdsr explain` and `lecdsr similar`."""
+"""`lecdsr explain` explains the score of an item; `lecdsr similar` lists similar items."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show_explanation(
     as_json: bool,
     device: str = "cpu",
 ) -> None:
-    """Print why an item has its score for a user.
+    """Print an explanation of an item's score for a user.
 
     Raises:
         UserError: the pair, the user, the item or the trained model does not exist.
@@ -90,7 +90,7 @@ def _contributions_table(contributions: list[Contribution], shown_at_most: int, 
         return abs(one.drop or 0), one.similarity or 0, one.line.when
 
     shown = sorted(contributions, key=order, reverse=True)[:shown_at_most]
-    title = f"Why: {len(shown)} of {len(contributions)} items of the history, largest contribution first"
+    title = f"Contributions: {len(shown)} of {len(contributions)} items of the history, largest first"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")
     table.add_column("asin", no_wrap=True)

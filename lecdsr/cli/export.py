@@ -1,4 +1,4 @@
-"""`lecdsr export`."""
+"""`lecdsr export`: write the vectors of a two-tower model to files."""
 
 from __future__ import annotations
 

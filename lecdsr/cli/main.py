@@ -1,4 +1,4 @@
-"""The commands of ``lecdsr``. The pipeline itself is run by ``dvc repro``."""
+"""Definition of the commands of ``lecdsr``; the pipeline itself is run by ``dvc repro``."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ Run any command with `--help` for its options. The page Parameters of the docume
 app.add_typer(data_app, name="data")
 app.add_typer(answers_app, name="answers")
 
-# Commands that need no repository around them.
+# Commands that work outside a repository.
 ANYWHERE = ("data", "serve-llm")
 
 
 class Split(enum.StrEnum):
-    """Held-out parts of a pair."""
+    """Held-out splits of a pair."""
 
     valid = "valid"
     test = "test"
@@ -73,7 +73,7 @@ def check() -> None:
 
 
 class Transport(enum.StrEnum):
-    """Transports of questions."""
+    """Ways in which questions are sent."""
 
     sync = "sync"
     batch = "batch"
@@ -89,12 +89,12 @@ def ask(
     ] = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars that this run may spend.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Requests that this run may send.")] = None,
-    rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: requests a minute that you may send.")] = None,
-    tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: tokens a minute that you may use.")] = None,
+    rpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of requests per minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(min=1, help="--estimate: your limit of tokens per minute.")] = None,
 ) -> None:
-    """Answer the questions of a pair into the answer store, which `dvc repro` reads.
+    """Ask the questions of a pair and keep the answers in the answer store, which `dvc repro` reads.
 
-    The questions are made by `dvc repro prompts`. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
+    `dvc repro prompts` writes the questions. Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY.
     If a cap is reached, the command ends with exit code 3; all answers are kept. Prices are in
     lecdsr/ask/prices.csv; LECDSR_LLM_PRICES names a table of your own.
     """
@@ -135,7 +135,7 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to compute; `auto` tak
 
 
 class Domains(enum.StrEnum):
-    """One domain, or both."""
+    """Choice of one domain, or both."""
 
     x = "x"
     y = "y"
@@ -153,7 +153,7 @@ def recommend(
     domain: Annotated[Domains, typer.Option(help="Recommend from this domain only.")] = Domains.both,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of recommendations per domain.")] = 10,
     model: ModelOption = None,
-    include_owned: Annotated[bool, typer.Option("--include-owned", help="Keep items of the history.")] = False,
+    include_owned: Annotated[bool, typer.Option("--include-owned", help="Recommend owned items too.")] = False,
     latest: Annotated[int, typer.Option(min=0, help="Number of latest interactions shown.")] = 15,
     as_json: JsonOption = False,
     everyone: Annotated[bool, typer.Option("--all", help="Recommend to every user of the pair, into --out.")] = False,
@@ -217,7 +217,7 @@ def explain(
     as_json: JsonOption = False,
     device: DeviceOption = Device.cpu,
 ) -> None:
-    """Explain the score of an item for a user: its rank, the contribution of each history item, text and id.
+    """Explain the score of an item for a user: rank, contribution of each history item, parts of text and id.
 
     The contribution of a history item is the drop in score when that item is removed. Its similarity to the explained
     item is shown as well. For models whose items have both an id and a text (`tandem`, `sasrec` with item_text), the
@@ -285,7 +285,7 @@ def metrics(
 
 
 class Protocol(enum.StrEnum):
-    """Protocols of a comparison."""
+    """Protocols of a comparison: full ranking, sampled ranking, or both."""
 
     full = "full"
     sampled = "sampled"
@@ -293,7 +293,7 @@ class Protocol(enum.StrEnum):
 
 
 class Slices(enum.StrEnum):
-    """Ways of slicing a comparison."""
+    """Kinds of slices of a comparison."""
 
     training = "training"
     history = "history"
@@ -421,7 +421,7 @@ def serve_llm(
 
 
 def run() -> None:
-    """Entry point: report a user mistake as one message, with exit code 1."""
+    """Run the command line; report a user mistake as one message, with exit code 1."""
     prepare_environment()
     try:
         if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:

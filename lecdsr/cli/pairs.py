@@ -1,4 +1,4 @@
-"""`lecdsr pairs` and `lecdsr check`."""
+"""`lecdsr pairs` lists the domain pairs; `lecdsr check` checks all settings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lecdsr.core.console import say
 
 
 def check() -> None:
-    """Check the selection, every pair and every block.
+    """Check `active`, `models`, every pair and every block of settings.
 
     Raises:
-        UserError: for the first key that is wrong.
+        UserError: a key is wrong; the first one found is reported.
     """
     pairs, models = check_all()
     say(f"all settings are right: {pairs} pairs, {models} models")
 
 
 def pairs_table() -> Table:
-    """One row per pair."""
+    """Make a table with one row per pair."""
     active, _ = load_selection()
     table = Table(title="Domain pairs", title_justify="left")
     for column in ("pair", "active", "domain X", "domain Y", "release", "source"):

@@ -1,4 +1,4 @@
-"""`lecdsr recommend`."""
+"""`lecdsr recommend`: print a user's history and the items that a model recommends."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EXAMPLES = 5
 
 
 def choose_model(artefacts: Artefacts, model: str | None, history: list[str]) -> str:
-    """Return the named model, else the best one; with a typed history, the best for an anonymous user.
+    """Return the named model, else the best one; with a typed history, the best that can serve an anonymous user.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such model.
     """
     return model or best_model(artefacts, anonymous=bool(history))
 

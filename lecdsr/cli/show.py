@@ -1,4 +1,4 @@
-"""Items as tables and as JSON for `recommend`, `explain` and `similar`; item texts are never read as markup."""
+"""Format items as tables and JSON for `recommend`, `explain` and `similar`; item texts are never parsed as markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lecdsr.recommend.user import TargetUser
 
 
 def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
-    """Table of items with rank and score, the best first."""
+    """Make a table of items with rank and score, best first."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("rank")
     table.add_column("asin", no_wrap=True)
@@ -30,7 +30,7 @@ def scored_table(title: str, lines: list[Line], column: str = "score") -> Table:
 
 
 def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Table:
-    """Table of items with their days."""
+    """Make a table of items with the days of their interactions."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("day")
     table.add_column("asin", no_wrap=True)
@@ -43,30 +43,30 @@ def history_table(title: str, lines: list[Line], names: tuple[str, str]) -> Tabl
 
 
 def history_lines(recommender: PairRecommender, user: TargetUser) -> list[Line]:
-    """Items of a user's history, with their days."""
+    """List the items of a user's history with their days."""
     return [recommender.line(int(item), int(time)) for item, time in zip(user.items, user.times, strict=True)]
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print on standard error how a request was understood."""
+    """Print notes on how the arguments were interpreted, on standard error."""
     for note in notes:
         warn(note)
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object on standard output, without NaN."""
+    """Print a JSON object on standard output; NaN is refused."""
     console.print(
         json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False, soft_wrap=True, emoji=False
     )
 
 
 def line_json(line: Line, **more: Any) -> dict[str, Any]:
-    """An item as JSON; ``title`` is null where there is none."""
+    """Convert an item to JSON; ``title`` is null if it has none."""
     title = None if line.title == NO_TITLE else line.title
     return {"asin": line.asin, "domain": line.domain, "title": title, "categories": line.categories, **more}
 
 
 def user_json(recommender: PairRecommender, user: TargetUser) -> dict[str, Any]:
-    """A user as JSON; ``user`` is null for an anonymous user."""
+    """Convert a user to JSON; ``user`` is null for an anonymous user."""
     history = [line_json(line, day=line.when) for line in history_lines(recommender, user)]
     return {"user": user.reviewer, "profile": user.profile, "history": history, "notes": list(user.notes)}

@@ -1,6 +1,6 @@
 """Read settings: defaults in code, ``params.yaml`` for all pairs, ``pairs/NAME.yaml`` for one pair.
 
-A block (``sequences``, ``train`` …) of ``params.yaml`` overrides the defaults of its :class:`Block`, the pair's block
+A block of ``params.yaml`` (``sequences``, ``train`` …) overrides the defaults of its :class:`Block`, the pair's block
 of the same name overrides both, and the result is checked key by key.
 """
 
@@ -23,7 +23,7 @@ from lecdsr.core.errors import UserError
 PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
 SELECTION = ("active", "models")
-#: Block of params.yaml with a sub-block for each model, and the sub-block that holds for all of them.
+#: Block of params.yaml with one sub-block per model, and its sub-block of settings shared by all models.
 TRAIN, SHARED = "train", "shared"
 
 B = TypeVar("B", bound=Block)
@@ -32,7 +32,7 @@ B = TypeVar("B", bound=Block)
 def load_pair(name: str) -> Pair:
     """Read ``pairs/NAME.yaml``.
 
-    Raises:
+    UserError: there is no such pair, or a key is unknown or has the wrong type.
         UserError: no such pair, or a key is unknown or ill-typed.
     """
     values = {key: value for key, value in _pair_file(name).items() if key in PAIR_KEYS}
@@ -44,16 +44,16 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
 
     Args:
         block: name of the block, for example ``train``.
-        schema: type to check it against.
-        pair: name of the pair whose values override the common ones.
+        schema: type that the block is checked against.
+        pair: name of the pair whose values override those of ``params.yaml``.
         keys: path inside the block, for example ``sasrec``.
 
     Raises:
-        UserError: a key is missing, unknown or ill-typed; the message names it.
+        UserError: a key is missing, unknown or has the wrong type; the message names it.
     """
     path = (block, *keys)
     common, own = _params_file(), _pair_file(pair)
-    if block == TRAIN:  # a sub-block that nothing reads would be dropped in silence
+    if block == TRAIN:  # an unknown sub-block would otherwise be ignored silently
         for values, file in ((common, PARAMS), (own, _pair_path(pair))):
             _refuse_unknown(_descend(values, (TRAIN,), file), (SHARED, *model_names()), file, TRAIN)
     merged = _merge(_descend(common, path, PARAMS), _descend(own, path, _pair_path(pair)))
@@ -61,10 +61,10 @@ def load_block(block: str, schema: type[B], pair: str, *keys: str) -> B:
 
 
 def load_selection() -> tuple[list[str], list[str]]:
-    """Read which pairs are active and which models are trained.
+    """Read the lists of active pairs and of models to train.
 
     Raises:
-        UserError: either list is missing or empty.
+        UserError: one of the lists is missing or empty.
     """
     params = _params_file()
     lists = []
@@ -77,7 +77,7 @@ def load_selection() -> tuple[list[str], list[str]]:
 
 
 def pair_names() -> list[str]:
-    """Names of all pairs that have a file under ``pairs/``."""
+    """List the names of all pairs that have a file under ``pairs/``."""
     return sorted(path.stem for path in PAIRS.glob("*.yaml"))
 
 
@@ -105,10 +105,10 @@ def _pair_file(name: str) -> dict[str, Any]:
 
 
 def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
-    """Check values that come from another file than those of settings; ``where`` names it.
+    """Check values that come from a file other than those of settings; ``where`` names it.
 
     Raises:
-        UserError: a key is missing, unknown or ill-typed; the message names it.
+        UserError: a key is missing, unknown or has the wrong type; the message names it.
     """
     try:
         return schema.model_validate(values)
@@ -119,16 +119,16 @@ def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping.
+    """Read a YAML file whose content is a mapping.
 
     Raises:
-        UserError: the file is missing, is no YAML, or holds something else.
+        UserError: the file is missing, is not YAML, or holds something else than a mapping.
     """
     if not path.exists():
         raise UserError("a settings file is missing", where=str(path), do="run from the repository's root")
     try:
         values = _parse(path.read_text(encoding="utf-8"))
-    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no text, days that do not exist
+    except (YAMLError, ValueError) as error:  # ValueError: undecodable bytes, or days that do not exist
         raise UserError(f"not valid YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):
         raise UserError("expected a mapping of names to values", where=str(path))
@@ -137,7 +137,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def _parse(text: str) -> Any:
-    """Parse a text once: checking all settings reads the same files for every block."""
+    """Parse YAML text and cache the result, because checking all settings reads the same files for every block."""
     return YAML(typ="safe").load(text)
 
 
@@ -161,7 +161,7 @@ def _descend(values: dict[str, Any], path: tuple[str, ...], file: Path) -> dict[
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``, mapping by mapping; lists and plain values are replaced whole."""
+    """Override ``base`` by ``over``, mapping by mapping; lists and plain values are replaced as a whole."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -201,9 +201,9 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
 
 
 def _origin(key: str, pair: str, whole: bool) -> Path:
-    """The file that set ``key``: the pair's if it is there, else ``params.yaml``.
+    """Return the file that set ``key``: the pair's if it contains the key, else ``params.yaml``.
 
-    ``whole``: the key is a block, which the pair's file sets if it sets anything in it.
+    ``whole``: the key is a block, which counts as set by the pair's file if that sets anything in it.
     """
     node: Any = _pair_file(pair)
     for part in key.split("."):

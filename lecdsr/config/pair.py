@@ -1,4 +1,4 @@
-"""A domain pair: which two domains, in which layout their raw files are, and where they come from."""
+"""Settings of a domain pair: its two domains, the layout of their raw files, and where these come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lecdsr.core.paths import PAIR_NAME
 PAIR_KEYS = ("domains", "release", "source", "custom")
 SYNTHETIC = "synthetic"
 DOMAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_&,.-]*"
-# Where a file's name holds the name of the domain.
+# Placeholder for the name of the domain in a file name.
 PLACEHOLDER = "{domain}"
 
 
@@ -35,7 +35,7 @@ Column = Annotated[str, Field(min_length=1)]
 
 
 class CustomInteractions(Block):
-    """A file of interactions for each domain, CSV with a header or Parquet, and its columns."""
+    """Files of interactions, one per domain, as CSV with a header or as Parquet, and their columns."""
 
     file: FilePattern = Field(
         description="File of the interactions, ending with `.csv`, `.csv.gz` or `.parquet`; `{domain}` in its name "
@@ -54,7 +54,7 @@ class CustomInteractions(Block):
 
 
 class CustomItems(Block):
-    """A file of items for each domain, CSV with a header or Parquet, and its columns."""
+    """Files of items, one per domain, as CSV with a header or as Parquet, and their columns."""
 
     file: FilePattern = Field(description="File of the items, named like that of the interactions.")
     item: Column = Field(description="Column with the item, as in the interactions.")
@@ -68,7 +68,7 @@ class CustomItems(Block):
 
 
 class Custom(Block):
-    """Layout of a catalogue that is no release of the Amazon reviews."""
+    """Layout of a catalogue that is not a release of the Amazon reviews."""
 
     interactions: CustomInteractions = Field(description="Files of interactions, one per domain, and their columns.")
     items: CustomItems | None = Field(
@@ -80,12 +80,12 @@ class Custom(Block):
 
 
 class Pair(Block):
-    """A domain pair, the keys of ``pairs/PAIR.yaml`` beside the blocks of the stages."""
+    """A domain pair: the keys of ``pairs/PAIR.yaml`` other than the blocks of the stages."""
 
     name: str = Field(pattern=PAIR_NAME, description="Name of the pair: that of its file.")
-    domains: tuple[str, str] = Field(description="The two domains, X and Y, as the names of the raw files have them.")
+    domains: tuple[str, str] = Field(description="The two domains, X and Y, named as in the raw files.")
     release: Literal[2014, 2018, 2023, "custom"] = Field(
-        description="Amazon release whose layout the raw files have, or `custom` for any other catalogue."
+        description="Layout of the raw files: an Amazon release, or `custom` for any other catalogue."
     )
     source: tuple[str, ...] = Field(
         min_length=1,
@@ -127,10 +127,10 @@ class Pair(Block):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the raw files are generated."""
+        """Whether the raw files are generated instead of downloaded or copied."""
         return self.source == (SYNTHETIC,)
 
 
 def is_url(source: str) -> bool:
-    """Whether a source is a base URL and no folder."""
+    """Return whether a source is a base URL, and not a folder."""
     return source.startswith(("http://", "https://"))

@@ -1,7 +1,7 @@
-"""Resolve settings: check every key of every file, and write to one file what one stage reads.
+"""Resolve settings: check every key of every file, and write what each stage reads to a file of its own.
 
-Stages depend on their resolved file, so that its content alone decides what runs again: a default that changes in
-code counts, a comment in ``params.yaml`` does not.
+A stage depends on its resolved file, whose content alone decides whether it reruns: changing a default in code
+matters, changing a comment in ``params.yaml`` does not.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ REFIT = "refit"
 
 
 def check_all() -> tuple[int, int]:
-    """Check the selection, every pair and every block; return how many pairs and models there are.
+    """Check `active`, `models`, every pair and every block; return the number of pairs and of models.
 
-    Stages are checked before models, whose files take a second to import.
+    Stages are checked before models, because importing the files of models takes a second.
 
     Raises:
-        UserError: for the first key that is wrong.
+        UserError: a key is wrong; the first one found is reported.
     """
     active, models = load_selection()
     for name in (*active, *pair_names()):
@@ -48,29 +48,29 @@ def check_all() -> tuple[int, int]:
 
 
 def load_stage(stage: str, pair: str) -> Block:
-    """Read the settings of a stage for one pair; of ``train`` those that hold for every model.
+    """Read the settings of a stage for one pair; for ``train``, the settings shared by all models.
 
     Raises:
-        UserError: a key is unknown or ill-typed; the message names it.
+        UserError: a key is unknown or has the wrong type; the message names it.
     """
     keys = (SHARED,) if stage == TRAIN else ()
     return load_block(stage, settings_class(stage), pair, *keys)
 
 
 def settings_class(stage: str) -> type[Block]:
-    """The class of a stage's settings, by convention ``lecdsr.STAGE.settings.Settings``."""
+    """Import the class of a stage's settings, which is ``lecdsr.STAGE.settings.Settings``."""
     module = importlib.import_module(f"lecdsr.{stage}.settings")
     found: type[Block] = module.TrainSettings if stage == TRAIN else module.Settings
     return found
 
 
 def write_resolved(pair: str) -> list[Path]:
-    """Write the resolved settings of every stage, and of every selected model, of one pair.
+    """Write the resolved settings of every stage and every selected model for one pair.
 
     Files of models that are no longer selected are removed.
 
     Raises:
-        UserError: a key is unknown or ill-typed; nothing is written then.
+        UserError: a key is unknown or has the wrong type; nothing is written then.
     """
     artefacts = Artefacts(pair)
     files = dict(_resolved(artefacts))

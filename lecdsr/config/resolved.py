@@ -1,4 +1,4 @@
-"""What one stage reads of the settings: its file under data/PAIR/settings, written by the stage ``settings``."""
+"""Read the resolved settings of a stage, which the stage ``settings`` writes under data/PAIR/settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lecdsr.core.files import read_json
 
 B = TypeVar("B", bound=Block)
 
-#: What a stage may know of its pair, and of the selection (``models``): what it does not know cannot make it run again.
+#: Facts about the pair and the selection (``models``) that each stage reads; a change of other facts does not rerun it.
 FACTS: Mapping[str, tuple[str, ...]] = {
     "download": PAIR_KEYS,
     "sequences": PAIR_KEYS,
@@ -27,12 +27,12 @@ FACTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Resolved(Generic[B]):
-    """What one stage reads of the settings.
+    """Resolved settings of a stage or model.
 
     Args:
-        settings: the stage's or the model's own.
-        facts: what the stage may know of its pair (:data:`FACTS`), and the pair's name.
-        shared: settings that hold for every model; empty but for training.
+        settings: settings of the stage or model itself.
+        facts: facts about the pair that the stage may read (:data:`FACTS`), and the pair's name.
+        shared: settings shared by all models; empty except for training.
     """
 
     settings: B
@@ -41,12 +41,12 @@ class Resolved(Generic[B]):
 
     @property
     def pair(self) -> Pair:
-        """The whole pair, for a stage that may know all of it."""
+        """Settings of the pair, for a stage that may read all of them."""
         return Pair.model_validate({key: self.facts[key] for key in ("name", *PAIR_KEYS)})
 
     @property
     def domains(self) -> tuple[str, str]:
-        """Names of the two domains."""
+        """Names of the two domains, X and Y."""
         x, y = self.facts["domains"]
         return x, y
 
@@ -57,15 +57,15 @@ class Resolved(Generic[B]):
 
     @property
     def models(self) -> list[str]:
-        """Models that the selection names."""
+        """Names of the selected models."""
         return list(self.facts["models"])
 
 
 def read_resolved(path: Path, schema: type[B]) -> Resolved[B]:
-    """Read what the stage ``settings`` wrote for one stage or model.
+    """Read the resolved settings of a stage or model.
 
     Raises:
-        UserError: the file is missing or broken, or was written for other code.
+        UserError: the file is missing or broken, or was written by another version of the code.
     """
     values = read_json(path)
     settings = check_values(schema, values.get("settings", {}), str(path))

@@ -1,4 +1,4 @@
-"""Array operations on ragged rows."""
+"""Array operations on rows of different lengths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IntArray = NDArray[np.int64]
 
 
 def expand(start: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
-    """Return all (interval, row) pairs of the half-open intervals ``start`` … ``end``-1, in order."""
+    """Expand half-open intervals ``start`` … ``end``-1 into all (interval, row) pairs, in order."""
     size = end - start
     interval = np.repeat(np.arange(len(start)), size)
     row: IntArray = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)

@@ -24,7 +24,7 @@ from rich.table import Table
 
 T = TypeVar("T")
 
-# Piped output has no width of its own; 100 columns keep tables whole in a log.
+# Piped output has no width; 100 columns keep tables readable in a log.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
 console = Console(highlight=False, width=_WIDTH)
 stderr = Console(highlight=False, width=_WIDTH, stderr=True)
@@ -60,7 +60,7 @@ def byte_bar() -> Progress:
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items`` behind a progress bar labelled ``what``."""
+    """Yield ``items`` and show a progress bar labelled ``what``."""
     if total is None and isinstance(items, Sequence):
         total = len(items)
     with progress_bar() as bar:
@@ -72,7 +72,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 def say(text: str) -> None:
     """Print one plain line."""
-    console.print(text, markup=False, soft_wrap=True)  # rich's escape() doubles a backslash at the end
+    console.print(text, markup=False, soft_wrap=True)  # rich's escape() doubles a backslash at the end of the text
 
 
 def warn(text: str) -> None:
@@ -82,7 +82,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def silent(quiet: bool = True) -> Iterator[None]:
-    """Print nothing in the block if ``quiet``; warnings, which go to standard error, stay."""
+    """Suppress standard output in the block if ``quiet``; warnings go to standard error and are still shown."""
     before = console.quiet
     console.quiet = quiet or before
     try:
@@ -92,7 +92,7 @@ def silent(quiet: bool = True) -> Iterator[None]:
 
 
 def summary(title: str, facts: Mapping[str, object]) -> None:
-    """Print the results of a stage, one per line."""
+    """Print the results of a stage, one per line under a title."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")

@@ -13,7 +13,7 @@ import duckdb
 from lecdsr.core.console import console
 from lecdsr.core.errors import UserError
 
-# With Python and Arrow less than 4 GB in total, so that a laptop has memory left for other work.
+# Less than 4 GB in total with Python and Arrow, so that a laptop has memory left for other work.
 MEMORY_LIMIT = "2500MB"
 
 
@@ -21,10 +21,10 @@ MEMORY_LIMIT = "2500MB"
 def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB connection with bounded memory, which spills to the folder ``spill``.
 
-    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads for this machine; neither changes a result.
+    ``LECDSR_MEMORY_LIMIT`` and ``LECDSR_THREADS`` set memory and threads on this machine; neither changes a result.
 
     Raises:
-        UserError: one of them has a value that DuckDB refuses, or memory or disk are too small.
+        UserError: a variable has a value that DuckDB refuses, or memory or disk are too small.
     """
     spill.mkdir(parents=True, exist_ok=True)
     try:
@@ -48,7 +48,7 @@ def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
         options["threads"] = threads
     for name, value in {**options, "TimeZone": "UTC"}.items():
         try:
-            # Global, so that it holds for cursors too, which are separate connections.
+            # Set globally, so that it also holds for cursors, which are separate connections.
             db.execute(f"SET GLOBAL {name} = $value", {"value": value})
         except duckdb.Error as error:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Choice of the device to compute on."""
+"""Choose the device to compute on."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def has_tf32(device: torch.device) -> bool:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware; emulation is many times slower than float32."""
+    """Return whether the device multiplies bfloat16 matrices in hardware; emulation is much slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # The check that PyTorch itself makes before it hands a matrix product to oneDNN.
+    # PyTorch makes the same check before it passes a matrix product to oneDNN.
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,4 +1,4 @@
-"""The exception for user mistakes."""
+"""Exceptions for mistakes that the user can fix."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake that the user can fix; shown without a traceback.
+    """Error caused by a mistake that the user can fix; shown without a traceback.
 
     Args:
         what: what happened, in one sentence.
-        where: the file, line or setting concerned.
+        where: the file, line or setting that is wrong.
         do: how to fix it.
     """
 
-    #: Exit code of the process; subclasses that scripts must distinguish have their own.
+    #: Exit code of the process; subclasses have their own if scripts must tell them apart.
     exit_code = 1
 
     def __init__(self, what: str, where: str | None = None, do: str | None = None) -> None:
@@ -32,12 +32,12 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """The same for callers of the Python interface, who expect a ``ValueError`` for a wrong argument or wrong data."""
+    """The same error for callers of the Python interface, who expect a ``ValueError`` for wrong arguments or data."""
 
 
 @contextmanager
 def input_errors() -> Iterator[None]:
-    """Raise every :class:`UserError` of the block, or of the function it decorates, as an :class:`InputError`."""
+    """Re-raise every :class:`UserError` of a block or decorated function as an :class:`InputError`."""
     try:
         yield
     except InputError:

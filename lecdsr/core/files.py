@@ -1,4 +1,4 @@
-"""Atomic file writes, and reads with checks: every file is complete or absent."""
+"""Write files atomically, so that each is complete or absent, and check them when reading."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from lecdsr.core.errors import UserError
 
-# Large enough for fast sequential reads, small enough to stream; fixed, so that the same rows give the same bytes.
+# Large enough for fast sequential reads, small enough to stream; constant, so that the same rows give the same bytes.
 ROW_GROUP = 65_536
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it to ``path`` if the block succeeds.
+    """Yield a temporary path next to ``path``, and rename it to ``path`` if the block succeeds.
 
     The temporary file is removed if the block raises.
     """
@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write indented JSON with keys in the given order; NaN is refused because DVC would always see a change."""
+    """Write indented JSON with keys in the given order; NaN is refused, because DVC would always report a change."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -68,7 +68,7 @@ def require(path: Path, do: str = REBUILD) -> Path:
     """Return ``path`` if it exists.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not exist.
     """
     path = Path(path)
     if not path.exists():
@@ -88,9 +88,9 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Give a function that appends a table to a Parquet file with exactly ``schema``.
+    """Yield a function that appends tables to a Parquet file with exactly ``schema``.
 
-    The bytes depend only on the rows, not on how they were divided; the file appears if the block succeeds.
+    The bytes depend only on the rows, not on how they are split into tables. The file appears if the block succeeds.
 
     Raises:
         ValueError: a table does not have the columns of the schema.
@@ -128,7 +128,7 @@ def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _compression(schema: pa.Schema) -> str:
-    # Float vectors do not compress, and without compression they load three to four times faster.
+    # Float vectors do not compress, and load three to four times faster without compression.
     vectors = any(pa.types.is_fixed_size_list(field.type) for field in schema)
     return "none" if vectors else "zstd"
 
@@ -151,6 +151,6 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
+    """Compute the hexadecimal SHA-256 of a file."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

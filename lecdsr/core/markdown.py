@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# Characters with a meaning in Markdown; _ and - have none between letters or digits, so Toys_and_Games stays readable.
+# Characters with a meaning in Markdown; _ and - have none between letters or digits, so Toys_and_Games is not escaped.
 MARKUP = re.compile(r"(?<![^\W_])[_-]|[_-](?![^\W_])|[\\`*{}\[\]()<>#+.!|~&$=:@^]")
 # Line ends, control characters, and characters that change the text direction.
 UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069]+")
@@ -26,7 +26,7 @@ def _mask(match: re.Match[str]) -> str:
 
 
 def cell(value: object) -> str:
-    """Format a value for a table cell or a sentence; – if it is None."""
+    """Format a value for a table cell or a sentence; None becomes –."""
     if value is None:
         return "–"
     if isinstance(value, Markdown):
@@ -57,5 +57,5 @@ def text_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def by_domain(name: str, values: Mapping[str, object]) -> list[object]:
-    """Make a table row: its name, then the value of each domain."""
+    """Make a table row from its name and the value of each domain."""
     return [Markdown(name), values["x"], values["y"]]

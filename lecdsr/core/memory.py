@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 def peak_memory() -> int:
     """Return the peak memory of this process in bytes.
 
-    On Linux a child inherits its parent's peak in ``ru_maxrss``, so the kernel's figure of this process is preferred.
+    On Linux a child inherits its parent's peak in ``ru_maxrss``, so the kernel's own figure is preferred there.
     """
     held = _kilobytes(_STATUS, "VmHWM:")
     if held is not None:
@@ -27,7 +27,7 @@ def peak_memory() -> int:
 
 
 def free_memory() -> int:
-    """Return the bytes that are available without swapping; the total memory if that is not known."""
+    """Return the bytes available without swapping; the total memory if that is unknown."""
     free = _kilobytes(_MEMINFO, "MemAvailable:")
     return free * 1024 if free is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -43,17 +43,17 @@ def _kilobytes(path: Path, name: str) -> int | None:
 def keep_freed_memory() -> None:
     """Let glibc serve large arrays from a heap that never shrinks; do nothing on other systems.
 
-    A training step allocates and frees a hundred arrays of thirty megabytes. By default glibc returns each of them to
-    the kernel, which zeroes every page again at its next first touch: more work than the arithmetic that fills them
-    (``benchmarks/training.py``). Meant for processes that allocate the same sizes repeatedly and end soon after.
+    A training step allocates and frees a hundred arrays of 30 MB. By default glibc returns each of them to the kernel,
+    which zeroes every page again when it is next used: more work than the arithmetic that fills the arrays
+    (``benchmarks/training.py``). Use it in processes that allocate the same sizes repeatedly and end soon after.
     """
     if not sys.platform.startswith("linux"):
         return
-    # Read by PyTorch at its first allocation.
+    # PyTorch reads this variable at its first allocation.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
+    except (OSError, AttributeError):  # a C library other than glibc
         return
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, -1)

@@ -1,4 +1,4 @@
-"""Paths of all artefacts, relative to the repository's root."""
+"""Paths of all files that stages read and write, relative to the root of the repository."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PAIR_NAME = r"^[a-z0-9][a-z0-9_]*$"
 
 
 class Artefacts:
-    """Paths of one pair's artefacts."""
+    """Paths of one pair's files."""
 
     def __init__(self, pair: str) -> None:
         self.pair = check_pair_name(pair)
         self.root = Path("data") / pair
         self.metrics = Path("metrics") / pair
-        # What each stage and model reads of the settings, defaults included.
+        # Resolved settings of each stage and model, defaults included.
         self.settings = self.root / "settings"
         self.raw = self.root / "raw"
-        # Rejected lines of the raw files: not an output of DVC, which would delete them when the stage fails.
+        # Rejected lines of raw files are not an output of DVC, which would delete them when the stage fails.
         self.rejected = self.root / "rejected"
         self.sequences = self.root / "sequences"
         self.items = self.sequences / "items.parquet"
@@ -40,12 +40,12 @@ class Artefacts:
 
     @property
     def experiments(self) -> Path:
-        """Table of the runs of the declared experiments, in Git."""
+        """Table of the runs of the experiments, in Git."""
         return self.metrics / "experiments.csv"
 
     @property
     def experiment_slices(self) -> Path:
-        """Test metrics of these runs by slice, in Git."""
+        """Table of the test metrics of these runs by slice, in Git."""
         return self.metrics / "experiments-slices.csv"
 
     @property
@@ -55,19 +55,19 @@ class Artefacts:
 
     @property
     def experiment_ranks(self) -> Path:
-        """Folder of the test ranks of these runs, one file each, in Git, so that comparisons can be recomputed."""
+        """Folder in Git with the test ranks of these runs, one file each, from which comparisons can be recomputed."""
         return self.metrics / "experiments-ranks"
 
     def stage_settings(self, stage: str) -> Path:
-        """Resolved settings of a stage."""
+        """File of the resolved settings of a stage."""
         return self.settings / f"{stage}.json"
 
     def model_settings(self, model: str) -> Path:
-        """Resolved settings of a model, with those that hold for every model."""
+        """File of the resolved settings of a model, together with those shared by all models."""
         return self.settings / "train" / f"{model}.json"
 
     def model(self, model: str) -> Path:
-        """Folder with ``model.safetensors`` and ``config.json``."""
+        """Folder of a trained model, with ``model.safetensors`` and ``config.json``."""
         return self.root / "models" / model
 
     def production(self, model: str) -> Path:
@@ -83,23 +83,23 @@ class Artefacts:
         return self.root / "recommendations" / f"{model}.parquet"
 
     def times(self, model: str) -> Path:
-        """Training time and device; not part of the model's folder, whose bytes are reproducible."""
+        """File of training time and device; it is not in the model's folder, whose bytes are reproducible."""
         return self.root / "times" / f"{model}.json"
 
     def ranks(self, model: str) -> Path:
-        """Ranks of every target."""
+        """File of the ranks of all targets under a model."""
         return self.root / "ranks" / f"{model}.parquet"
 
     def stage_metrics(self, stage: str) -> Path:
-        """Metrics of a stage, in Git."""
+        """File of the metrics of a stage, in Git."""
         return self.metrics / "stages" / f"{stage}.json"
 
     def model_metrics(self, model: str) -> Path:
-        """Metrics of a model, in Git."""
+        """File of the metrics of a model, in Git."""
         return self.metrics / f"{model}.json"
 
     def training_log(self, model: str) -> Path:
-        """Training log with one row per epoch, in Git."""
+        """Training log of a model with one row per epoch, in Git."""
         return self.metrics / "training" / f"{model}.csv"
 
 
@@ -115,7 +115,7 @@ def enter_repository() -> Path:
 
 
 def find_repository(start: Path) -> Path:
-    """The nearest folder at or above ``start`` that holds ``dvc.yaml`` and ``params.yaml``.
+    """Find the nearest folder at or above ``start`` that holds ``dvc.yaml`` and ``params.yaml``.
 
     Raises:
         UserError: there is none.
@@ -131,9 +131,9 @@ def find_repository(start: Path) -> Path:
 
 
 def store_root() -> Path:
-    """Return the folder of the answer and vector stores, which must survive every rebuild: the repository's root.
+    """Return the folder of the answer and vector stores: the root of the user's repository, which no rebuild deletes.
 
-    Inside ``dvc exp run --temp`` the working copy is a temporary clone; ``DVC_ROOT`` still names the user's repository.
+    In ``dvc exp run --temp`` the working copy is a temporary clone, but ``DVC_ROOT`` names the user's repository.
     """
     return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
@@ -144,10 +144,10 @@ def checkpoint_folder(pair: str) -> Path:
 
 
 def check_pair_name(name: str) -> str:
-    """Return ``name`` if it is a valid pair name, which is also a folder name.
+    """Return ``name`` if it is a valid name of a pair, which is also a folder name.
 
     Raises:
-        UserError: it is not valid; a name such as ``../x`` would lead out of ``data/``.
+        UserError: it is not valid; a name such as ``../x`` would be a path outside ``data/``.
     """
     if not re.fullmatch(PAIR_NAME.strip("^$"), name):
         raise UserError(

@@ -1,7 +1,7 @@
 """Schemas of all tables that stages exchange.
 
-Ids are dense: items of domain X are 0 … N_X-1, of Y N_X … N-1; users 0 … U-1. Domains are
-0 for X and 1 for Y. Splits are 0 training, 1 validation, 2 test. Times are seconds since 1970.
+Ids are dense: items of domain X are 0 … N_X-1, those of Y are N_X … N-1, users are 0 … U-1. Domains are 0 for X and 1
+for Y. Splits are 0 for training, 1 for validation, 2 for test. Times are seconds since 1970.
 """
 
 from __future__ import annotations

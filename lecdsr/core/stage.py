@@ -1,4 +1,4 @@
-"""Stage entry point: parses arguments and reports user mistakes without a traceback."""
+"""Stage entry point: parse the arguments, and report user mistakes without a traceback."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lecdsr.core.paths import enter_repository
 
 
 def run_stage(main: Callable[..., None], doc: str | None, *names: str) -> None:
-    """Parse ``--NAME VALUE`` for each name and call ``main`` with the values.
+    """Parse one argument ``--NAME VALUE`` per name and call ``main`` with the values.
 
-    Exits with the code of a :class:`UserError` (1 unless a subclass has another) and with 130 after an interrupt; any
-    other exception is a bug and keeps its traceback.
+    A :class:`UserError` exits with its code (1 unless a subclass has another), an interrupt with 130. Any other
+    exception is a bug and keeps its traceback.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in names:

@@ -1,1 +1,1 @@
-"""What training and evaluation read: sequences, batches, negatives, and the sizes and vectors of a pair."""
+"""Inputs of training and evaluation: sequences, batches, negatives, and the sizes and vectors of a pair."""

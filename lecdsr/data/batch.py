@@ -1,4 +1,4 @@
-"""Batches: histories as padded tensors, gathered from flat arrays on the device.
+"""Batches of histories as padded tensors, gathered from flat arrays on the device.
 
 Shape legend: B batch, L history length, R rows.
 """
@@ -23,8 +23,8 @@ class Histories:
     """A batch of histories, left-padded.
 
     Args:
-        sequence: ``[B, L]`` items in time order, the latest last; padding on the left.
-        position: ``[B, L]`` recency rank within the item's own domain, 1 the latest; 0 for padding.
+        sequence: ``[B, L]`` items in time order, latest last; padding on the left.
+        position: ``[B, L]`` recency rank of each item among the items of its domain, 1 for the latest; 0 for padding.
         user: ``[B]`` users.
         day: ``[B, L]`` day of each interaction, since 1970-01-01 UTC; padding holds any day.
         items: number of items in the batch; ``None`` if only the device knows.
@@ -37,7 +37,7 @@ class Histories:
     items: int | None = None
 
     def to(self, device: torch.device) -> Histories:
-        """The same batch on a device."""
+        """Return the same batch on a device."""
         parts = (self.sequence, self.position, self.user, self.day)
         return Histories(*(part.to(device) for part in parts), items=self.items)
 
@@ -73,16 +73,16 @@ class SequenceBatch:
 
 
 class Gatherer:
-    """Cuts batches of histories out of :class:`Sequences` on one device, without Python per item."""
+    """Builder of batches of histories from :class:`Sequences` on one device, without a Python loop over items."""
 
     def __init__(self, sequences: Sequences, length: int, n_x: int, padding: int, device: torch.device) -> None:
         self.length, self.n_x, self.padding, self.device = length, n_x, padding, device
-        # One padding row more, so that an index out of a window has somewhere to point.
+        # One more row of padding, to which indices outside a window are mapped.
         self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
         self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
-        """Histories of rows ``start`` … ``end``-1, the latest ``length`` of them, left-padded."""
+        """Gather the latest ``length`` items of the rows ``start`` … ``end``-1, left-padded."""
         users, first, last = (self._here(rows) for rows in (user, start, end))
         row = last.unsqueeze(1) + torch.arange(-self.length, 0, device=self.device)  # [B, L]
         inside = row >= first.unsqueeze(1)
@@ -99,10 +99,10 @@ class Gatherer:
         return PrefixBatch(replace(histories, items=counts.items), target, counts.in_domain)
 
     def sequences(self, samples: Samples, counts: Counts | None = None) -> SequenceBatch:
-        """Inputs ending before ``row``'s last target, and the next item at every target position."""
+        """Gather the inputs before ``row``'s last target, and the next item at every position with a target."""
         histories = self.histories(samples.user, samples.start, samples.row)
         row = self._here(samples.row).unsqueeze(1)
-        row = row + torch.arange(-self.length + 1, 1, device=self.device)  # [B, L] rows of next items
+        row = row + torch.arange(-self.length + 1, 1, device=self.device)  # rows of the next items, [B, L]
         first = self._here(samples.first_target).unsqueeze(1)
         targets = self.items[row.masked_fill(row < first, len(self.items) - 1)]
         if counts is None:
@@ -115,9 +115,9 @@ class Gatherer:
 
 @dataclass(frozen=True)
 class Samples:
-    """Training samples: history from ``start``, target at ``row`` (the last one of a sequence sample).
+    """Training samples: a history from row ``start`` on, and a target at ``row`` (the last one of a sequence sample).
 
-    ``first_target`` is the first row with a loss in a sequence sample, ``row`` itself in a prefix one.
+    ``first_target`` is the first row with a loss in a sequence sample, and ``row`` itself in a prefix sample.
     """
 
     user: Tensor
@@ -129,12 +129,12 @@ class Samples:
         return len(self.row)
 
     def take(self, chosen: Rows) -> Samples:
-        """The chosen samples."""
+        """Select samples."""
         rows = torch.as_tensor(chosen, device=self.row.device)
         return Samples(self.user[rows], self.start[rows], self.first_target[rows], self.row[rows])
 
     def to(self, device: torch.device) -> Samples:
-        """The same samples on a device."""
+        """Return the same samples on a device."""
         return Samples(*(to_device(rows, device) for rows in (self.user, self.start, self.first_target, self.row)))
 
 
@@ -173,15 +173,15 @@ class SampleCounts:
 
 
 def prefix_samples(training: Sequences) -> Samples:
-    """One sample for every training target."""
+    """Make one sample per training target."""
     window, row = expand(training.first_target, training.end)
     return _samples(training.user[window], training.start[window], row, row)
 
 
 def sequence_samples(training: Sequences, length: int) -> Samples:
-    """One sample for every window; a window of more targets than ``length`` is cut into several.
+    """Make one sample per window; a window with more targets than ``length`` is cut into several samples.
 
-    Pieces are cut from the end, and every target is in exactly one.
+    Windows are cut from the end, and every target is in exactly one sample.
     """
     count = -(-(training.end - training.first_target) // length)
     window, piece = expand(np.zeros_like(count), count)
@@ -222,14 +222,14 @@ def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device; to a GPU from pinned memory, so that the copy overlaps with computation."""
+    """Copy a tensor to a device; to a GPU from pinned memory, so that copying overlaps with computation."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def recency(sequence: Tensor, n_x: int, padding: int) -> Tensor:
-    """Recency rank of each item within its own domain: 1 the latest, 0 padding. ``[B, L]`` -> ``[B, L]``."""
+    """Compute the recency rank of each item within its own domain, ``[B, L]``: 1 for the latest, 0 for padding."""
     rank = torch.zeros_like(sequence)
     for inside in (sequence < n_x, (sequence >= n_x) & (sequence != padding)):
         from_end = inside.flip(1).cumsum(1).flip(1)

@@ -1,4 +1,4 @@
-"""What a model is built for: the sizes of a pair, its text vectors, and counts of its training interactions.
+"""Dataset info: the sizes of a pair, its text vectors, and counts of its training interactions.
 
 Shape legend: N items of both domains, D width of a text vector, U users.
 """
@@ -12,16 +12,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a model is built for.
+    """Sizes, text vectors and training counts of a dataset, from which a model is built.
 
     Args:
-        n_x: items of domain X; they have the ids 0 … n_x-1.
-        n_y: items of domain Y; they follow.
-        n_users: users.
-        item_vectors: ``[N+1, D]`` text vectors, the last row (padding) zeros; ``None`` without text.
-        user_vectors: ``[U+1, D]`` text vectors of profiles, the last row (anonymous user) zeros; ``None`` without.
-        train_counts: ``[N]`` training interactions of each item.
-        train_days: first and last day of a training interaction, since 1970-01-01 UTC.
+        n_x: number of items of domain X, whose ids are 0 … n_x-1.
+        n_y: number of items of domain Y, whose ids follow.
+        n_users: number of users.
+        item_vectors: ``[N+1, D]`` text vectors, with a last row of zeros for padding; ``None`` without text.
+        user_vectors: ``[U+1, D]`` profile vectors, with a last row of zeros for an anonymous user; ``None`` without.
+        train_counts: ``[N]`` number of training interactions of each item.
+        train_days: first and last day of the training interactions, since 1970-01-01 UTC.
     """
 
     n_x: int
@@ -34,19 +34,19 @@ class DatasetInfo:
 
     @property
     def n_items(self) -> int:
-        """Items of both domains."""
+        """Number of items of both domains."""
         return self.n_x + self.n_y
 
     @property
     def padding(self) -> int:
-        """Id that stands for no item; one row more in every item table."""
+        """Id of padding; every item table has one more row for it."""
         return self.n_items
 
     @property
     def anonymous_user(self) -> int:
-        """Id of a user outside the data set: a row of zeros in ``user_vectors``, and in no other table."""
+        """Id of an anonymous user: a row of zeros in ``user_vectors``; other tables have no such row."""
         return self.n_users
 
     def items_of(self, domain: int) -> slice:
-        """Ids of the items of domain 0 (X) or 1 (Y)."""
+        """Return the range of item ids of domain 0 (X) or 1 (Y)."""
         return slice(0, self.n_x) if domain == 0 else slice(self.n_x, self.n_items)

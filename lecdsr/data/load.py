@@ -1,4 +1,4 @@
-"""The tables of a pair as what models are built from and fed with."""
+"""Load the tables of a pair in the form that training and evaluation read."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lecdsr.data.sequences import Sequences, from_tables, own_domain, shuffled
 
 
 class PairData(NamedTuple):
-    """All that training and evaluation read of a pair."""
+    """Everything that training and evaluation read of a pair."""
 
     info: DatasetInfo
     sequences: Sequences
 
 
 class PairTables(NamedTuple):
-    """The tables of a pair that :class:`PairData` is made of, see ``lecdsr.core.schemas``.
+    """Tables of a pair from which :class:`PairData` is built, see ``lecdsr.core.schemas``.
 
-    ``item_vectors`` and ``user_vectors`` are ``None`` where there are no texts to encode.
+    ``item_vectors`` and ``user_vectors`` are ``None`` if there are no texts.
     """
 
     items: pa.Table
@@ -40,16 +40,16 @@ class PairTables(NamedTuple):
 
 
 def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed: int = 0) -> PairData:
-    """Load sequences and vectors.
+    """Load the sequences and dataset info of a pair.
 
     Args:
-        artefacts: where the pair lies.
-        domains: ``both``, or ``own`` (one-domain control).
+        artefacts: paths of the pair's files.
+        domains: ``both``, or ``own`` (control with one domain).
         order: ``time``, or ``shuffled`` (control without order).
-        seed: of the model, from which ``shuffled`` draws.
+        seed: seed of the model, from which ``shuffled`` draws.
 
     Raises:
-        UserError: a file is missing, or the vectors are not those of the sequences.
+        UserError: a file is missing, or the vectors do not belong to the sequences.
     """
     interactions = read_table(artefacts.interactions, INTERACTIONS)
     info = load_info(artefacts, interactions)
@@ -58,10 +58,10 @@ def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed
 
 
 def pair_data(tables: PairTables, domains: str, order: str = "time", seed: int = 0) -> PairData:
-    """Make sequences and sizes of tables in memory; arguments as for :func:`load_pair_data`.
+    """Build sequences and dataset info from tables in memory; arguments as for :func:`load_pair_data`.
 
     Raises:
-        UserError: the vectors are not those of the sequences.
+        UserError: the vectors do not belong to the sequences.
     """
     info = info_of(tables)
     return PairData(info, read_sequences(tables.interactions, tables.windows, info.n_x, domains, order, seed))
@@ -70,7 +70,7 @@ def pair_data(tables: PairTables, domains: str, order: str = "time", seed: int =
 def read_sequences(
     interactions: pa.Table, windows: pa.Table, n_x: int, domains: str, order: str, seed: int
 ) -> Sequences:
-    """Windows over the interactions as a model reads them: of both domains or its own, in time order or shuffled."""
+    """Build the windows that a model reads: of both domains or of one, in time order or shuffled."""
     sequences = from_tables(interactions, windows)
     if domains == "own":
         sequences = own_domain(sequences, n_x)
@@ -78,10 +78,10 @@ def read_sequences(
 
 
 def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> DatasetInfo:
-    """Load sizes, vectors, training counts and days of a pair; its ``interactions`` too, unless they are at hand.
+    """Load the dataset info of a pair; ``interactions`` are read only if they are not given.
 
     Raises:
-        UserError: a file is missing, or the vectors are not those of the sequences.
+        UserError: a file is missing, or the vectors do not belong to the sequences.
     """
     if interactions is None:
         interactions = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
@@ -97,10 +97,10 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
 
 
 def info_of(tables: PairTables) -> DatasetInfo:
-    """Sizes, vectors, training counts and days of a pair whose tables are in memory.
+    """Compute the dataset info of a pair from tables in memory.
 
     Raises:
-        UserError: the vectors are not those of the sequences.
+        UserError: the vectors do not belong to the sequences.
     """
     n_items, n_users = len(tables.items), len(tables.users)
     items, users = tables.item_vectors, tables.user_vectors
@@ -130,20 +130,20 @@ def _train_days(interactions: pa.Table) -> tuple[int, int]:
 
 
 def _vectors(path: Path, count: int) -> Tensor:
-    # The columns are checked, the width is the encoder's.
+    # Only the columns are checked, because the width depends on the encoder.
     return vector_rows(read_table(path, vectors(1)), count, str(path))
 
 
 def vector_rows(table: pa.Table, count: int, where: str) -> Tensor:
-    """``[count+1, D]`` the rows of a table of vectors; the last row (padding item or anonymous user) is zeros.
+    """Convert a table of vectors to a tensor ``[count+1, D]`` with a last row of zeros (padding or anonymous user).
 
     Args:
-        table: its ids must be 0 … count-1 in order.
-        count: items or users that there are.
-        where: what to call the table in an error.
+        table: table of vectors; its ids must be 0 … count-1 in order.
+        count: number of items or users.
+        where: name of the table in an error message.
 
     Raises:
-        UserError: the ids are others.
+        UserError: the ids differ.
     """
     if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
         raise UserError(f"holds {len(table):,} vectors, expected {count:,} in order", where=where, do=REBUILD)

@@ -1,4 +1,4 @@
-"""Negatives drawn on the device, by the step, from a seeded generator."""
+"""Draw negatives on the device, in every training step, from a seeded generator."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lecdsr.core.errors import UserError
 
 
 class Draws:
-    """Random numbers for the samples of a step, from one seed, the same however many processes share the step.
+    """Random numbers for the samples of a step; they do not depend on how many processes share the step.
 
     Every process draws for the whole batch and keeps the rows of its own samples.
 
     Args:
-        seed: of the generator.
-        device: where the numbers are drawn and used.
+        seed: seed of the generator.
+        device: device on which the numbers are drawn and used.
     """
 
     def __init__(self, seed: int, device: torch.device | None = None) -> None:
@@ -25,11 +25,11 @@ class Draws:
         self._rows: tuple[slice, int] | None = None
 
     def share(self, rows: slice, whole: int) -> None:
-        """From now on, the samples here are ``rows`` of a batch of ``whole``."""
+        """Set which rows of a batch of ``whole`` samples this process holds, for all later draws."""
         self._rows = (rows, whole)
 
     def uniform(self, samples: int, count: int) -> Tensor:
-        """``[samples, count]`` numbers in [0, 1), double precision."""
+        """Draw numbers in [0, 1), ``[samples, count]``, in double precision."""
         rows, whole = self._rows or (slice(None), samples)
         drawn = torch.rand(whole, count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
         return drawn[rows]
@@ -47,21 +47,21 @@ def draw_negatives(
     draws: Draws,
     excluded: Tensor | None = None,
 ) -> Tensor:
-    """Uniform items of each target's domain, with replacement, never the target itself.
+    """Draw uniform items of each target's domain, with replacement, never the target itself.
 
     Args:
-        target: ``[B]`` item ids.
-        count: negatives for each target.
-        n_x: items of domain X.
-        n_y: items of domain Y.
+        target: ``[B]`` target item ids.
+        count: number of negatives per target.
+        n_x: number of items of domain X.
+        n_y: number of items of domain Y.
         draws: source of randomness, on the device of ``target``.
-        excluded: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
+        excluded: ``[B, L]`` items to exclude by drawing again, at most three times, so a few may remain.
 
     Returns:
         ``[B, count]`` item ids.
 
     Raises:
-        UserError: a domain has a single item, so that its target has no negative.
+        UserError: a domain has a single item, so that its targets have no negatives.
     """
     if min(n_x, n_y) < 2:
         raise UserError("a domain of one item has no negatives", where="sequences", do="loosen the filters")
@@ -72,7 +72,7 @@ def draw_negatives(
 
     def draw() -> Tensor:
         items = (draws.uniform(len(target), count) * size).long() + offset
-        return items + (items >= target.unsqueeze(1))  # skip the target: uniform over the others
+        return items + (items >= target.unsqueeze(1))  # skip the target, so that the draw is uniform over the others
 
     if excluded is None:
         return draw()
@@ -80,12 +80,12 @@ def draw_negatives(
 
 
 def draw_unseen(items: slice, count: int, seen: Tensor, draws: Draws) -> Tensor:
-    """Uniform items of one domain, with replacement, none of those seen.
+    """Draw uniform items of one domain, with replacement, excluding items that were seen.
 
     Args:
         items: ids of the domain.
-        count: items drawn for each sample.
-        seen: ``[B, L]`` items that are drawn again (three times at most: a rare rest may stay).
+        count: number of items drawn per sample.
+        seen: ``[B, L]`` items to exclude by drawing again, at most three times, so a few may remain.
         draws: source of randomness, on the device of ``seen``.
 
     Returns:
@@ -96,7 +96,7 @@ def draw_unseen(items: slice, count: int, seen: Tensor, draws: Draws) -> Tensor:
 
 
 def _redrawn(draw: Callable[[], Tensor], excluded: Tensor) -> Tensor:
-    """Items ``[B, K]`` of ``draw``; those in the row of ``excluded [B, L]`` drawn again, three times at most."""
+    """Draw items ``[B, K]``, and draw those again that are in their row of ``excluded [B, L]``, at most three times."""
     items = draw()
     in_order = excluded.sort(dim=1).values
     for _ in range(3):
@@ -105,6 +105,6 @@ def _redrawn(draw: Callable[[], Tensor], excluded: Tensor) -> Tensor:
 
 
 def _contains(sets: Tensor, items: Tensor) -> Tensor:
-    """``[B, K]``: whether each of ``items [B, K]`` is in the row of ``sets [B, L]``, which is in order."""
+    """Return whether each of ``items [B, K]`` is in its row of ``sets [B, L]``, whose rows are sorted."""
     place = torch.searchsorted(sets, items).clamp(max=sets.shape[1] - 1)
     return sets.gather(1, place) == items

@@ -20,14 +20,14 @@ class Sequences:
     """Windows over a flat array of items.
 
     Args:
-        items: ``[R]`` items; the rows that windows point at.
-        days: ``[R]`` their days, since 1970-01-01 UTC.
-        split, user, start, first_target, end: ``[W]`` as in the windows table.
-        tied: ``[W]`` as in the windows table.
-        target: ``[W]`` the item of the last row.
+        items: ``[R]`` items in the rows that windows point at.
+        days: ``[R]`` days of the rows, since 1970-01-01 UTC.
+        split, user, start, first_target, end: ``[W]`` columns of the windows table.
+        tied: ``[W]`` column of the windows table.
+        target: ``[W]`` item of each window's last row.
         target_row: ``[W]`` row of the target in the interactions table.
-        seen_start: ``[W]`` first row of the user in the interactions table; with ``target_row`` it
-            bounds all that the user is known to have had before the target.
+        seen_start: ``[W]`` first row of the user in the interactions table; the rows from here to ``target_row`` hold
+          every item that the user had before the target.
         seen_items: items of the interactions table.
     """
 
@@ -48,17 +48,17 @@ class Sequences:
         return len(self.start)
 
     def take(self, chosen: NDArray[np.bool_] | IntArray) -> Sequences:
-        """The chosen windows over the same rows."""
+        """Select windows over the same rows."""
         names = ("split", "user", "start", "first_target", "end", "tied", "target", "target_row", "seen_start")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def of_split(self, split: int) -> Sequences:
-        """The windows of one split."""
+        """Select the windows of one split."""
         return self.take(self.split == split)
 
 
 def from_tables(interactions: pa.Table, windows: pa.Table) -> Sequences:
-    """Build the windows over the interactions, histories of both domains mixed."""
+    """Build windows over the interactions, with both domains mixed in a history."""
     items = interactions["item"].to_numpy().astype(np.int64)
     users = interactions["user"].to_numpy()
     column = {name: windows[name].to_numpy().astype(np.int64) for name in windows.column_names if name != "tied"}
@@ -80,11 +80,10 @@ def from_tables(interactions: pa.Table, windows: pa.Table) -> Sequences:
 
 
 def own_domain(sequences: Sequences, n_x: int) -> Sequences:
-    """Windows whose histories hold items of the target's domain only: the one-domain control.
+    """Restrict every history to the target's domain, as the control with one domain.
 
-    A training window becomes two, one of each domain. A row stays a training target if it was one
-    and has an item of its own domain before it. Validation and test keep their target, even where
-    no history is left.
+    A training window becomes two, one per domain. A row stays a training target if it was one and has an earlier item
+    of its domain. Validation and test windows keep their target, even if no history is left.
     """
     window, row = expand(sequences.start, sequences.end)
     item = sequences.items[row]
@@ -95,7 +94,7 @@ def own_domain(sequences: Sequences, n_x: int) -> Sequences:
     window, row, item, domain = window[order], row[order], item[order], domain[order]
     part, start, size = np.unique(window * 2 + domain, return_index=True, return_counts=True)
     parent = part // 2
-    # Rows are in time order, so the targets of a part are its tail.
+    # Rows are in time order, so the targets of a part are at its end.
     reached = row >= sequences.first_target[window]
     first = start + size - np.add.reduceat(reached.astype(np.int64), start)
     training = sequences.split[parent] == TRAIN
@@ -114,8 +113,8 @@ def own_domain(sequences: Sequences, n_x: int) -> Sequences:
 
 
 def before_in_domain(sequences: Sequences, n_x: int) -> IntArray:
-    """``[W]`` interactions that the user had in the target's domain before the target."""
-    in_y = np.append(0, np.cumsum(sequences.seen_items >= n_x))  # [R+1] of Y before each row
+    """Count the interactions that the user had in the target's domain before the target, ``[W]``."""
+    in_y = np.append(0, np.cumsum(sequences.seen_items >= n_x))  # items of Y before each row, [R+1]
     of_y = in_y[sequences.target_row] - in_y[sequences.seen_start]
     of_x = sequences.target_row - sequences.seen_start - of_y
     own: IntArray = np.where(sequences.target >= n_x, of_y, of_x)
@@ -123,11 +122,11 @@ def before_in_domain(sequences: Sequences, n_x: int) -> IntArray:
 
 
 def shuffled(sequences: Sequences, seed: int) -> Sequences:
-    """Windows whose items have no order: the control that tells what order is worth.
+    """Shuffle the items of every window, as the control that measures the value of order.
 
-    All items of a training window change places, those it learns to predict included. Validation and test keep
-    their target, and all items of the window before it change places; a model that reads the latest L then reads any L.
-    The places are drawn from ``seed``, apart for every window. Days stay where they are.
+    All items of a training window change places, including its targets. Validation and test windows keep their target,
+    and all items before it change places; a model that reads the latest L items then reads any L. Every window is
+    shuffled separately, by ``seed``. Days are not moved.
     """
     size = sequences.end - sequences.start
     window, row = expand(sequences.start, sequences.end)

@@ -1,1 +1,1 @@
-"""Stage ``download``: fetch the raw files of both domains into a pair's folder."""
+"""Stage ``download``: fetch or generate the raw files of both domains of a pair."""

@@ -22,16 +22,16 @@ from lecdsr.download.settings import Settings
 BLOCK = 1 << 18
 LONGEST_WAIT_S = 60.0
 MISSING = (403, 404, 410)
-# Status codes after which the same request may succeed.
+# HTTP status codes after which the same request may succeed later.
 RETRIABLE = (408, 429, 500, 502, 503, 504)
 
 
 class UnreachableError(Exception):
-    """A URL could not be downloaded; the message has the reason."""
+    """Error of a URL that could not be downloaded; the message says why."""
 
 
 class _RetryLater(Exception):
-    """This attempt failed; the next one may succeed, after ``wait_s`` if given."""
+    """Error of one attempt; the next attempt may succeed, after ``wait_s`` seconds if given."""
 
     def __init__(self, problem: str, wait_s: float = 0.0) -> None:
         super().__init__(problem)
@@ -39,7 +39,7 @@ class _RetryLater(Exception):
 
 
 class PartialNote(NamedTuple):
-    """The URL, validator (ETag or date) and total size of a partial file; without a validator it cannot be resumed."""
+    """URL, validator (ETag or date) and total size of a partial file; without a validator it cannot be resumed."""
 
     url: str
     validator: str | None
@@ -47,7 +47,7 @@ class PartialNote(NamedTuple):
 
 
 class PartialFile:
-    """The bytes of a file received so far, and a note of their URL and validator."""
+    """A file that is only partly downloaded: the bytes received so far, and a note of their URL and validator."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f".{target.name}.part")
@@ -55,11 +55,11 @@ class PartialFile:
 
     @property
     def size(self) -> int:
-        """Bytes received so far."""
+        """Number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> PartialNote | None:
-        """Return the note; ``None`` if there are no bytes or the note is incomplete."""
+        """Read the note; ``None`` if there are no bytes or the note is incomplete."""
         try:
             note = PartialNote(**json.loads(self.beside.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -67,12 +67,12 @@ class PartialFile:
         return note if self.path.exists() else None
 
     def begin(self, note: PartialNote) -> None:
-        """Start from zero. The old bytes are removed before the new note is written, so that a kill cannot mix them."""
+        """Start from zero; the old bytes are removed before the new note is written, so that a kill cannot mix them."""
         self.discard()
         write_text(self.beside, json.dumps(note._asdict()))
 
     def discard(self) -> None:
-        """Remove bytes and note."""
+        """Delete the bytes and the note."""
         self.path.unlink(missing_ok=True)
         self.beside.unlink(missing_ok=True)
 
@@ -80,10 +80,10 @@ class PartialFile:
 def fetch(url: str, part: PartialFile, settings: Settings) -> bool:
     """Download ``url`` into ``part``, resuming if possible; return false if the server does not have it.
 
-    The count of attempts restarts whenever bytes arrive, so that a bad connection succeeds in the end.
+    Attempts are counted from 1 again whenever new bytes arrive, so that a bad connection succeeds in the end.
 
     Raises:
-        UnreachableError: no byte came in ``settings.attempts`` attempts.
+        UnreachableError: ``settings.attempts`` attempts in a row returned no data.
         UserError: the disk is full, or would be.
     """
     failed, furthest = 0, part.size
@@ -91,7 +91,7 @@ def fetch(url: str, part: PartialFile, settings: Settings) -> bool:
         try:
             return _attempt(url, part, settings.timeout_s)
         except _RetryLater as again:
-            # Progress means more bytes than ever before: restarting for ever is no progress.
+            # Progress means more bytes than ever before; a download that only restarts makes none.
             failed = 1 if part.size > furthest else failed + 1
             furthest = max(furthest, part.size)
             if failed >= settings.attempts:
@@ -126,7 +126,7 @@ def _attempt(url: str, part: PartialFile, timeout_s: float) -> bool:
 
 
 def _agree(url: str, response: HTTPResponse, part: PartialFile, resumed: PartialNote | None) -> int | None:
-    """Check the response against the partial file; return the total size if the server reports it."""
+    """Check that the response continues the partial file; return the total size if the server reports it."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _RetryLater(f"the server compresses the file ({response.headers['Content-Encoding']})")
     if response.status == 206:
@@ -157,7 +157,7 @@ def _content_range(response: HTTPResponse) -> tuple[int, int | None]:
 
 def _validator(response: HTTPResponse) -> str | None:
     etag = response.headers.get("ETag")
-    # A weak tag does not guarantee identical bytes.
+    # A weak ETag does not guarantee identical bytes.
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
@@ -172,10 +172,10 @@ def _save(response: HTTPResponse, part: PartialFile, total: int | None) -> None:
 
 
 def _refused(error: urllib.error.HTTPError, part: PartialFile) -> bool:
-    """Return false if the server does not have the file; otherwise raise the error to handle."""
+    """Return false if the server does not have the file; raise an error for every other refusal."""
     if error.code in MISSING:
         return False
-    if error.code == 416:  # the partial file is longer than the file, which has changed
+    if error.code == 416:  # the file has changed and is now shorter than the partial file
         part.discard()
         raise _RetryLater("the file has changed; starting again from zero")
     problem = f"the server answered {error.code}"
@@ -185,7 +185,7 @@ def _refused(error: urllib.error.HTTPError, part: PartialFile) -> bool:
 
 
 def _retry_after(value: str | None) -> float:
-    """Return the seconds to wait, from a number of seconds or a date."""
+    """Read the seconds to wait from a ``Retry-After`` header, which holds seconds or a date."""
     if not value:
         return 0.0
     try:

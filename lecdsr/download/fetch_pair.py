@@ -1,4 +1,4 @@
-"""Fetch the raw files of a pair into one folder once, and verify them against a manifest from then on."""
+"""Fetch the raw files of a pair into a folder, record their checksums in a manifest, and verify them later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 
 
 class RawFile(NamedTuple):
-    """One file of the raw folder. ``came_from``: a URL, a path, or empty if the file was there already."""
+    """A file of the raw folder; ``came_from`` is a URL, a path, or empty if the file was already there."""
 
     name: str
     size: int
@@ -32,9 +32,9 @@ class RawFile(NamedTuple):
 def fetch_pair(pair: Pair, settings: Settings, folder: Path) -> list[RawFile]:
     """Fill ``folder`` with the ratings and metadata of both domains.
 
-    Every complete file is recorded in the manifest with its size and hash and must match them from then on; a removed
-    file is fetched again. Another source empties the folder, but mirrors may be added and changed, because the hashes
-    show whether their files are the same.
+    Every complete file is recorded in the manifest with its size and hash, and must match them in later runs. A removed
+    file is fetched again. If the source changes, the folder is emptied; mirrors may be added and changed, because the
+    hashes show whether their files are the same.
 
     Raises:
         UserError: a file cannot be found or reached, is broken, or differs from its recorded hash.
@@ -47,14 +47,14 @@ def fetch_pair(pair: Pair, settings: Settings, folder: Path) -> list[RawFile]:
 
 
 def _wanted_files(pair: Pair) -> list[tuple[tuple[str, ...], str]]:
-    """Return the possible names and the domain of each required file."""
+    """List each required file as its possible names and its domain."""
     layout = layout_of(pair)
     kinds = [kind for kind in (layout.ratings, layout.metadata) if kind]
     return [(choices, domain) for domain in pair.domains for choices in kinds]
 
 
 def _open_manifest(pair: Pair, settings: Settings, folder: Path) -> dict[str, RawFile]:
-    """Return the recorded files by name; empty the folder if they came from another source."""
+    """Read the recorded files by name; empty the folder first if they came from another source."""
     manifest, origin = folder / MANIFEST, _origin(pair, settings)
     recorded: dict[str, Any] = read_json(manifest) if manifest.exists() else {}
     if recorded and recorded.get("origin") != origin:
@@ -62,13 +62,13 @@ def _open_manifest(pair: Pair, settings: Settings, folder: Path) -> dict[str, Ra
         shutil.rmtree(folder)
         recorded = {}
     if not recorded:
-        # Written before the first file, so that an interrupted download is not taken for one from another source.
+        # The manifest is written before the first file, so that an interrupted download keeps its source.
         write_json(manifest, {"origin": origin, "files": []})
     return {file["name"]: RawFile(**file) for file in recorded.get("files", [])}
 
 
 def _origin(pair: Pair, settings: Settings) -> dict[str, Any]:
-    """Describe the source of the files; the addresses of mirrors are left out because they may change."""
+    """Describe the source of the files, without the addresses of mirrors, which may change."""
     source = "mirrors" if is_url(pair.source[0]) else list(pair.source)
     origin: dict[str, Any] = {"source": source, "release": pair.release, "domains": list(pair.domains)}
     if pair.custom is not None:
@@ -82,7 +82,7 @@ def _origin(pair: Pair, settings: Settings) -> dict[str, Any]:
 def _fetch_file(
     pair: Pair, settings: Settings, folder: Path, known: dict[str, RawFile], choices: tuple[str, ...], domain: str
 ) -> RawFile:
-    """Verify a recorded file; else use an existing one, copy it or download it, and record it."""
+    """Verify a recorded file; otherwise use an existing file, copy it or download it, and record it."""
     names = flat(choices, domain)
     recorded = next((known[name] for name in names if name in known), None)
     if recorded and (folder / recorded.name).exists():
@@ -129,7 +129,7 @@ Check = Callable[[Path, str], Inspected]
 
 
 def _record_existing(folder: Path, name: str, check: Check) -> RawFile:
-    """Record a file that the user put there, or that was generated."""
+    """Record a file that the user put into the folder, or that was generated."""
     try:
         return RawFile(name, *check(folder / name, name))
     except BrokenError as error:

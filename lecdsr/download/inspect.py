@@ -1,4 +1,4 @@
-"""Check a raw file in one pass: size, hash, and for gzip completeness and unpacked size."""
+"""Check a raw file in one pass: its size and hash, and for gzip its completeness and unpacked size."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lecdsr.core.errors import UserError
 from lecdsr.readers.lines import LONGEST_LINE
 
 BLOCK = 1 << 20
-GZIP = 31  # window bits of zlib for a gzip header
+GZIP = 31  # makes zlib expect a gzip header
 
 
 class Inspected(NamedTuple):
-    """Size and hash of a file."""
+    """Size and hash of an inspected file."""
 
     size: int
     sha256: str
 
 
 class BrokenError(Exception):
-    """A truncated or corrupt file."""
+    """Error of a truncated or corrupt file."""
 
 
 def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
-    """Read ``path`` once; if ``name`` ends with ``.gz``, also unpack it without keeping the content.
+    """Check a raw file in one pass; if ``name`` ends with ``.gz``, it is also unpacked, without keeping the content.
 
     Raises:
         BrokenError: the gzip is truncated or corrupt, or a CSV has a line too long for the reader.
@@ -49,7 +49,7 @@ def inspect(path: Path, name: str, max_unpacked_gb: float) -> Inspected:
 
 
 class _Lines:
-    """Refuses lines so long that DuckDB's CSV reader would skip them silently."""
+    """Check for lines so long that DuckDB's CSV reader would skip them silently."""
 
     def __init__(self) -> None:
         self.open = 0  # bytes since the last line end
@@ -64,7 +64,7 @@ class _Lines:
 
 
 class _Unpacking:
-    """Counts the unpacked bytes of a gzip with one or several members, a megabyte at a time."""
+    """Counter of the unpacked bytes of a gzip file of one or several members, a megabyte at a time."""
 
     def __init__(self, name: str, max_gb: float, lines: _Lines | None) -> None:
         self.name, self.max_gb, self.lines, self.unpacked = name, max_gb, lines, 0
@@ -74,7 +74,7 @@ class _Unpacking:
     def feed(self, block: bytes) -> None:
         while block:
             if self.member.eof:
-                block = block.lstrip(b"\0")  # padding between or after members
+                block = block.lstrip(b"\0")  # strip padding between or after members
                 if not block:
                     return
                 self.member = zlib.decompressobj(GZIP)

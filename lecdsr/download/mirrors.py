@@ -1,4 +1,4 @@
-"""Download one file from the first of several mirrors that has it."""
+"""Download a file from the first of several mirrors that has it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def download(
     settings: Settings,
     check: Callable[[Path, str], Inspected],
 ) -> tuple[str, Inspected, str]:
-    """Download the first of ``relative`` that the first reachable mirror has, in its subfolder or at the base.
+    """Download the first of the paths ``relative`` that the first reachable mirror has.
 
     Args:
-        mirrors: base URLs in the order in which they are tried; one with a partial download comes first.
-        relative: paths below a base URL, preferred first.
+        mirrors: base URLs in the order in which they are tried; a mirror with a partial download comes first.
+        relative: paths below a base URL, preferred first; each is also tried without its subfolder.
         folder: where the complete file is stored.
         settings: timeout and attempts.
         check: verifies the file before it gets its final name.
 
     Returns:
-        Name, size and hash, and the URL of the file.
+        Name, size and hash of the file, and its URL.
 
     Raises:
         UserError: no mirror has any of the files, or none could be reached; or the disk is full.
@@ -51,7 +51,7 @@ def download(
                     part.discard()
                 warn(f"{url}: {error}")
                 reasons.append(f"{url}: {error}")
-                break  # the other paths are other files
+                break  # the other paths name other files
             os.replace(part.path, target)
             part.discard()
             return target.name, found, url
@@ -65,7 +65,7 @@ def download(
 
 
 def _urls(base: str, relative: list[str]) -> list[str]:
-    """Return the URLs of all paths, first in their subfolders, then directly below the base."""
+    """List the URLs of all paths: first with their subfolders, then directly below the base URL."""
     paths = [*relative, *(Path(path).name for path in relative)]
     quoted = [urllib.parse.quote(path, safe="/,&") for path in paths]
     return list(dict.fromkeys(f"{base.rstrip('/')}/{path}" for path in quoted))

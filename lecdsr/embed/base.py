@@ -1,4 +1,4 @@
-"""Base class of all encoders: encodes only the texts whose vectors are not stored yet."""
+"""Base class of all encoders, which encodes only texts whose vectors are not stored yet."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MADE_OF = b"lecdsr.made_of"
 
 
 class CachedEncoder(ABC):
-    """Base class of encoders; vectors have length 1 and are stored as they come.
+    """Base class of encoders; vectors have length 1 and are stored as soon as they are computed.
 
     Attributes:
-        encoded: texts encoded by this object.
+        encoded: number of texts encoded by this object.
         spent: US dollars spent by this object, as far as prices are known.
-        full_width: width of the stored vectors, once one is known.
+        full_width: width of the stored vectors, before truncation; known once there is a vector.
     """
 
     encoded = 0
@@ -35,20 +35,20 @@ class CachedEncoder(ABC):
     @property
     @abstractmethod
     def width(self) -> int:
-        """Width of a vector."""
+        """Number of components of a vector."""
 
     @abstractmethod
     def keys(self, texts: Iterable[str]) -> dict[str, str]:
-        """Return the key of every text in the store."""
+        """Return the key under which each text's vector is stored."""
 
     @abstractmethod
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Encode texts, given by ascending length; yield them with their vectors as they come, in any order."""
+        """Encode texts, given by ascending length; yield them with their vectors as these are ready, in any order."""
 
     def made_of(self, texts: Iterable[str]) -> str:
-        """Hash the encoder and the texts in order.
+        """Hash the encoder and the texts, in order.
 
-        It identifies vectors independently of their bytes, whose last bits differ between processors.
+        The hash identifies vectors without their bytes, whose last bits differ between processors.
         """
         texts = list(texts)
         keys = self.keys(dict.fromkeys(texts))
@@ -59,7 +59,7 @@ class CachedEncoder(ABC):
         return rows
 
     def encode(self, texts: Sequence[str], store: VectorStore) -> Vectors:
-        """Return vectors ``[len(texts), width]``; an empty text gives zeros.
+        """Return the vectors of texts, ``[len(texts), width]``; an empty text has a vector of zeros.
 
         Raises:
             UserError: not every text can be encoded; the vectors so far are in the store.
@@ -98,7 +98,7 @@ def truncate(rows: Vectors, width: int | None) -> Vectors:
 
 
 def to_table(rows: Vectors, made_of: str) -> pa.Table:
-    """Vectors as a table, one row per id; its metadata hold what they are made of."""
+    """Convert vectors to a table with one row per id; its metadata holds ``made_of``."""
     schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
     return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)

@@ -27,7 +27,7 @@ _GROUP = 64
 
 
 class Int8Model:
-    """The part of the ``SentenceTransformer`` interface that the encoder uses, computed in int8.
+    """An encoder computed in int8, with the part of the ``SentenceTransformer`` interface that this project uses.
 
     Args:
         model: the encoder in float32; it is not changed.
@@ -42,23 +42,23 @@ class Int8Model:
 
     @property
     def max_seq_length(self) -> int | None:
-        """Maximum number of tokens of a text."""
+        """Maximum length of a text in tokens."""
         length: int | None = self._model.max_seq_length
         return length
 
     @property
     def tokenizer(self) -> Any:
-        """The encoder's tokenizer."""
+        """Tokenizer of the encoder."""
         return self._model.tokenizer
 
     def get_embedding_dimension(self) -> int:
-        """Width of a vector."""
+        """Return the number of components of a vector."""
         return int(self._model.get_embedding_dimension())
 
     def encode(
         self, texts: Sequence[str], batch_size: int, normalize_embeddings: bool, show_progress_bar: bool = False
     ) -> NDArray[np.float32]:
-        """Return ``[len(texts), width]``; batches hold texts of similar length and run on all cores."""
+        """Encode texts to ``[len(texts), width]``; batches hold texts of similar length and run on all cores."""
         from openvino import AsyncInferQueue
 
         rows = np.zeros((len(texts), self.get_embedding_dimension()), np.float32)
@@ -77,7 +77,7 @@ class Int8Model:
 
 
 class _Traced(torch.nn.Module):
-    """The encoder from tokens to vectors, with its tensors as arguments sorted by name, as tracing requires."""
+    """The encoder from tokens to vectors, with its input tensors as arguments sorted by name, as tracing requires."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def _inputs(model: Any, texts: list[str]) -> list[NDArray[np.int64]]:
 
 
 def _compile(model: Any) -> Any:
-    # Disables the telemetry of both packages.
+    # Disable the telemetry of both packages.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import nncf
@@ -110,7 +110,7 @@ def _compile(model: Any) -> Any:
             do="pip install -e '.[fast-embed]', or set it to float32",
         ) from error
     nncf.set_log_level(logging.ERROR)
-    # Tracing warns of every branch in transformers, and the compression draws its own progress bars.
+    # Tracing warns about every branch in transformers, and the compression draws its own progress bars.
     with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         example = tuple(tensor for _, tensor in _named(model, ["two texts", "of different lengths"]))
@@ -128,7 +128,7 @@ def _compile(model: Any) -> Any:
         "CPU",
         {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            # Everything else stays float32, on processors with bfloat16 too, so that vectors agree everywhere.
+            # Everything else stays float32, even on processors with bfloat16, so that vectors agree on all machines.
             "INFERENCE_PRECISION_HINT": "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
         },

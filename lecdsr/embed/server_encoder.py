@@ -1,6 +1,6 @@
 """Encode texts through a server with the OpenAI API, many texts per request.
 
-Every batch of texts is one question of the client in :mod:`lecdsr.ask`, with its error handling, pauses and caps.
+Each batch of texts is sent as one question of the client in :mod:`lecdsr.ask`, so its retries, pauses and caps apply.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MOST_BYTES = 250_000
 
 
 class ServerEncoder(CachedEncoder):
-    """An encoder behind ``/v1/embeddings``; full vectors are stored, so that another width costs nothing.
+    """Encoder behind ``/v1/embeddings``; full vectors are stored, so that changing the width needs no new request.
 
     Args:
-        name: the server's name of the model.
-        batch_size: texts in a request, at most :data:`MOST_TEXTS`.
+        name: name of the model on the server.
+        batch_size: texts per request, at most :data:`MOST_TEXTS`.
         width: number of leading components kept, normalised again; None keeps all.
         environment: address, key and caps, as in the stage ``ask``.
         retry_policy: how often a request is repeated.
@@ -56,7 +56,7 @@ class ServerEncoder(CachedEncoder):
 
     @property
     def width(self) -> int:
-        """Width of a vector; known once the first one has arrived."""
+        """Number of components of a vector; known once the first one has arrived."""
         if self.full_width is None:
             raise UserError(
                 "no item and no user has a text, so there is nothing to encode",
@@ -71,7 +71,7 @@ class ServerEncoder(CachedEncoder):
         return {text: hashlib.sha256(json.dumps([*parts, text]).encode()).hexdigest() for text in texts}
 
     def finish(self, rows: Vectors) -> Vectors:
-        """Truncate vectors to the width of the settings.
+        """Truncate vectors to the width set in the settings.
 
         Raises:
             UserError: the server's vectors are narrower than that.
@@ -102,7 +102,7 @@ class ServerEncoder(CachedEncoder):
 
     def _questions(self, texts: Sequence[str]) -> Iterator[Question]:
         for number, batch in enumerate(batches(texts, min(self.batch_size, MOST_TEXTS))):
-            # OpenAI's own clients request base64, so every server supports it; numbers are three times as long.
+            # OpenAI's own clients request base64, so every server supports it; numbers as text are three times as long.
             request = {"model": self.name, "input": batch, "encoding_format": "base64"}
             key = f"{number}"
             self._sent[key] = batch
@@ -118,7 +118,7 @@ class ServerEncoder(CachedEncoder):
 
 
 def batches(texts: Iterable[str], most: int) -> Iterator[list[str]]:
-    """Group texts in order into batches of at most ``most`` texts and :data:`MOST_BYTES`; a longer text is alone."""
+    """Group texts, in order, into batches of at most ``most`` texts and :data:`MOST_BYTES`; a longer text is alone."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -133,7 +133,7 @@ def batches(texts: Iterable[str], most: int) -> Iterator[list[str]]:
 
 
 def _nothing() -> None:
-    """Close nothing: every vector that arrived is stored already."""
+    """Do nothing on closing: every vector that arrived is stored already."""
 
 
 def _failed(failures: Counter[str]) -> UserError:
@@ -147,12 +147,12 @@ def _failed(failures: Counter[str]) -> UserError:
 
 
 def read_vectors(raw: str, count: int, width: int | None) -> tuple[Vectors, Usage] | Failure:
-    """Read the JSON of a reply of ``/v1/embeddings`` to ``count`` texts.
+    """Read the vectors in a reply of ``/v1/embeddings`` to ``count`` texts.
 
     Args:
         raw: the reply; vectors in it are lists of numbers or base64 of little-endian float32.
         count: texts that were sent.
-        width: expected width; None for the first reply.
+        width: expected width; None accepts any width, as for the first reply.
 
     Returns:
         ``[count, width]``, rows of length 1, and the reported tokens; or a failure if the reply is not JSON or its

@@ -1,4 +1,4 @@
-"""Vector store: vectors by text and encoder, in SQLite, outside the outputs of DVC.
+"""Vector store: a SQLite file of vectors, keyed by text and encoder and kept outside the outputs of DVC.
 
 The last bits of a vector depend on its batch, so a stored vector is never recomputed: adding a text leaves all other
 vectors bit-identical.
@@ -25,7 +25,7 @@ def store_path() -> Path:
 
 
 class VectorStore:
-    """SQLite table ``key -> float32 bytes``; every chunk is committed as it comes."""
+    """Store of vectors by key, as float32 bytes in SQLite; every chunk is committed when it is put."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class VectorStore:
         self.db.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Vectors]:
-        """Return the vectors of the keys that are stored."""
+        """Return the vectors of those keys that are stored."""
         wanted = list(keys)
         found: dict[str, Vectors] = {}
         for first in range(0, len(wanted), 500):

@@ -13,7 +13,7 @@ from lecdsr.embed.settings import Settings
 
 
 def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[str]:
-    """Join the chosen fields of every item by full stops, cut to the maximum length."""
+    """Join the chosen fields of every item with full stops, cut to the maximum length."""
     described = _answers(answers, "item", len(items))
     columns = {
         "title": items["title"].to_pylist(),
@@ -27,12 +27,12 @@ def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[s
 
 
 def user_texts(users: pa.Table, answers: pa.Table, settings: Settings) -> list[str]:
-    """Return the profile of every user, cut to the maximum length; empty if there is none."""
+    """Return the profile of every user, cut to the maximum length; empty for a user without a profile."""
     return [text[: settings.max_characters] for text in _answers(answers, "user", len(users))]
 
 
 def _answers(answers: pa.Table, kind: str, count: int) -> list[str]:
-    """Return the answers of one kind by id; empty if there is none."""
+    """Return the answers of one kind by id; empty where there is no answer."""
     texts = [""] * count
     columns = (answers[name].to_pylist() for name in ("kind", "id", "text"))
     for this, place, text in zip(*columns, strict=True):
@@ -42,7 +42,7 @@ def _answers(answers: pa.Table, kind: str, count: int) -> list[str]:
 
 
 def mean_cosine(rows: NDArray[np.float32]) -> float:
-    """Mean cosine over all pairs of rows of ``[n, width]``, which have length 1; 0 for fewer than two rows."""
+    """Compute the mean cosine over all pairs of unit vectors ``[n, width]``; 0 for fewer than two vectors."""
     # The squared length of the sum of all rows is n plus twice the sum over all pairs.
     count = len(rows)
     if count < 2:
@@ -52,6 +52,6 @@ def mean_cosine(rows: NDArray[np.float32]) -> float:
 
 
 def share_of_duplicates(texts: Sequence[str]) -> float:
-    """Share of texts that occur more than once; 0 without texts."""
+    """Compute the share of texts that occur more than once; 0 without texts."""
     twice = sum(number for number in Counter(texts).values() if number > 1)
     return round(twice / len(texts), 6) if texts else 0.0

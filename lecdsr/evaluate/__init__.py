@@ -1,1 +1,1 @@
-"""Evaluation: ranks of every target in both protocols, and the metrics they give."""
+"""Evaluation: ranks of every target under full and sampled ranking, and the metrics computed from them."""

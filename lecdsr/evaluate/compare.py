@@ -1,4 +1,4 @@
-"""Compare pairs of methods: one row for each domain, slice, protocol and metric."""
+"""Compare pairs of methods and test their differences: one row for each domain, slice, protocol and metric."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS = ("ndcg@10", "hr@10")
 
 
 class Side(NamedTuple):
-    """A method: its name, and the source and ranks of each of its seeds."""
+    """A method in a comparison: its name, and the source and ranks of each of its seeds."""
 
     name: str
     sources: list[str]
@@ -32,14 +32,14 @@ class Side(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Two methods to be compared."""
+    """Two methods to compare, A and B."""
 
     a: Side
     b: Side
 
 
 class Options(NamedTuple):
-    """Options of a comparison: split, protocols, metrics, and the ways of slicing (``slices.KINDS``)."""
+    """Options of a comparison: split, protocols, metrics, and kinds of slices (``slices.KINDS``)."""
 
     split: int
     protocols: tuple[str, ...] = PROTOCOLS
@@ -56,7 +56,7 @@ class Mean(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One tested difference. ``p_holm`` is adjusted for all tests of the call."""
+    """Result of one test: the difference of A and B; ``p_holm`` is adjusted for all tests of the call."""
 
     comparison: int
     domain: str
@@ -72,14 +72,14 @@ class Row(NamedTuple):
 
     @property
     def better(self) -> str | None:
-        """``a`` or ``b`` if significantly better, else None."""
+        """Name of the significantly better side, ``a`` or ``b``; None if neither is."""
         if self.p_holm is None or self.p_holm > LEVEL:
             return None
         return "a" if self.paired.difference > 0 else "b"
 
 
 class Cell(NamedTuple):
-    """Targets of one row: a mask of the ``chosen`` targets, and the dense user of each of them."""
+    """Targets of one row: a mask ``chosen`` of these targets, and a dense user number for each of them."""
 
     comparison: int
     domain: str
@@ -117,7 +117,7 @@ def _aligned(comparison: Comparison, split: int) -> tuple[list[pa.Table], list[p
 
 
 def _cells(comparison: int, targets: pa.Table, options: Options) -> list[Cell]:
-    """List the cells of one comparison; a domain or slice without targets is left out."""
+    """List the rows to test in one comparison; domains and slices without targets are left out."""
     domain, user = (targets[name].to_numpy() for name in ("domain", "user"))
     slices = parts(targets, options.slices)
     cells = []

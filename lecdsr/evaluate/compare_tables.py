@@ -1,4 +1,4 @@
-"""Show comparisons as tables on the terminal, as Markdown, as JSON, and as concluding sentences."""
+"""Format comparisons as terminal tables, Markdown, JSON, and sentences that state the conclusions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def to_tables(comparisons: Sequence[Comparison], rows: Sequence[Row], options: O
 
 
 def to_markdown(comparisons: Sequence[Comparison], rows: Sequence[Row], options: Options) -> str:
-    """Make the same tables in Markdown, with the legend and the conclusions below."""
+    """Make the same tables in Markdown, followed by the legend and the conclusions."""
     parts = []
     masked = [Comparison(*(side._replace(name=plain(side.name)) for side in comparison)) for comparison in comparisons]
     for place, comparison in enumerate(masked):
@@ -85,7 +85,7 @@ def legend(rows: Sequence[Row]) -> str:
 
 
 def conclusions(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> list[str]:
-    """Write one sentence per comparison: where A is better, where B is better, and where the data cannot tell."""
+    """Write one sentence per comparison: where A is better, where B is better, and where the data do not decide."""
     sentences = []
     for place, comparison in enumerate(comparisons):
         own = [row for row in rows if row.comparison == place]
@@ -108,7 +108,7 @@ def _unclear(own: Sequence[Row], a: str, b: str) -> str:
 
 
 def _where(own: Sequence[Row], better: str | None) -> str:
-    """List the domains with one outcome; if a domain has several outcomes, list the rows with this one."""
+    """List where a comparison has one outcome: whole domains, or single rows of a domain with several outcomes."""
     places = []
     for domain in dict.fromkeys(row.domain for row in own):
         inside = [row for row in own if row.domain == domain]

@@ -1,4 +1,4 @@
-"""Ranks of all validation and test targets of one model, as a table and as metrics."""
+"""Rank all validation and test targets of one model, and compute metrics from the ranks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rank_held_out(
     settings: Settings,
     device: torch.device,
 ) -> pa.Table:
-    """Rank every validation and test target; see ``RANKS``.
+    """Rank every validation and test target, and return the table ``RANKS``.
 
     Raises:
         UserError: the candidates are not those of the windows, or a score is NaN.
@@ -65,10 +65,10 @@ def rank_held_out(
 
 
 def metrics_of(ranks: pa.Table) -> dict[str, Any]:
-    """Metrics nested as ``split.domain.protocol.metric``, with users and targets beside the protocols.
+    """Compute metrics from a table of ranks, nested as ``split.domain.protocol.metric``.
 
-    ``untied`` repeats the protocols on targets that do not share a day with the item before them.
-    A domain without targets is left out.
+    Numbers of users and targets are listed next to the protocols. ``untied`` repeats the protocols for the targets that
+    are not on the same day as the item before them. A domain without targets is left out.
     """
     column = {name: ranks[name].to_numpy() for name in ranks.column_names if name != "day_tied"}
     untied = ~ranks["day_tied"].to_numpy(zero_copy_only=False)

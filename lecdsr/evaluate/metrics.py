@@ -1,4 +1,4 @@
-"""Metrics of ranks. One relevant item a target, so NDCG@k is 1 / log2(1 + rank) if rank ≤ k."""
+"""Ranking metrics. A target has one relevant item, so NDCG@k is 1 / log2(1 + rank) if rank ≤ k, else 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MONITOR = "ndcg@10"
 
 
 def per_target(ranks: Array) -> dict[str, Array]:
-    """HR@1/5/10, NDCG@5/10, MRR and MRR@10 of every target.
+    """Compute HR@1/5/10, NDCG@5/10, MRR and MRR@10 of every target.
 
     Args:
         ranks: ``[T]``, 1 is best; ties may make them fractional.
@@ -24,7 +24,7 @@ def per_target(ranks: Array) -> dict[str, Array]:
 
 
 def mean_over_users(ranks: Array, users: NDArray[np.int64]) -> dict[str, float]:
-    """Each metric, averaged over a user's targets first and then over users.
+    """Average each metric over the targets of a user first, then over users.
 
     Args:
         ranks: ``[T]`` ranks, at least one.
@@ -35,11 +35,11 @@ def mean_over_users(ranks: Array, users: NDArray[np.int64]) -> dict[str, float]:
 
 
 def user_means(ranks: Array, user: NDArray[np.int64]) -> dict[str, Array]:
-    """Each metric of each user, averaged over the user's targets.
+    """Compute each metric of each user, averaged over the user's targets.
 
     Args:
         ranks: ``[T]``.
-        user: ``[T]`` dense user of each target: every number from 0 to U-1 occurs.
+        user: ``[T]`` dense user number of each target: every number from 0 to U-1 occurs.
 
     Returns:
         ``[U]`` for each metric.

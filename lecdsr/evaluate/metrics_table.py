@@ -1,4 +1,4 @@
-"""Show the metrics of several models as a table on the terminal."""
+"""Format the metrics of several models as a terminal table."""
 
 from __future__ import annotations
 

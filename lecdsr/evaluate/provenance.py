@@ -1,4 +1,4 @@
-"""Provenance of metrics: seed, texts, encoder and negatives, written beside the metrics."""
+"""Provenance of metrics: seed, texts, encoder and negatives, stored together with the metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lecdsr.core.paths import Artefacts
 
 
 def provenance(artefacts: Artefacts, config: dict[str, Any], exclude_history: bool) -> dict[str, Any]:
-    """Collect provenance from the metrics of earlier stages, the config of the trained model and the ranking rule."""
+    """Collect provenance from the metrics of earlier stages, the model's config and the ranking's exclusion rule."""
     ask, embed, candidates, prompts = (
         read_json(artefacts.stage_metrics(stage)) for stage in ("ask", "embed", "candidates", "prompts")
     )

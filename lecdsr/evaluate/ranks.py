@@ -1,4 +1,4 @@
-"""Ranks of targets by blocked matrix products: all items of the target's domain, then a sample of them."""
+"""Rank targets with batched matrix products: among all items of their domain, and among their sampled negatives."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _Batch = tuple[int, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rank of the target of each window, ``[W]``; 1 is best, ties count half. ``sampled`` may be absent."""
+    """Rank of each window's target, ``[W]``; 1 is best, ties count half. ``sampled`` may be absent."""
 
     full: NDArray[np.float32]
     sampled: NDArray[np.float32] | None
 
 
 def rank(scores: Tensor, target: Tensor) -> Tensor:
-    """1 + items scored higher + half of those scored the same.
+    """Compute the rank of each target: 1 + items scored higher + half of the items with the same score.
 
     Args:
-        scores: ``[B, N]``; ``-inf`` leaves an item out.
+        scores: ``[B, N]``; an item with score ``-inf`` is excluded.
         target: ``[B]`` columns of the targets.
 
     Returns:
@@ -45,13 +45,13 @@ def rank(scores: Tensor, target: Tensor) -> Tensor:
     Raises:
         UserError: a score is NaN.
     """
-    if torch.isnan(scores.amax(dim=1)).any():  # NaN passes through a maximum
+    if torch.isnan(scores.amax(dim=1)).any():  # NaN passes through a maximum, so checking one value per row is enough
         raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
     own = scores.gather(1, target.unsqueeze(1))  # [B, 1]
-    # Ones added up as numbers are six times as fast as truth values counted, and exact to 2^24 items.
+    # Summing 0/1 floats is six times as fast as counting booleans, and exact up to 2^24 items.
     found = torch.empty_like(scores, dtype=torch.float32)
     greater = torch.gt(scores, own, out=found).sum(dim=1)
-    equal = torch.eq(scores, own, out=found).sum(dim=1) - 1  # but for the target itself
+    equal = torch.eq(scores, own, out=found).sum(dim=1) - 1  # minus the target itself
     return 1 + greater + equal / 2
 
 
@@ -67,17 +67,17 @@ def rank_targets(
     negatives: list[NDArray[np.int64]] | None = None,
     label: str = "ranking",
 ) -> Ranks:
-    """Rank the target of every window against all items of its domain, and against its negatives.
+    """Rank the target of every window among all items of its domain, and among its negatives.
 
     Args:
-        model: scores histories against items; put into evaluation mode here.
+        model: scores histories against items; switched to evaluation mode.
         sequences: windows of validation or test.
         catalogue: sizes of the domains.
-        length: items of history that the model reads.
+        length: number of latest history items that the model reads.
         batch_size: targets scored at once.
         device: where to compute.
-        exclude_history: leave out of the full ranking what the user had before the target.
-        negatives: for each window the items of the sampled protocol; ``None`` skips it.
+        exclude_history: exclude the user's earlier items from the full ranking.
+        negatives: items of the sampled ranking for each window; ``None`` skips it.
         label: text of the progress bar.
     """
     model.eval()
@@ -134,7 +134,7 @@ def _in_threads(work: Callable[[_Batch], None], batches: list[_Batch], threads: 
 
 
 def _batches(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Windows of one domain at a time, since a batch shares one matrix of keys."""
+    """Yield batches of windows of one domain each, because a batch shares one matrix of item keys."""
     in_y = sequences.target >= info.n_x
     for domain in (0, 1):
         windows = np.flatnonzero(in_y == bool(domain))
@@ -143,7 +143,7 @@ def _batches(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterat
 
 
 def _rank_among(scores: Tensor, target: Tensor, negatives: list[NDArray[np.int64]], offset: int) -> Tensor:
-    """Ranks of the targets among their negatives, taken from scores ``[B, N_domain]`` that are there already."""
+    """Compute the ranks of targets among their negatives from the scores of all items ``[B, N_domain]``."""
     width = max((len(row) for row in negatives), default=0)
     columns = np.full((len(negatives), width), -1, np.int64)
     for place, row in enumerate(negatives):
@@ -156,7 +156,7 @@ def _rank_among(scores: Tensor, target: Tensor, negatives: list[NDArray[np.int64
 
 
 def _leave_out_history(scores: Tensor, target: Tensor, chosen: Sequences, items: slice) -> None:
-    """Set to -inf what each user had before the target, in place; the target itself stays."""
+    """Set the scores of each user's earlier items to -inf in place, except for the target."""
     own = scores.gather(1, target.unsqueeze(1))
     place, row = expand(chosen.seen_start, chosen.target_row)
     item = chosen.seen_items[row]

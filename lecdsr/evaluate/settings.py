@@ -8,7 +8,7 @@ from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """Rank the targets of validation and test."""
+    """Rank the validation and test targets and compute metrics."""
 
     exclude_history: bool = Field(
         default=True, description="Exclude the items of the target's history from the full ranking."

@@ -1,7 +1,7 @@
 """Significance tests of differences between methods, paired by user.
 
-The paired t-test and the bootstrap over users keep their level at the usual numbers of users; the Wilcoxon test on
-these metrics does not (Ihemelandu and Ekstrand, SIGIR 2023). Formulas and sources: docs/evaluation.md.
+The paired t-test and the bootstrap over users keep their significance level at the usual numbers of users; the
+Wilcoxon test does not (Ihemelandu and Ekstrand, SIGIR 2023). Formulas and sources: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LEVEL = 0.05
 POWER = 0.8
 RESAMPLES = 10_000
 SEED = 1
-# Draws of users held at once: 8 MB of indices and as many of values, for any number of users.
+# Resampled users held in memory at once: 8 MB of indices and as many of values, for any number of users.
 BLOCK = 1 << 20
 
 
 class Paired(NamedTuple):
-    """Statistics of the users' differences; None where there are too few users to compute one."""
+    """Statistics of the per-user differences; None where there are too few users to compute one."""
 
     difference: float
     low: float | None
@@ -36,10 +36,10 @@ class Paired(NamedTuple):
 
 
 def paired(differences: Array, resamples: int = RESAMPLES) -> Paired:
-    """Compute mean, interval, effect size, p-value and smallest detectable difference.
+    """Compute mean, confidence interval, effect size, p-value and smallest detectable difference.
 
-    If all differences are zero, p is 1. Other differences without deviation (one user, or a few with the same
-    difference) have neither p nor effect size.
+    If all differences are zero, p is 1. If they are equal but not zero (one user, for example), there is neither a
+    p-value nor an effect size.
 
     Args:
         differences: ``[U]``, at least one user: the user's metric under A minus that under B.
@@ -59,12 +59,12 @@ def paired(differences: Array, resamples: int = RESAMPLES) -> Paired:
 def bootstrap_interval(
     differences: Array, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float] | tuple[None, None]:
-    """Percentile bootstrap interval, 95 %, of the mean over users (Efron, Annals of Statistics 1979).
+    """Compute the 95 % percentile bootstrap interval of the mean over users (Efron, Annals of Statistics 1979).
 
     Args:
         differences: ``[U]``; fewer than two users give no interval.
         resamples: number of times that U users are drawn with replacement.
-        seed: seed of the draws; the same differences give the same interval.
+        seed: random seed; the same differences give the same interval.
     """
     users = len(differences)
     if users < 2:
@@ -82,20 +82,20 @@ def bootstrap_interval(
 
 
 def effect_size(differences: Array) -> float:
-    """Cohen's d_z: mean of the paired differences over their standard deviation (Cohen 1988, chapter 2)."""
+    """Compute Cohen's d_z: mean of the paired differences over their standard deviation (Cohen 1988, chapter 2)."""
     return float(differences.mean() / differences.std(ddof=1))
 
 
 def p_value(differences: Array) -> float:
-    """Two-sided p of the paired t-test: t = d_z √U with U - 1 degrees of freedom."""
+    """Compute the two-sided p-value of the paired t-test: t = d_z √U with U - 1 degrees of freedom."""
     users = len(differences)
     return float(2 * stats.t.sf(abs(effect_size(differences)) * users**0.5, users - 1))
 
 
 def smallest_detectable(differences: Array) -> float:
-    """Smallest true difference that a two-sided test at 0.05 detects with power 0.8.
+    """Compute the smallest true difference that a two-sided test at 0.05 detects with power 0.8.
 
-    (z_0.975 + z_0.8) · deviation / √U, with the deviation of the observed differences; before any correction.
+    (z_0.975 + z_0.8) · s / √U, with the standard deviation s of the observed differences; before any correction.
     """
     quantile = NormalDist().inv_cdf
     scale = quantile(1 - LEVEL / 2) + quantile(POWER)

@@ -1,4 +1,4 @@
-"""Slices of targets: by training interactions of the item, by history of the user, by ties within a day."""
+"""Slices of targets: by training interactions of the item, by the user's history, by same-day ties."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SLICES: dict[str, Bounds] = {"0": (0, 0), "1–4": (1, 4), "5–19": (5, 19), "2
 HISTORY: dict[str, Bounds] = {"0–4": (0, 4), "5–9": (5, 9), "10–19": (10, 19), "20+": (20, None)}
 ALL = "all"
 EVERY: Bounds = (0, None)
-#: Ways of slicing.
+#: Kinds of slices.
 KINDS = ("training", "history", "ties")
 
 
 def inside(count: NDArray[np.int32], bounds: Bounds) -> Mask:
-    """Mark the targets in a slice; ``[T]`` -> ``[T]``."""
+    """Mark the targets whose count is within the bounds of a slice, ``[T]`` -> ``[T]``."""
     least, most = bounds
     chosen = count >= least
     return chosen if most is None else chosen & (count <= most)
@@ -31,7 +31,8 @@ def inside(count: NDArray[np.int32], bounds: Bounds) -> Mask:
 def parts(targets: pa.Table, kinds: Iterable[str] = KINDS) -> dict[str, Mask]:
     """Return a mask ``[T]`` of the targets in each slice, with all targets first.
 
-    Ranks of an earlier version lack the history of the target's domain, so those slices are empty for them.
+    Ranks of an earlier version lack the length of the history in the target's domain, so their history slices are
+    empty.
     """
     train_count, history = (targets[name].to_numpy() for name in ("train_count", "history_own"))
     tied = targets["day_tied"].to_numpy(zero_copy_only=False)

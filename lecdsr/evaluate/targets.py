@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import SPLITS
 
-#: Columns that identify a target; the last ones also reveal ids from another preparation.
+#: Columns that identify a target; the last three differ if the ids come from another preparation of the data.
 TARGET = ("user", "target", "domain", "train_count", "day_tied", "history_own")
-#: Value of ``history_own`` in ranks of an earlier version, which lack the column.
+#: Value of ``history_own`` in ranks of an earlier version that has no such column.
 UNKNOWN = -1
 
 
@@ -21,7 +21,7 @@ def held_out(ranks: pa.Table, split: int) -> pa.Table:
 
 
 def knows_history(ranks: pa.Table) -> bool:
-    """Return whether the ranks have the history in the target's domain; those of an earlier version lack it."""
+    """Return whether the ranks have history lengths in the target's domain; those of an earlier version lack them."""
     return not (ranks["history_own"].to_numpy() == UNKNOWN).any()
 
 

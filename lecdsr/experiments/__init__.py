@@ -1,1 +1,1 @@
-"""Experiments: declared methods, settings and seeds, run as DVC experiments and recorded in Git."""
+"""Experiments: methods, settings and seeds declared in a file, run as DVC experiments and recorded in Git."""

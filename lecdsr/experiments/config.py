@@ -17,7 +17,7 @@ from lecdsr.models.registry import find_model, model_names
 FILE = Path("experiments.yaml")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-#: Values that override the block of a model.
+#: Settings that override the block of a model.
 Setting = dict[str, Any]
 
 
@@ -30,14 +30,14 @@ class Method(Block):
 
 
 class Control(Block):
-    """A control: the chosen setting of a method with something changed."""
+    """A control: the chosen setting of a method with one part changed."""
 
     method: str
     set: Setting
 
 
 class Experiments(Block):
-    """The file ``experiments.yaml``; every key is explained there."""
+    """Content of the file ``experiments.yaml``, which explains every key."""
 
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     budget: int = Field(ge=1)
@@ -90,7 +90,7 @@ def resolve(pair: str, method: Method, setting: Setting, where: str = str(FILE))
 
 
 def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]:
-    """Return the methods of these names in the order of the file; all methods without names.
+    """Return the methods with these names, in the order of the file; all methods if no name is given.
 
     Raises:
         UserError: there is no such method.
@@ -102,7 +102,7 @@ def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]
 
 
 def _nothing_to_tune(model: str) -> bool:
-    """Whether every setting of a model admits a single value only."""
+    """Return whether every setting of a model admits only one value."""
     fields = find_model(model).settings.model_fields.values()
     return all(get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1 for field in fields)
 

@@ -1,8 +1,8 @@
 """Run DVC experiments in separate clones, so that the working tree stays untouched and several can run at once.
 
-`dvc exp run --temp` cannot do that: it stashes the changes of the working tree while it starts, and two that start
-together may take the same experiment. A clone has the commit and the changed tracked files and shares the cache, from
-which DVC checks out the tables. A finished run is fetched as an experiment of this repository.
+`dvc exp run --temp` cannot do this: it stashes the changes of the working tree while it starts, and two runs that
+start together may take the same experiment. A clone has the commit and the changed tracked files, and shares the
+cache, from which DVC checks out the tables. A finished run is fetched as an experiment of this repository.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 
 FOLDER = Path(".experiments") / "clones"
-#: Results, which runs do not read and must not depend on.
+#: Paths of results, which runs do not read and which must not affect them.
 NO_INPUT = (":!metrics", ":!docs", ":!experiments.yaml")
 SHOWN_LINES = 12
 
 
 class RunFailed(Exception):
-    """A failed experiment; the message is the end of DVC's output."""
+    """Error of an experiment that failed; the message is the end of DVC's output."""
 
 
 @contextmanager
 def experiments_lock(pair: str) -> Iterator[int]:
-    """Hold the lock of a pair's experiments; the runs inherit it, so that it outlives a killed command.
+    """Hold the lock of a pair's experiments; runs inherit it, so that it is held until the last run has ended.
 
     Raises:
         UserError: another process holds it.
@@ -53,13 +53,13 @@ def experiments_lock(pair: str) -> Iterator[int]:
 
 
 class DvcClone:
-    """One clone, in which one experiment runs at a time.
+    """A clone of the repository that runs one experiment at a time.
 
     Args:
-        artefacts: paths of the pair.
-        number: number of the clone.
-        threads: processor threads of every training.
-        lock: file descriptor of the lock, which runs inherit.
+        artefacts: paths of the pair's files.
+        number: number of the clone, which names its folder.
+        threads: processor threads of each training.
+        lock: file descriptor of the lock, inherited by the runs.
     """
 
     def __init__(self, artefacts: Artefacts, number: int, threads: int, lock: int) -> None:
@@ -72,10 +72,10 @@ class DvcClone:
             **kept,
             "PATH": f"{bin_folder}{os.pathsep}{kept.get('PATH', '')}",
             "OMP_NUM_THREADS": str(threads),
-            # Outside the clone, so that any clone can resume the checkpoint of a killed run.
+            # Checkpoints are kept outside the clone, so that any clone can resume those of a killed run.
             "LECDSR_CHECKPOINTS": kept.get("LECDSR_CHECKPOINTS") or str(self.root / ".checkpoints"),
         }
-        self._environment.pop("PYTHONPATH", None)  # the clone has its own code
+        self._environment.pop("PYTHONPATH", None)  # the clone runs its own code
         self._clone()
 
     def _clone(self) -> None:
@@ -91,7 +91,7 @@ class DvcClone:
         git("config", "--file", ".dvc/config.local", "cache.dir", cache_folder(self.root), folder=self.folder)
 
     def run(self, name: str, model: str, setting: dict[str, Any], seed: int) -> None:
-        """Train and evaluate as the experiment ``name``, and fetch it into this repository.
+        """Run training and evaluation as the experiment ``name``, and fetch it into this repository.
 
         Raises:
             RunFailed: DVC or a stage failed.
@@ -135,10 +135,11 @@ class DvcClone:
 
 
 def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int) -> list[str]:
-    """The command of an experiment: one pair, one model, its settings in the file of the pair, one seed.
+    """Build the DVC command of an experiment: one pair, one model, one setting, one seed.
 
-    ``--single-item``: upstream stages are as `dvc repro` left them, and their raw files need not be here. DVC then runs
-    the stages in the order given, so the settings come first: without them training would read the former ones.
+    ``--single-item`` runs no upstream stage: their outputs are those of the last `dvc repro`, and their raw files need
+    not be here. DVC then runs the stages in the given order, so `settings` comes first; otherwise training would read
+    the old settings.
     """
     values = {f"train.{model}.{key}": value for key, value in setting.items()} | {"train.shared.seed": seed}
     own = [f"pairs/{pair}.yaml:++{key}={json.dumps(value)}" for key, value in values.items()]
@@ -153,11 +154,11 @@ def cache_folder(root: Path) -> str:
     from dvc.repo import Repo
 
     with Repo(str(root)) as repository:
-        return str(Path(repository.cache.local.path).parents[1])  # less `files/md5`
+        return str(Path(repository.cache.local.path).parents[1])  # strips `files/md5`
 
 
 def experiment_refs(name: str, folder: Path | None = None) -> list[str]:
-    """Return the references of the experiments of this name, from any base commit."""
+    """List the Git references of the experiments with this name, from any base commit."""
     return git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", folder=folder).splitlines()
 
 
@@ -168,10 +169,10 @@ def experiment_names() -> set[str]:
 
 
 def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
-    """Return the output of a git command.
+    """Run a git command and return its output.
 
     Raises:
-        UserError: it failed.
+        UserError: the command failed.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(["git", *arguments], cwd=folder, env=kept, text=True, capture_output=True, check=False)
@@ -181,7 +182,7 @@ def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
 
 
 def failure_reason(output: str) -> str:
-    """Extract the error from the output of a failed command: the message of the stage, else the last lines."""
+    """Extract the error from the output of a failed command: the stage's message, else the last lines."""
     lines = [line for line in output.splitlines() if line.strip()]
     start = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines) - SHOWN_LINES)
     return "\n".join(lines[max(0, start) :][:SHOWN_LINES])

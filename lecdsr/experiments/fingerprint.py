@@ -1,4 +1,4 @@
-"""All that decides a run, as a short hash: settings and seed, the tables read, the code that trains and ranks."""
+"""Fingerprint of a run: a short hash of its settings, its seed, the tables it reads, and the code that runs."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import MADE_OF
 
 STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
-#: Written beside a trained model; decides no number.
+#: Module of the model card, which is written next to a trained model and changes no result.
 CARD = Path("lecdsr/report/model_card.py")
 DIGITS = 12
 
 
 def fingerprint(*parts: Any) -> str:
-    """Hash of anything that JSON can hold."""
+    """Hash any JSON value to a short hexadecimal string."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def tables(artefacts: Artefacts) -> list[Path]:
-    """What training and ranking read of a pair."""
+    """List the tables that training and ranking read."""
     return [*exact_tables(artefacts), *vector_tables(artefacts)]
 
 
 def exact_tables(artefacts: Artefacts) -> list[Path]:
-    """The tables that are the same bytes on every machine."""
+    """List the tables that have the same bytes on every machine."""
     return [artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows, artefacts.candidates]
 
 
 def vector_tables(artefacts: Artefacts) -> list[Path]:
-    """The tables whose last bits depend on the processor that made them."""
+    """List the tables whose last bits depend on the processor that computed them."""
     return [artefacts.item_vectors, artefacts.user_vectors]
 
 
 def hash_of_data(artefacts: Artefacts) -> str:
-    """Hash of the tables of a pair; of vectors, of what they are made of, so that two machines agree on it.
+    """Hash the tables of a pair; vectors by their encoder and texts, so that two machines get the same hash.
 
     Raises:
-        UserError: one is missing.
+        UserError: a table is missing.
     """
     exact = [sha256_file(require(path)) for path in exact_tables(artefacts)]
     return fingerprint(exact + [_origin(path) for path in vector_tables(artefacts)])
@@ -54,21 +54,21 @@ def hash_of_data(artefacts: Artefacts) -> str:
 def _origin(path: Path) -> str:
     schema = pq.read_schema(require(path))
     made_of = (schema.metadata or {}).get(MADE_OF)
-    # Vectors from elsewhere say nothing of it.
+    # Vectors from other tools do not record how they were made, so hash their bytes.
     return sha256_file(path) if made_of is None else fingerprint(made_of.decode(), str(schema.remove_metadata()))
 
 
 def hash_of_code(model: str, root: Path = Path()) -> str:
-    """Hash of the code that trains and ranks with this model; comments and docstrings do not count.
+    """Hash the code that trains and ranks with this model, without comments, docstrings and messages.
 
-    Other models do not count either, nor do versions of other packages than PyTorch.
+    Other models do not count, nor do the versions of packages other than PyTorch.
     """
     read = [(str(path.relative_to(root)), _code(path)) for path in sorted(code_files(model, root))]
     return fingerprint(read, importlib.metadata.version("torch"))
 
 
 def code_files(model: str, root: Path) -> set[Path]:
-    """Files of this project that training and ranking with a model import, directly or not."""
+    """Find the project's files that training and ranking with a model import, directly or indirectly."""
     done: set[Path] = set()
     todo = {root / stage for stage in STAGES} | {root / "lecdsr" / "models" / f"{model}.py"}
     while todo:
@@ -89,17 +89,17 @@ def _imports(file: Path, root: Path) -> set[Path]:
     return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
 
 
-#: Calls that print or raise a message: its words change no number.
+#: Calls that print or raise a message, whose wording changes no result.
 MESSAGES = frozenset({"UserError", "SettingsError", "DataError", "ValueError", "say", "warn", "summary"})
 
 
 def _code(file: Path) -> str:
-    """The code of a file without comments, docstrings, messages, descriptions of settings and test variants."""
+    """Dump a file's syntax tree without comments, docstrings, messages, descriptions of settings and test variants."""
     return ast.dump(_WithoutWords().visit(ast.parse(file.read_text(encoding="utf-8"))))
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Removes what people read and the machine does not."""
+    """Transformer that removes text meant for readers from a syntax tree."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -107,7 +107,7 @@ class _WithoutWords(ast.NodeTransformer):
             node, clean=False
         ):
             node.body = node.body[1:]
-        if isinstance(node, ast.ClassDef):  # what the contract tests build decides nothing
+        if isinstance(node, ast.ClassDef):  # settings of the contract tests change no result
             node.body = [part for part in node.body if not _assigns(part, "contract")]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id in MESSAGES:

@@ -10,12 +10,12 @@ from lecdsr.experiments.config import Experiments, Method, Setting
 GRID, SEED, CONTROL = "grid", "seed", "control"
 ROLES = (GRID, SEED, CONTROL)
 
-#: Function that names the run of a method under a setting and a seed; the same name means the same results.
+#: Type of a function that names the run of a method, setting and seed; the same name means the same results.
 RunNaming = Callable[[str, Setting, int], str]
 
 
 class Run(NamedTuple):
-    """One training: ``setting`` overrides the model's block, ``name`` is the name of its experiment."""
+    """A planned training: ``setting`` overrides the model's block, ``name`` is the name of the DVC experiment."""
 
     method: str
     model: str
@@ -27,7 +27,7 @@ class Run(NamedTuple):
 
 
 def grid_runs(declared: Experiments, method: str, naming: RunNaming) -> list[Run]:
-    """Plan every setting of the grid under the first seed."""
+    """Plan the runs of a method's grid: every setting under the first seed."""
     seed = declared.seeds[0]
     return [
         _run(declared.methods[method], method, GRID, "", point, seed, naming) for point in declared.methods[method].grid
@@ -37,14 +37,14 @@ def grid_runs(declared: Experiments, method: str, naming: RunNaming) -> list[Run
 def seed_and_control_runs(
     declared: Experiments, method: str, setting: Setting, naming: RunNaming, has_parameters: bool = True
 ) -> list[Run]:
-    """Plan the chosen setting under every seed, then the controls: all controls under one seed before the next seed.
+    """Plan the chosen setting under every seed, then its controls, seed by seed.
 
     Args:
         declared: the experiments.
         method: name of the method.
         setting: the chosen setting, as in :class:`Run`.
-        naming: names the runs.
-        has_parameters: whether the method has trainable parameters; one without is the same under every seed.
+        naming: function that names the runs.
+        has_parameters: whether the method has trainable parameters; without them every seed gives the same result.
     """
     given = declared.methods[method]
     seeds = declared.seeds if has_parameters else declared.seeds[:1]
@@ -56,7 +56,7 @@ def seed_and_control_runs(
 
 
 def best_run(runs: Sequence[Run], scores: Mapping[str, float]) -> Run | None:
-    """Return the run with the best validation score, the first of equals; None if none has finished.
+    """Return the run with the best validation score, or the first of equals; None if no run has finished.
 
     Args:
         runs: the runs of a grid.

@@ -1,4 +1,4 @@
-"""Records of finished runs in Git: one row per run, one row per run and slice, and their test ranks."""
+"""Records of finished runs in Git: a table of runs, a table of runs and slices, and their test ranks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ TESTS = tuple(
 COLUMNS = (*KEY, *FACTS, *TESTS, "experiment")
 SLICE_COLUMNS = ("method", "control", "seed", "domain", "slice", "ranking", "users", "targets", *METRICS, "experiment")
 
-#: A line of a table, by column, as text.
+#: A row of a table: text by column name.
 Row = dict[str, str]
 
 
 class FinishedRun(NamedTuple):
-    """Outputs of a run: metrics, training log, config of the model, training time, ranks."""
+    """Outputs of a finished run: metrics, training log, config of the model, training time, ranks."""
 
     metrics: dict[str, Any]
     log: str
@@ -51,11 +51,11 @@ def compact(setting: dict[str, Any]) -> str:
 
 
 def row_of(run: Run, finished: FinishedRun) -> Row:
-    """Make the row of a run; grid runs get no test metrics, because only the chosen setting is tested."""
+    """Convert a finished run to a row; a grid run gets no test metrics, because only the chosen setting is tested."""
     facts: dict[str, Any] = {
         "valid_ndcg@10": f"{finished.config['valid_ndcg@10']:.6f}",
         "best_epoch": finished.config["best_epoch"],
-        "epochs": len(finished.log.splitlines()) - 2,  # a header, and the model before training
+        "epochs": len(finished.log.splitlines()) - 2,  # less the header and the row of the model before training
         "parameters": finished.config["parameters"],
         **finished.times,
     }
@@ -66,12 +66,12 @@ def row_of(run: Run, finished: FinishedRun) -> Row:
 
 
 def has_parameters(row: Mapping[str, Any]) -> bool:
-    """Return whether the model has trainable parameters; one without is the same under every seed."""
+    """Return whether the model has trainable parameters; without them every seed gives the same result."""
     return int(row["parameters"]) > 0
 
 
 def _figure(metrics: dict[str, Any], name: str) -> str:
-    """Format a metric by its path; empty if the domain has no targets."""
+    """Format the metric at a dotted path; empty if the domain has no targets."""
     node: Any = metrics
     for part in name.split("."):
         node = node.get(part, {})
@@ -79,7 +79,7 @@ def _figure(metrics: dict[str, Any], name: str) -> str:
 
 
 def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
-    """Make the test metrics of a run by domain, slice and ranking; empty slices are left out."""
+    """List the test metrics of a run by domain, slice and protocol; slices without targets are left out."""
     ranks = ranks_of_test(ranks)
     user, domain = (ranks[name].to_numpy().astype(np.int64) for name in ("user", "domain"))
     rows = []
@@ -98,20 +98,20 @@ def slice_rows(run: Run, ranks: pa.Table) -> list[Row]:
 
 
 def ranks_of_test(ranks: pa.Table) -> pa.Table:
-    """Return the ranks of the test targets only."""
+    """Select the ranks of the test targets."""
     return ranks.filter(pc.equal(ranks["split"], TEST))
 
 
 def rank_file(artefacts: Artefacts, experiment: str) -> Path:
-    """Return the path of the test ranks of a run, in Git."""
+    """Return the path, in Git, of the test ranks of a run."""
     return artefacts.experiment_ranks / f"{experiment}.parquet"
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read the rows of a table; none if there is no such file.
+    """Read the rows of a table; return none if the file does not exist.
 
     Raises:
-        UserError: it has other columns.
+        UserError: the table has other columns.
     """
     if not path.exists():
         return []
@@ -125,7 +125,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write the rows, sorted, atomically."""
+    """Write the rows in sorted order, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

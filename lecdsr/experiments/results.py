@@ -31,7 +31,7 @@ PAGE = Path("docs") / "results.md"
 
 
 def write_results(pairs: Sequence[str]) -> None:
-    """Compare methods that are not compared yet, and write the page.
+    """Compare methods that are not compared yet, and write the results page.
 
     Raises:
         UserError: a pair or its experiments cannot be read.
@@ -60,7 +60,7 @@ def recorded(artefacts: Artefacts) -> Recorded:
 
 
 def _with_comparisons(one: Recorded) -> Recorded:
-    """Add comparisons of the best method: stored ones, or new ones if there are ranks of more methods."""
+    """Add the comparisons of the best method: stored ones, or new ones if the ranks of more methods are available."""
     best = best_method(one)
     if best is None or not other_methods(one, best):
         return one

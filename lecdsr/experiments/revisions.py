@@ -1,4 +1,4 @@
-"""Read files of a commit or DVC experiment through DVC: from Git, from its cache or its remote."""
+"""Read files of a commit or DVC experiment: from Git, from DVC's cache or from its remote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lecdsr.core.errors import UserError
 
 
 class Revision:
-    """A commit, branch, tag or DVC experiment of this repository.
+    """A commit, branch, tag or DVC experiment whose files can be read.
 
     Raises:
         UserError: there is no such revision.
@@ -37,25 +37,25 @@ class Revision:
             raise UserError(f"DVC cannot read this revision ({error})", where=name) from error
 
     def close(self) -> None:
-        """Close the files of Git; without it they print errors when Python exits."""
+        """Close the files of Git, which otherwise print errors when Python exits."""
         self._repository.close()
 
     def names(self, folder: Path) -> list[str]:
-        """Return the names of the files of a folder at this revision, whether they are in the cache or not."""
+        """List the names of the files in a folder at this revision, whether or not the cache has them."""
         try:
             return sorted(PurePosixPath(path).name for path in self._files.ls(folder.as_posix(), detail=False))
         except FileNotFoundError:
             return []
 
     def text(self, path: Path) -> str | None:
-        """Return a text file that is in Git; None if this revision does not have it."""
+        """Read a text file that is in Git; None if this revision does not have it."""
         try:
             return str(self._files.read_text(path.as_posix(), encoding="utf-8"))
         except FileNotFoundError:
             return None
 
     def data(self, path: Path) -> bytes:
-        """Return the bytes of a file that DVC tracks.
+        """Read the bytes of a file that DVC tracks.
 
         Raises:
             UserError: the revision has no such file, or neither cache nor remote holds its content.

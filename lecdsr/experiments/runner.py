@@ -41,13 +41,13 @@ from lecdsr.train.settings import TrainSettings
 
 
 def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -> None:
-    """Run the experiments that are not recorded yet: grids, chosen settings, controls.
+    """Run the experiments of a pair that are not recorded yet: grids, chosen settings, controls.
 
     Args:
         pair: name of the pair.
         names: names of methods; empty for all.
         jobs: runs at once.
-        seeds: number of the declared seeds to run now, from the first on; None for all. Records of other seeds stay.
+        seeds: number of declared seeds to run, starting with the first; None for all. Records of other seeds are kept.
 
     Raises:
         UserError: the declaration is invalid, the pair is not built, or some runs failed.
@@ -72,7 +72,7 @@ def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -
 
 
 class ExperimentRunner:
-    """Runs the experiments of one pair and keeps their records."""
+    """Runner of the experiments of one pair; it also keeps their records."""
 
     def __init__(
         self, artefacts: Artefacts, declared: Experiments, methods: list[str], jobs: int, lock: int, seeds: int | None
@@ -90,7 +90,7 @@ class ExperimentRunner:
         self._slices = read_rows(artefacts.experiment_slices, SLICE_COLUMNS)
 
     def name(self, method: str, setting: Setting, seed: int) -> str:
-        """Return the experiment name of a run; it contains the fingerprint of all inputs and settings."""
+        """Return the experiment name of a run, which contains the fingerprint of its inputs and settings."""
         given, pair = self._declared.methods[method], self._artefacts.pair
         model = given.model
         if model not in self._code:
@@ -101,7 +101,7 @@ class ExperimentRunner:
         return f"{pair}-{method}-s{seed}-{fingerprint(model, settings, self._data, self._code[model])}"
 
     def runs_after_grid(self, method: str) -> list[Run]:
-        """Plan the runs of the setting chosen on validation; none if no setting of the grid could be trained."""
+        """Plan the runs after the grid, with the setting that is best on validation; none if every grid run failed."""
         runs = grid_runs(self._declared, method, self.name)
         names = {run.name for run in runs}
         found = [row for row in self._rows if row["role"] == GRID and row["experiment"] in names]
@@ -114,7 +114,7 @@ class ExperimentRunner:
         return seed_and_control_runs(self._declared, method, best.setting, self.name, has_parameters(row))
 
     def run_missing(self, runs: Sequence[Run], roles: set[str]) -> None:
-        """Run the planned runs that are not recorded; drop records of these roles and methods that are not planned."""
+        """Run the planned runs that are not recorded; drop records of the same roles and methods outside the plan."""
         self._planned |= {role: {run.name for run in runs if run.role == role} for role in roles}
         there = {(row["role"], row["control"], row["experiment"]) for row in self._rows}
         runs = [run for run in runs if run.seed in self._seeds]
@@ -166,7 +166,7 @@ class ExperimentRunner:
             self._idle_clones.put(clone)
 
     def _record(self, same: Iterable[Run]) -> None:
-        """Add the rows of a finished experiment and write the tables immediately."""
+        """Add the rows of a finished run and write the tables immediately."""
         for run in same:
             try:
                 finished = read_finished(run, self._artefacts)
@@ -187,11 +187,11 @@ class ExperimentRunner:
     def _write(self) -> None:
         def stays(row: Row) -> bool:
             role = row.get("role") or (CONTROL if row["control"] else SEED)
-            wanted = self._planned.get(role)  # None: not planned yet
+            wanted = self._planned.get(role)  # None: the runs of this role are not planned yet
             return row["method"] not in self._methods or wanted is None or row["experiment"] in wanted
 
         rows = [row for row in self._rows if stays(row)]
-        # A row of the first table marks the run as recorded, so it is written last.
+        # A row in the first table marks a run as recorded, so that table is written last.
         write_rows(self._artefacts.experiment_slices, SLICE_COLUMNS, filter(stays, self._slices))
         write_rows(self._artefacts.experiments, COLUMNS, rows)
         kept = {rank_file(self._artefacts, row["experiment"]) for row in rows if row["role"] != GRID}
@@ -200,7 +200,7 @@ class ExperimentRunner:
 
 
 def read_finished(run: Run, artefacts: Artefacts) -> FinishedRun:
-    """Read the outputs of an experiment from Git and from DVC's cache.
+    """Read the outputs of an experiment from Git and DVC's cache.
 
     Raises:
         UserError: an output is missing, for example no longer in the cache.

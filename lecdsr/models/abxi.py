@@ -1,7 +1,7 @@
-"""ABXI (Bian, de Carvalho, Li, Xu, Fang, Ke, WWW 2025), on item ids alone.
+"""ABXI (Bian, de Carvalho, Li, Xu, Fang, Ke, WWW 2025), a model of item ids only.
 
-Written from the formulas that its authors' refactored code computes (github.com/DiMarzioBian/ABXI, commit
-3239e14). Numbers in comments are the steps of docs/model.md, which lists the differences too.
+Implemented from the formulas that its authors' refactored code computes (github.com/DiMarzioBian/ABXI, commit
+3239e14). Numbers in comments are the steps of docs/model.md, which also lists the differences.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lecdsr.models.layers.attention import attend, causal, or_itself
 from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.softmax import cross_entropy
 
-MIXED = 2  # which adapter and norm of the encoder; 0 and 1 are those of X and Y
+MIXED = 2  # index of the adapter and norm of the mixed sequence; 0 and 1 are those of X and Y
 
 
 class Settings(AttentionSettings):
-    """ABXI (Bian et al., WWW 2025): one encoder for the sequences of X, of Y and of both, on item ids alone.
+    """ABXI (Bian et al., WWW 2025): one encoder for the sequences of X, of Y and of both, on item ids only.
 
     Low-rank adapters specialise the shared encoder for each domain. The authors run Food–Kitchen with
     ``batch_size: 256``, ``learning_rate: 0.0001``, ``weight_decay: 5``, ``width: 256``, ``dropout: 0.5``,
@@ -62,9 +62,9 @@ class Settings(AttentionSettings):
 
 
 class ABXI(Recommender):
-    """One encoder for the sequences of X, of Y and of both, an invariant projector, low-rank adapters.
+    """ABXI: one encoder for the sequences of X, of Y and of both, an invariant projector, and low-rank adapters.
 
-    Shape legend: B sequences, L history length, M positions to predict after, d width.
+    Shape legend: B sequences, L history length, M positions at which an item is predicted, d width.
     """
 
     objective = "sequence"
@@ -76,7 +76,7 @@ class ABXI(Recommender):
             "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
             "length 1": {"history_length": 1},
         },
-        # Negatives are never items of the whole sequence, so later items change those of earlier positions.
+        # Negatives exclude all items of the sequence, so later items change the negatives of earlier positions.
         exceptions={"causal_loss": ("sampled softmax",)},
     )
 
@@ -111,7 +111,7 @@ class ABXI(Recommender):
             nn.init.zeros_(linear.bias)
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, 2d]``, the query for items of X beside that for items of Y."""
+        """Compute queries ``[B, 2d]``: the query for items of X next to the query for items of Y."""
         sequence = histories.sequence
         mixed, own = self._attended(sequence, histories.position)
         row = torch.arange(len(sequence), device=sequence.device)
@@ -119,27 +119,27 @@ class ABXI(Recommender):
         return torch.cat([self._interests(sequence, mixed, own, row, last, domain) for domain in (0, 1)], dim=1)
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, 2d]``: the embedding of an item in its domain's half, zeros in the other; no bias."""
+        """Return keys ``[N, 2d]``, with the item's embedding in its domain's half and zeros in the other; no bias."""
         table = self.item_embeddings.weight[: self.info.n_items]
         in_x = (torch.arange(len(table), device=table.device) < self.info.n_x).unsqueeze(1)
         return torch.cat([table * in_x, table * ~in_x], dim=1), table.new_zeros(len(table))
 
     def score_note(self) -> str:
-        """There are no texts."""
+        """Explain that the model has no texts."""
         return "it reads ids only"
 
     @torch.no_grad()
     def item_directions(self) -> Tensor:
-        """``[N, d]`` normalised item embeddings: both halves of the keys added up, so that domains can be compared."""
+        """Return normalised item embeddings ``[N, d]``, summed over both halves so that domains can be compared."""
         keys = self.keys()[0]
         return F.normalize((keys[:, : self.settings.width] + keys[:, self.settings.width :]).float(), dim=1)
 
     def row_tables(self) -> list[nn.Embedding]:
-        """The table of items, unless the loss scores every item."""
+        """Return the table of items, unless the loss scores every item."""
         return [] if self.settings.loss == "softmax" else [self.item_embeddings]
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """For each domain the mean over sequences of the mean over their targets of that domain. (6)"""
+        """Average the loss per domain: over the targets of a sequence, then over sequences. (6)"""
         samples = cast(SequenceBatch, batch)
         sequence, targets = samples.histories.sequence, samples.targets
         mixed, own = self._attended(sequence, self._followed(sequence, targets))
@@ -165,15 +165,16 @@ class ABXI(Recommender):
         return terms
 
     def _of(self, domain: int, items: Tensor) -> Tensor:
-        """Where ``items`` are of the domain, and not padding."""
+        """Mark the items that belong to the domain and are not padding."""
         if domain == 0:
             return items < self.info.n_x
         return (items >= self.info.n_x) & (items != self.info.padding)
 
     def _followed(self, sequence: Tensor, targets: Tensor) -> Tensor:
-        """``[B, L]`` number of each item in its domain's sequence, which ends before the domain's last target.
+        """Number the items of each domain from its last target backwards, ``[B, L]``.
 
-        The latest item that a target of its domain follows is 1; later ones are in no sequence but the mixed, and 0.
+        The latest item that is followed by a target of its domain has number 1. Items after it are only in the mixed
+        sequence and have number 0.
         """
         followed = torch.zeros_like(sequence, dtype=torch.bool)
         for domain in (0, 1):
@@ -183,16 +184,16 @@ class ABXI(Recommender):
         return recency(sequence.masked_fill(~followed, padding), self.info.n_x, padding)
 
     def _attended(self, sequence: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B, L, d]`` attended in the mixed sequence, and in that of each item's own domain. (1, 2)
+        """Apply attention to the mixed sequence and to the sequences of each domain, ``[B, L, d]`` each. (1, 2)
 
-        ``numbers [B, L]`` are those of the latter. The sequences of X and Y share no item, so one pass in which an
-        item attends to its own domain alone encodes both.
+        ``numbers [B, L]`` are the positions in the domain sequences. X and Y share no item, so one pass in which items
+        attend only to items of their own domain encodes both domain sequences.
         """
         n, padding = self.info.n_items, self.info.padding
         real = sequence != padding  # [B, L]
         in_y = sequence >= self.info.n_x
         before = causal(real)  # [B, L, L]
-        # Both passes as one batch of 2B; for the mixed one all items count as of one domain.
+        # Both passes form one batch of 2B; in the mixed pass all items count as one domain.
         allowed = or_itself(torch.cat([before, before & (in_y.unsqueeze(1) == in_y.unsqueeze(2))]))
         positions = self.position_embeddings(torch.cat([recency(sequence, n, padding), numbers]))  # [2B, L, d]
         mask = real.unsqueeze(-1).repeat(2, 1, 1)  # [2B, L, 1]
@@ -202,15 +203,15 @@ class ABXI(Recommender):
         return mixed, own
 
     def _encoded(self, attended: Tensor, real: Tensor, which: int) -> Tensor:
-        """``[M, d]`` attended -> state in the sequence ``which``, zero where ``real [M]`` is not. (3)"""
+        """Compute states ``[M, d]`` in the sequence ``which`` after attention, zero where ``real [M]`` is false. (3)"""
         adapted = self.dropout(self.domain_adapters[which](attended))
         x = attended + self.dropout(self.feed_forward(attended)) + adapted
         return cast(Tensor, self.encoder_norms[which](x) * real.unsqueeze(-1))
 
     def _interests(self, sequence: Tensor, mixed: Tensor, own: Tensor, row: Tensor, place: Tensor, k: int) -> Tensor:
-        """States ``[M, d]`` to predict an item of domain ``k`` after ``place [M]`` of ``row [M]``. (4, 5)
+        """Compute states ``[M, d]`` to predict an item of domain ``k`` after ``place [M]`` of ``row [M]``. (4, 5)
 
-        All behind attention is computed at the positions asked for, and at no others.
+        Everything after the attention is computed only at these positions.
         """
         latest = self._latest(sequence, k)[row, place]  # [M]
         m = self._encoded(mixed[row, place], sequence[row, place] != self.info.padding, MIXED)
@@ -220,12 +221,12 @@ class ABXI(Recommender):
         return cast(Tensor, invariant + self.own_norms[k](o + self.dropout(self.own_projectors[k](o))))
 
     def _latest(self, sequence: Tensor, domain: int) -> Tensor:
-        """``[B, L]`` column of the latest item of the domain up to each position, -1 before its first."""
+        """Find the column of the domain's latest item up to each position, ``[B, L]``; -1 before its first item."""
         column = torch.arange(sequence.shape[1], device=sequence.device)
         return column.expand_as(sequence).masked_fill(~self._of(domain, sequence), -1).cummax(dim=1).values
 
     def _scores(self, states: Tensor, candidates: Tensor) -> Tensor:
-        """``[M, K]`` scores of ``candidates [M, K]``."""
+        """Score ``candidates [M, K]`` for each state, ``[M, K]``."""
         table, place = self.item_embeddings.weight, candidates
         if self.item_embeddings.sparse:  # a gradient of the rows that are looked up, and of no others
             found, place = distinct(candidates)
@@ -233,7 +234,7 @@ class ABXI(Recommender):
         return candidate_scores(states, table, place)
 
     def _negatives(self, sequence: Tensor, targets: Tensor, draws: Draws) -> Tensor:
-        """``[B, L, 2K]``: K items of each domain for every position, none of the sequence or its targets."""
+        """Draw K items of each domain per position, ``[B, L, 2K]``, none of them in the sequence or its targets."""
         (batch, length), k = sequence.shape, self.settings.negatives
         seen = torch.cat([sequence, targets], dim=1)
         drawn = [draw_unseen(self.info.items_of(domain), length * k, seen, draws) for domain in (0, 1)]
@@ -241,16 +242,16 @@ class ABXI(Recommender):
 
 
 def hidden_width(width: int) -> int:
-    """Default hidden width of a SwiGLU network: the largest multiple of eight up to 8/3 of the width.
+    """Return the default hidden width of a SwiGLU network: the largest multiple of eight up to 8/3 of the width.
 
-    With three matrices in place of two that is as many weights as a plain network of four times the width
-    (Shazeer, GLU Variants Improve Transformer, 2020); 680 for 256, as in ABXI.
+    Its three matrices then have as many weights as the two matrices of a plain network with four times the width
+    (Shazeer, GLU Variants Improve Transformer, 2020); 680 for width 256, as in ABXI.
     """
     return max(8, 8 * (width // 3))
 
 
 class SwiGLU(nn.Module):
-    """``W_3 (silu(W_2 x) ⊙ W_1 x)`` (Shazeer, 2020), ``[…, d]`` -> ``[…, d]``."""
+    """SwiGLU feed-forward network ``W_3 (silu(W_2 x) ⊙ W_1 x)`` (Shazeer, 2020), ``[…, d]`` -> ``[…, d]``."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -261,14 +262,14 @@ class SwiGLU(nn.Module):
             nn.init.normal_(linear.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One product of gate and value, then back to the width."""
+        """Multiply gate and value, and project back to the width."""
         return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
 
 
 class Adapter(nn.Module):
-    """A low-rank map ``A B x`` (Hu et al., ICLR 2022), ``[…, d]`` -> ``[…, d]``.
+    """Low-rank adapter ``A B x`` (Hu et al., ICLR 2022), ``[…, d]`` -> ``[…, d]``.
 
-    ``B`` starts at zero, so that every adapter starts as nothing; here it is the map down, as in ABXI's code.
+    ``B`` starts at zero, so that every adapter starts as zero. Here ``B`` maps down to the rank, as in ABXI's code.
     """
 
     def __init__(self, width: int, rank: int) -> None:
@@ -279,5 +280,5 @@ class Adapter(nn.Module):
         nn.init.normal_(self.up.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Down to the rank and up again."""
+        """Project down to the rank and up again."""
         return cast(Tensor, self.up(self.down(x)))

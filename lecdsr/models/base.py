@@ -1,4 +1,4 @@
-"""The base class of all recommenders, the terms of their losses, and the settings they have in common.
+"""Base class of all recommenders, the terms of their losses, and the settings they have in common.
 
 Shape legend: B batch, N items of both domains, d width of queries and keys.
 """
@@ -19,13 +19,13 @@ from lecdsr.data.batch import Histories
 from lecdsr.data.negatives import Draws
 from lecdsr.data.sequences import Sequences
 
-#: How a model uses the user of a history: not at all, by the text vector of the profile, or by a learned embedding.
+#: How a model uses the user of a history: not at all, through the profile's text vector, or a learned embedding.
 UserInput = Literal["none", "profile", "embedding"]
 
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One term of a training loss, kept as a sum and a count.
+    """Term of a training loss, kept as a sum and a count.
 
     In distributed training every process holds a share of the batch. The mean over the whole batch is then the sum
     of all totals over the sum of all counts.
@@ -42,30 +42,30 @@ class LossTerm:
     weight: float = 1.0
 
     def times(self, weight: float) -> LossTerm:
-        """The same term with another weight."""
+        """Return the same term with another weight."""
         return replace(self, weight=weight)
 
     def value(self) -> Tensor:
-        """Contribution to the loss when this process holds the whole batch."""
+        """Return the contribution to the loss if this process holds the whole batch."""
         count = self.count.clamp(min=1) if isinstance(self.count, Tensor) else max(1, self.count or 1)
         return self.weight * self.total / count
 
 
 @dataclass(frozen=True)
 class Contract:
-    """How the contract tests (tests/models/test_every_model.py) build and train a model.
+    """Declaration of how the contract tests (tests/models/test_every_model.py) build and train a model.
 
-    They start from the default settings, made small where keys have the usual names (``width``, ``heads``,
+    They start from the default settings, with small values for the usual size settings (``width``, ``heads``,
     ``hidden``, ``history_length``, ``batch_size``), so a model that declares nothing is tested too.
 
     Args:
-        settings: what is changed for every variant, for example more small sizes.
-        variants: what is changed for each variant, by its name.
+        settings: settings changed for every variant, for example more small sizes.
+        variants: settings changed for each variant, by the variant's name.
         exceptions: contracts that some variants break on purpose, with the names of these variants, or ``all``:
             ``ignores_padding`` (values in padding rows change no score), ``any_length`` (more padding changes no
             score), ``causal_loss`` (later items change no earlier loss), ``trains_all`` (every weight has a gradient).
-        toys: settings by which the model learns a toy data set within 40 epochs, where the next item follows from
-            the last one; empty for a model that cannot learn it.
+        toys: settings with which the model learns a toy dataset within 40 epochs, in which the next item follows from
+          the last one; empty for a model that cannot learn it.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -75,9 +75,9 @@ class Contract:
 
 
 class Recommender(nn.Module):
-    """Base class of all models. A two-tower model scores a history and an item by query · key + bias.
+    """Base class of all models; a two-tower model scores a history and an item by query · key + bias.
 
-    Such a model defines :meth:`queries` and :meth:`keys`, and ranking all items is one matrix product. Any other
+    A two-tower model defines :meth:`queries` and :meth:`keys`, and ranking all items is one matrix product. Any other
     model overrides :meth:`scorer`, the only method that ranking and recommending call.
 
     A model is built as ``Model(settings, info, seed)`` and keeps ``settings`` and ``info`` as attributes.
@@ -95,7 +95,7 @@ class Recommender(nn.Module):
 
     @classmethod
     def user_input(cls, settings: Any) -> UserInput:
-        """How a model of these settings uses the user of a history.
+        """Return how a model with these settings uses the user of a history.
 
         A model that reads ``Histories.user`` must override this. With a learned embedding for every user it cannot
         recommend to an anonymous user; with profiles it reads the zero row ``DatasetInfo.anonymous_user`` for one.
@@ -103,13 +103,13 @@ class Recommender(nn.Module):
         return "none"
 
     def row_tables(self) -> list[nn.Embedding]:
-        """Tables of which a training step reads and updates few rows; empty if there are none."""
+        """Return the tables of which a training step reads and updates few rows; empty if there are none."""
         return []
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
         """Return a function that scores a slice of item ids for a batch of histories: ``[B, N_slice]``.
 
-        Work that does not depend on the history is done here, once, and not for every batch.
+        Work that does not depend on the history is done once, when the function is created, and not for every batch.
         """
         (keys, bias), encode = self.keys(), self.query_encoder()
         return lambda histories, items: torch.addmm(bias[items], encode(histories), keys[items].T)
@@ -125,11 +125,11 @@ class Recommender(nn.Module):
         """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]``, one query per history."""
+        """Compute one query per history, ``[B, d]``."""
         raise TypeError(f"{type(self).__name__} does not define queries")
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` keys and ``[N]`` biases of all items."""
+        """Return keys ``[N, d]`` and biases ``[N]`` of all items."""
         raise TypeError(f"{type(self).__name__} does not define keys")
 
     @property
@@ -147,16 +147,16 @@ class Recommender(nn.Module):
         return None
 
     def score_note(self) -> str:
-        """Say why the score is not split into id and text; used where :meth:`key_parts` returns ``None``."""
+        """Return why the score is not split into id and text; used where :meth:`key_parts` returns ``None``."""
         return "this model does not separate ids from texts"
 
     @torch.no_grad()
     def item_directions(self) -> Tensor | None:
-        """Unit vectors whose cosine compares items.
+        """Return unit vectors of the items, whose cosine measures similarity.
 
         Returns:
-            ``[N, d]``, by default the normalised keys, zero where a key is zero; ``None`` if the model has no keys,
-            or keys of a single number, which have no direction.
+            ``[N, d]``, by default the normalised keys, zero where a key is zero; ``None`` if the model has no keys, or
+            keys of a single number, which have no direction.
         """
         if not self.is_two_tower:
             return None
@@ -165,25 +165,25 @@ class Recommender(nn.Module):
 
     @torch.no_grad()
     def item_similarities(self, item: int) -> Tensor | None:
-        """Similarity of every item to ``item``, by default the cosine of their directions.
+        """Compute the similarity of every item to ``item``, by default the cosine of their directions.
 
         Returns:
-            ``[N]`` from -1 to 1, zero where nothing is known of an item; ``None`` if the model compares no items.
+            ``[N]`` from -1 to 1, zero for items without information; ``None`` if the model does not compare items.
         """
         directions = self.item_directions()
         return None if directions is None else directions @ directions[item]
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Terms of the training loss of a batch, by their names in the log."""
+        """Compute the terms of the training loss of a batch, by their names in the log."""
         raise TypeError(f"{type(self).__name__} does not define a loss")
 
     def loss(self, batch: object, draws: Draws) -> tuple[Tensor, dict[str, float]]:
-        """Training loss of a whole batch, and the value of each of its terms."""
+        """Compute the training loss of a whole batch, and the value of each of its terms."""
         values = {name: term.value() for name, term in self.compute_loss(batch, draws).items()}
         return torch.stack(list(values.values())).sum(), {name: value.item() for name, value in values.items()}
 
 
-# Settings that many models have, with their bounds and descriptions; each model gives them its own default.
+# Settings of many models with their bounds and descriptions; each model sets its own defaults.
 HistoryLength = Annotated[int, Field(ge=1, description="Number of latest items of the history that the model reads.")]
 BatchSize = Annotated[
     int,
@@ -216,7 +216,7 @@ HistoryDecay = Annotated[
 
 
 class ModelSettings(Block):
-    """What a model reads of a history: how many items, of which domains, and in which order."""
+    """Settings of all models: how many items of a history a model reads, of which domains, and in which order."""
 
     history_length: HistoryLength = 50
     domains: Literal["both", "own"] = Field(

@@ -1,7 +1,7 @@
-"""Content-based ranking: items whose texts are like those of the history, without training.
+"""Content-based ranking without training: items whose texts are similar to those of the history.
 
-The plainest use of text (Lops, de Gemmis and Semeraro, *Recommender Systems Handbook*, 2011): what a model that reads
-text has to beat before its training can be said to pay.
+The simplest use of text (Lops, de Gemmis and Semeraro, *Recommender Systems Handbook*, 2011), and so a baseline for
+models that are trained on texts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Settings(ModelSettings):
 
 
 class Content(Recommender):
-    """The score is the cosine of an item's text and Σ over the history of decay^(steps back) · text.
+    """Content-based model: the score is the cosine of the item's text and Σ over the history of decay^(steps) · text.
 
     An item without text has score 0: neither similar to the history nor dissimilar.
     """
@@ -48,7 +48,7 @@ class Content(Recommender):
             "shuffled text": {"item_text": "shuffled"},
             "length 1": {"history_length": 1},
         },
-        toys={},  # the texts of the toy are random
+        toys={},  # the texts of the toy dataset are random
     )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
@@ -60,14 +60,14 @@ class Content(Recommender):
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, D]`` of length 1, zero where the history has no text."""
+        """Compute queries ``[B, D]`` of length 1, zero where the history has no text."""
         return content_queries(cast(Tensor, self.item_text), histories.sequence, self.settings.decay)
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, D]`` of length 1, zero without text, and no bias."""
+        """Return keys ``[N, D]`` of length 1, zero for items without text; no bias."""
         keys = cast(Tensor, self.item_text)[: self.info.n_items]
         return keys, keys.new_zeros(len(keys))
 
     def score_note(self) -> str:
-        """There are no ids."""
+        """Explain that the model has no ids."""
         return "it reads texts only"

@@ -1,8 +1,8 @@
 """HGN (Ma, Kang and Liu, KDD 2019): gates over features and over items, and products of items.
 
-Differences from the paper: both domains mixed in one history, a softmax over all items of the
-target's domain in place of BPR with one negative, and padding, which is left out of gates and sums.
-Average pooling, as in the paper; LeCDSR's gates (``lecdsr``) divide by the sum of the gates.
+Differences from the paper: both domains are mixed in one history, the loss is a softmax over all items of the target's
+domain instead of BPR with one negative, and padding is excluded from gates and sums. Pooling is by average, as in the
+paper; LeCDSR's gates (``lecdsr``) divide by the sum of the gates.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Settings(TrainedSettings):
 
     batch_size: BatchSize = 512
     weight_decay: WeightDecay = 0.0001
-    history_length: HistoryLength = 15  # the paper has 5
+    history_length: HistoryLength = 15  # 5 in the paper
     width: Width = 64
 
 
 class HGN(Recommender):
-    """Query = user + mean of the gated items + sum of the items."""
+    """HGN: the query is the user embedding + the mean of the gated items + the sum of the items."""
 
     objective = "prefix"
     contract = Contract(
@@ -64,11 +64,11 @@ class HGN(Recommender):
 
     @classmethod
     def user_input(cls, settings: Settings) -> Literal["embedding"]:
-        """Always a learned embedding."""
+        """Return ``embedding``: the model learns an embedding for every user."""
         return "embedding"
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]``."""
+        """Compute queries ``[B, d]``."""
         sequence = histories.sequence
         real = (sequence != self.info.padding).unsqueeze(-1)  # [B, L, 1]
         u = self.user_embeddings(histories.user)  # [B, d]
@@ -76,20 +76,20 @@ class HGN(Recommender):
         f = e * torch.sigmoid(self.feature_gate_item(e) + self.feature_gate_user(u).unsqueeze(1))
         places = self.instance_gate_user(u)[:, -sequence.shape[1] :]  # [B, L]
         gated = f * torch.sigmoid(self.instance_gate_item(f) + places.unsqueeze(-1))
-        mean = gated.sum(dim=1) / real.sum(dim=1).clamp(min=1)  # padding is zero in e, so in f and here
+        mean = gated.sum(dim=1) / real.sum(dim=1).clamp(min=1)  # padding is zero in e, and so in f and in this sum
         return cast(Tensor, u + mean + e.sum(dim=1))
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` output embeddings, no bias."""
+        """Return the output embeddings ``[N, d]`` as keys, without biases."""
         keys = self.output_embeddings.weight
         return keys, keys.new_zeros(len(keys))
 
     def score_note(self) -> str:
-        """There are no texts."""
+        """Explain that the model has no texts."""
         return "it reads ids only"
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain."""
+        """Compute a softmax loss over all items of the target's domain."""
         samples = cast(PrefixBatch, batch)
         return {
             "softmax": softmax_by_domain(

@@ -1,9 +1,8 @@
-"""Item-kNN: cosine of items over the users who had both (Sarwar et al., WWW 2001), without training.
+"""Item-kNN without training: cosine of items over the users who had both (Sarwar et al., WWW 2001).
 
-Shrinkage damps similarities that few users support, as in Koren (KDD 2008). Differences from the
-papers: interactions have no rating, so an item is the set of its users; recent items of the history
-weigh more; every item has neighbours of its own in either domain, so that a history of one domain
-speaks for the items of the other.
+Shrinkage damps similarities that few users support, as in Koren (KDD 2008). Differences from the papers: interactions
+have no rating, so an item is the set of its users; recent items of the history weigh more; every item has separate
+neighbours in each domain, so that a history in one domain also scores the items of the other.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
 from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender
 
-#: Items whose similarities to all others are held at once.
+#: Items whose similarities to all others are held in memory at once.
 BLOCK = 4096
 
 
@@ -44,10 +43,10 @@ class Settings(ModelSettings):
 
 
 class ItemKNN(Recommender):
-    """The score is Σ over the history of decay^(steps back) · similarity(item of the history, item).
+    """Item-kNN model: the score is Σ over the history of decay^(steps back) · similarity(history item, item).
 
     Only the top-k neighbours (``neighbours``) of a history item in each domain count. They are kept in tables of k
-    columns for X and k columns for Y, filled up with zeros where an item has fewer.
+    columns for X and k columns for Y, padded with zeros where an item has fewer.
     """
 
     objective = "counts"
@@ -84,7 +83,7 @@ class ItemKNN(Recommender):
         domain = (pairs.other >= self.info.n_x).astype(np.int64)
         order = np.lexsort((pairs.other, -pairs.similarity, domain, pairs.item))
         group = (pairs.item * 2 + domain)[order]
-        place = np.arange(len(group)) - np.searchsorted(group, group)  # in its item's and domain's list
+        place = np.arange(len(group)) - np.searchsorted(group, group)  # index in the list of its item and domain
         kept = order[place < k]
         where = (torch.from_numpy(pairs.item[kept]), torch.from_numpy(domain[kept] * k + place[place < k]))
         for name, values in (("neighbours", pairs.other[kept]), ("similarities", pairs.similarity[kept])):
@@ -92,23 +91,23 @@ class ItemKNN(Recommender):
             table[where] = torch.from_numpy(values).to(table)
 
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
-        """Score by adding up similarities of neighbours: this is not a two-tower model."""
+        """Return a function that sums the similarities of neighbours, because this is not a two-tower model."""
         return self._scores
 
     def score_note(self) -> str:
-        """There are no texts."""
+        """Explain that the model has no texts."""
         return "it reads ids only"
 
     @torch.no_grad()
     def item_similarities(self, item: int) -> Tensor:
-        """``[N]`` similarities counted from the training windows, zero except for the neighbours of ``item``."""
+        """Return similarities ``[N]`` counted from the training windows, zero except for the neighbours of ``item``."""
         neighbours, similarities = cast(Tensor, self.neighbours)[item].long(), cast(Tensor, self.similarities)[item]
         return similarities.new_zeros(self.info.n_items).scatter_add_(0, neighbours, similarities)
 
     def _scores(self, histories: Histories, items: slice) -> Tensor:
         sequence, k = histories.sequence, self.settings.neighbours
         neighbours, similarities = cast(Tensor, self.neighbours), cast(Tensor, self.similarities)
-        # One half of the columns is enough for a slice of one domain.
+        # For items of one domain, half of the columns is enough.
         columns = slice(k if items.start >= self.info.n_x else 0, k if items.stop <= self.info.n_x else None)
         steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
         weight = (self.settings.decay**steps).unsqueeze(-1)  # [L, 1]
@@ -121,7 +120,7 @@ class ItemKNN(Recommender):
 
 
 class Pairs(NamedTuple):
-    """Pairs of different items that share a user: ``[P]`` ids, ids and similarities."""
+    """Pairs of different items that share a user: ``[P]`` ids of each, and their similarities."""
 
     item: IntArray
     other: IntArray
@@ -129,17 +128,17 @@ class Pairs(NamedTuple):
 
 
 def _users_of_items(training: Sequences, n_items: int) -> sparse.csr_array:
-    """``[U, N]``, 1 where the user had the item; windows that share rows, and repeats, count once."""
+    """Build the matrix ``[U, N]`` that is 1 where the user had the item; overlapping windows and repeats count once."""
     window, row = expand(training.start, training.end)
     user, item = training.user[window], training.items[row]
     shape = (int(user.max(initial=-1)) + 1, n_items)
     had = sparse.csr_array((np.ones(len(row), np.int32), (user, item)), shape=shape)
-    had.data[:] = 1  # the constructor has added up repeats
+    had.data[:] = 1  # the constructor summed repeats
     return had
 
 
 def _cosines(users: sparse.csr_array, first: int, shrinkage: float) -> Pairs:
-    """Similarities of a block of items to all others: both / (√(n_i n_j) + shrinkage)."""
+    """Compute the similarities of a block of items to all others: both / (√(n_i n_j) + shrinkage)."""
     both = (users[:, first : first + BLOCK].T @ users).tocoo()
     item, other = both.row.astype(np.int64) + first, both.col.astype(np.int64)
     counts = users.sum(axis=0).astype(np.float64)

@@ -1,6 +1,6 @@
 """LeCDSR as published (Wang, Zhu, Wang, Ruan, Information Fusion 2025).
 
-Lineage: gates of HGN (Ma et al., KDD 2019), spectral fusion of TedRec (Xu et al., CIKM 2024),
+It builds on the gates of HGN (Ma et al., KDD 2019), the spectral fusion of TedRec (Xu et al., CIKM 2024) and the
 alignment of LLM4CDSR (Liu et al., SIGIR 2025). Numbers in comments are the steps of docs/model.md.
 """
 
@@ -42,17 +42,17 @@ from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.spectrum import Spectrum, irfft, rfft
 from lecdsr.models.layers.text import MixtureOfExperts, TextMode, control, mlp, project_distinct
 
-#: Items whose texts are projected at once for a ranking: what lies between their vectors and the result is bounded.
+#: Items whose texts are projected at once for a ranking, which bounds the memory of intermediate results.
 BLOCK = 1 << 16
 
 
 class Settings(TrainedSettings):
-    """LeCDSR as published (Wang et al., Information Fusion 2025), without the errors in its training."""
+    """LeCDSR as published (Wang et al., Information Fusion 2025), without the errors in its training code."""
 
     batch_size: BatchSize = 1024
     learning_rate: LearningRate = 0.0001
     weight_decay: WeightDecay = 0.000001
-    history_length: HistoryLength = 15  # fixes the shape of the convolution
+    history_length: HistoryLength = 15  # determines the shape of the convolution
     width: Width = 512
     hidden: int = Field(default=768, ge=1, description="Hidden width of the text projections.")
     item_text: TextMode = Field(
@@ -115,7 +115,7 @@ class Settings(TrainedSettings):
 
 
 class LeCDSR(Recommender):
-    """The published network: contextual convolution, feature gate, instance gate, linear score."""
+    """LeCDSR, the published network: contextual convolution, feature gate, instance gate, linear score."""
 
     objective = "prefix"
     contract = Contract(
@@ -141,11 +141,11 @@ class LeCDSR(Recommender):
             "bce": {"loss": "bce"},
         },
         exceptions={
-            # The arithmetic of the published code is kept on purpose, with what it computes on padding.
+            # These variants keep the arithmetic of the published code, including what it computes on padding.
             "ignores_padding": ("as published", "moe as published", "unmasked ids"),
-            # Convolution and instance gate are defined for a layout of fixed length.
+            # Convolution and instance gate depend on a fixed length.
             "any_length": ("all",),
-            # With a single item the instance gate has nothing to weigh.
+            # With a single item the instance gate has no effect.
             "trains_all": ("length 1",),
         },
         toys={"default": {"batch_size": 16, "negatives": 10, "tau": 1.0, "alignment": 0.01}},
@@ -156,12 +156,12 @@ class LeCDSR(Recommender):
         self.settings, self.info = settings, info
         d, length = settings.width, settings.history_length
         items = control(info.item_vectors, settings.item_text, seed)
-        # Another seed, so that item i and user i do not get the same noise.
+        # A different seed, so that item i and user i do not get the same noise.
         users = control(info.user_vectors, settings.user_text, seed + 1)
-        # Frozen vectors are data, not weights: they are not saved with the model nor ever updated.
+        # Frozen vectors are data, not weights: they are neither saved with the model nor updated.
         self.register_buffer("item_vectors", items, persistent=False)
         self.register_buffer("user_vectors", users, persistent=False)
-        # Padding rows are read as they stand but get no gradient, as in the published code.
+        # Padding rows are read but get no gradient, as in the published code.
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.W2 = nn.Embedding(info.n_items + 1, d)
         # A cosine has no bias.
@@ -183,7 +183,7 @@ class LeCDSR(Recommender):
 
     @property
     def _convolves(self) -> bool:
-        # The spectral fusion multiplies the spectrum of ids with that of texts: without text there is none.
+        # The spectral fusion multiplies the spectra of ids and texts, so it needs texts.
         return self.settings.convolution and self.item_vectors is not None
 
     def _projection(self, width_in: int) -> nn.Module:
@@ -203,18 +203,18 @@ class LeCDSR(Recommender):
             nn.init.xavier_uniform_(gate)
         if self._convolves:
             nn.init.normal_(self.complex_weight, std=0.02)
-        with torch.no_grad():  # padding rows hold nothing unless weights are loaded
+        with torch.no_grad():  # padding rows are zero unless weights are loaded
             for table in (self.item_embeddings, self.W2):
                 table.weight[self.info.padding] = 0
             self.position_embeddings.weight[0] = 0
 
     @classmethod
     def user_input(cls, settings: Settings) -> Literal["profile", "embedding"]:
-        """The text of the profile, or a learned embedding in its place."""
+        """Return ``profile``, or ``embedding`` if the model does not read profiles."""
         return "embedding" if settings.user_text == "none" else "profile"
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]``: ``u + z + mean_l h_l``, the history's side of the two-tower score."""
+        """Compute queries ``[B, d]``, the history's side of the two-tower score: ``u + z + mean_l h_l``."""
         return self._forward(histories)[0]
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
@@ -226,24 +226,24 @@ class LeCDSR(Recommender):
         return lambda histories: self._forward(histories, texts)[0]
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` output vectors and ``[N]`` biases; of length 1 and zeros where the score is a cosine."""
+        """Return output vectors ``[N, d]`` and biases ``[N]``; where the score is a cosine, unit vectors and zeros."""
         n = self.info.n_items
         if self.b2 is None:
             return F.normalize(self.W2.weight[:n], dim=1), self.W2.weight.new_zeros(n)
         return self.W2.weight[:n], self.b2.weight[:n, 0]
 
     def score_note(self) -> str:
-        """Texts are on the side of the query."""
+        """Explain that texts enter the score through the query."""
         if self.adapter_text is None and self.adapter_user is None:
             return "it reads ids only"
         return "items are scored by their ids; texts enter the score through the history and the profile"
 
     def score(self, histories: Histories, candidates: Tensor) -> Tensor:
-        """``[B, K]`` scores of ``candidates [B, K]``. (5)"""
+        """Score ``candidates [B, K]`` for each history, ``[B, K]``. (5)"""
         return self._score(self.queries(histories), candidates)
 
     def row_tables(self) -> list[nn.Embedding]:
-        """All tables of items and users, unless the loss scores every item."""
+        """Return all tables of items and users, unless the loss scores every item."""
         tables = (self.item_embeddings, self.W2, self.b2, self.user_embeddings)
         return [] if self.settings.loss == "softmax" else [table for table in tables if table is not None]
 
@@ -258,7 +258,7 @@ class LeCDSR(Recommender):
         return candidate_scores(queries, table, place) + bias
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Ranking and alignment, over freshly drawn negatives of the target's domain."""
+        """Compute ranking and alignment loss with newly drawn negatives of the target's domain."""
         samples = cast(PrefixBatch, batch)
         histories, target, chosen = samples.histories, samples.target, self.settings
         n_x, n_y = self.info.n_x, self.info.n_y
@@ -272,7 +272,7 @@ class LeCDSR(Recommender):
         return {"ranking": ranking} | self._alignment(histories, e, t)
 
     def losses(self, histories: Histories, candidates: Tensor) -> dict[str, LossTerm]:
-        """Ranking and alignment over given candidates ``[B, 1 + K]``, the target first, then its negatives."""
+        """Compute ranking and alignment loss of candidates ``[B, 1 + K]``: the target first, then its negatives."""
         queries, e, t = self._forward(histories)
         return {"ranking": self._ranking(self._score(queries, candidates))} | self._alignment(histories, e, t)
 
@@ -297,7 +297,7 @@ class LeCDSR(Recommender):
         return sequence != self.info.padding  # [B, L]
 
     def _forward(self, histories: Histories, texts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Query ``[B, d]``, id embeddings and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if projected."""
+        """Return query ``[B, d]``, ids and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if already projected."""
         e, t = self._items(histories.sequence, texts)  # (1) [B, L, d]
         u = self._user(histories.user)  # [B, d]
         h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)
@@ -308,12 +308,12 @@ class LeCDSR(Recommender):
         return F.normalize(queries, dim=1) if self.settings.score == "cosine" else queries, e, t
 
     def _counted(self, sequence: Tensor) -> Tensor:
-        """``[B, L]``: 1 where a position counts, 0 where it is padding left out."""
+        """Return 1 where a position counts and 0 where it is excluded padding, ``[B, L]``."""
         mask = self._real(sequence) if self.settings.mask_padding else torch.ones_like(sequence)
         return mask.to(self.item_embeddings.weight.dtype)
 
     def _items(self, sequence: Tensor, texts: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Ids and projected texts ``[B, L, d]``, each distinct item looked up, projected and masked once."""
+        """Return ids and projected texts ``[B, L, d]``; each distinct item is looked up, projected and masked once."""
         found, inverse = distinct(sequence)  # [M], [B, L]
         counted = self._counted(found).unsqueeze(-1)  # [M, 1]
         e = F.embedding(inverse, self.item_embeddings(found) * counted)
@@ -346,7 +346,7 @@ class LeCDSR(Recommender):
 
     def _instance_gate(self, f: Tensor, u: Tensor, position: Tensor, counted: Tensor) -> Tensor:
         table = self.position_embeddings.weight
-        # Row 0 is padding: its value is used but it gets no gradient.
+        # Row 0 is padding: its value is used, but it gets no gradient.
         places = torch.cat([table[:1].detach(), table[1:]]) @ self.instance_gate_position  # [L+1, 1]
         logits = f @ self.instance_gate_item + F.embedding(position, places)  # [B, L, 1]
         s = torch.sigmoid(logits.squeeze(-1) + u @ self.instance_gate_user)  # [B, L]
@@ -354,6 +354,6 @@ class LeCDSR(Recommender):
 
 
 def _weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
-    """``Σ_l w_l x_l / Σ_l w_l``, zero where no position counts. ``[B, L, d]``, ``[B, L]`` -> ``[B, d]``."""
+    """Compute ``Σ_l w_l x_l / Σ_l w_l``, zero where no position counts; ``[B, L, d]``, ``[B, L]`` -> ``[B, d]``."""
     shares = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
     return (shares.unsqueeze(1) @ x).squeeze(1)

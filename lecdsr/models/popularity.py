@@ -1,4 +1,4 @@
-"""Items ranked by their number of training interactions: the least that a model must beat."""
+"""Popularity baseline: items ranked by their number of training interactions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lecdsr.models.base import Contract, ModelSettings, Recommender
 
 
 class Settings(ModelSettings):
-    """Items ranked by their number of training interactions; there is nothing to set."""
+    """Items ranked by their number of training interactions; the model has no settings to choose."""
 
     history_length: Literal[1] = Field(default=1, description="Fixed, because the model does not read the history.")
     domains: Literal["both"] = Field(default="both", description="Fixed, because the model does not read the history.")
@@ -22,13 +22,13 @@ class Settings(ModelSettings):
 
 
 class Popularity(Recommender):
-    """The score of an item is its number of training interactions, the same for every user."""
+    """Popularity model: the score of an item is its number of training interactions, the same for every user."""
 
     objective = "counts"
     contract = Contract(
         settings={"history_length": 1},
         variants={"counts": {}},
-        toys={},  # the toy follows the last item, which is not read
+        toys={},  # in the toy dataset the next item depends on the last one, which this model does not read
     )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
@@ -37,14 +37,14 @@ class Popularity(Recommender):
         self.register_buffer("counts", info.train_counts.float())
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, 1]`` ones."""
+        """Return queries of ones, ``[B, 1]``."""
         return torch.ones(len(histories.user), 1, device=histories.user.device)
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, 1]`` counts and no bias."""
+        """Return the counts as keys, ``[N, 1]``, without biases."""
         counts = cast(Tensor, self.counts)
         return counts.unsqueeze(1), torch.zeros_like(counts)
 
     def score_note(self) -> str:
-        """The score is a count."""
+        """Explain that the score is a count."""
         return "it counts interactions, and reads neither history nor text"

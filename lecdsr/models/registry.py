@@ -1,4 +1,4 @@
-"""Models by name. A model is one file beside this one: ``NAME.py`` with ``Settings`` and one ``Recommender``."""
+"""Registry of models by name; a model is a file ``NAME.py`` here that defines ``Settings`` and one ``Recommender``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Entry", "find_model", "model_names"]
 
 
 class Entry(NamedTuple):
-    """The settings of a model and the model itself, built as ``recommender(settings, info, seed)``."""
+    """Settings class and class of a model, which is built as ``recommender(settings, info, seed)``."""
 
     settings: type[ModelSettings]
     recommender: type[Recommender]

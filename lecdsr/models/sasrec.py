@@ -1,9 +1,9 @@
 """SASRec (Kang and McAuley, ICDM 2018): causal self-attention over the sequence.
 
-Differences from the paper: both domains mixed in one sequence, a softmax over all items of the
-target's domain in place of one negative, tied input and output embeddings, and optionally text:
-the item's vector added to its id on both sides of the score, or the table of ids started from the
-vectors and then trained as if they had been random (Harte et al., RecSys 2023).
+Differences from the paper: both domains are mixed in one sequence, the loss is a softmax over all items of the target's
+domain instead of one negative, input and output embeddings are tied, and text is optional: either text vectors are
+added to the item embeddings on both sides of the score, or item embeddings are initialised from text vectors and then
+trained as usual (Harte et al., RecSys 2023).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Settings(AttentionSettings):
 
 
 class SASRec(Recommender):
-    """Causal transformer; the query is the state at the last item."""
+    """SASRec: a causal transformer whose query is the state at the last item."""
 
     objective = "sequence"
     contract = Contract(
@@ -80,7 +80,7 @@ class SASRec(Recommender):
         nn.init.normal_(self.item_embeddings.weight, std=0.02)
         nn.init.normal_(self.position_embeddings.weight, std=0.02)
         if self.text_projection is not None:
-            # Standardised vectors have length √D, so this gives texts the size of ids.
+            # Standardised vectors have length √D, so this scale makes texts as large as ids.
             nn.init.normal_(self.text_projection.weight, std=0.02 / self.text_projection.in_features**0.5)
         with torch.no_grad():
             if settings.start == "text":
@@ -109,7 +109,7 @@ class SASRec(Recommender):
         return ids if texts is None else ids + texts
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]`` state at the last position."""
+        """Return the state at the last position as the query, ``[B, d]``."""
         return self.query_encoder()(histories)
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
@@ -118,18 +118,18 @@ class SASRec(Recommender):
         return lambda histories: self._states(histories, table)[:, -1]
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` item table, no bias."""
+        """Return the item table as keys, ``[N, d]``, without biases."""
         table = self.table()[: self.info.n_items]
         return table, table.new_zeros(len(table))
 
     def key_parts(self) -> dict[str, Tensor] | None:
-        """``id`` and ``text``; ``None`` without text."""
+        """Split the keys into ``id`` and ``text``; ``None`` if the model reads no text."""
         ids, text = self.addends()
         n = self.info.n_items
         return None if text is None else {"id": ids[:n], "text": text[:n]}
 
     def score_note(self) -> str:
-        """Used without text."""
+        """Explain that the model reads no text."""
         return "it reads ids only"
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
@@ -168,7 +168,7 @@ class SASRec(Recommender):
 
 
 def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:
-    """Lay whitened vectors over a random table, at its scale; items without text stay random."""
+    """Replace the random rows of a table by whitened text vectors at the same scale; items without text stay random."""
     if vectors is None:
         raise ValueError("start 'text' needs vectors")
     whitened = whiten(vectors, table.shape[1])
@@ -179,7 +179,7 @@ def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:
 def standardise(vectors: Tensor) -> Tensor:
     """Centre and scale each dimension over the known (non-zero) rows; unknown rows stay zero.
 
-    Sentence vectors share a large common component that would otherwise drown their differences.
+    Sentence vectors share a large common component, which would otherwise hide their differences.
     """
     known = vectors.norm(dim=1) > 0
     if known.sum() < 2:

@@ -1,4 +1,4 @@
-"""Save and load models: weights in ``model.safetensors``, name, settings and seed in ``config.json``."""
+"""Save and load models: weights in ``model.safetensors``; name, settings and seed in ``config.json``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def save(folder: Path, model: Recommender, config: dict[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
-    """Read the config of a saved model, and its settings as the type of the model.
+    """Read the config of a saved model; return it together with its settings in the model's own type.
 
     Raises:
         UserError: the file is missing or broken, or names a model that does not exist.
@@ -42,7 +42,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
     try:
         name, values, _ = (config[key] for key in ("model", "settings", "seed"))
         settings = find_model(name).settings.model_validate(values)
-        # A default of today must not stand in for a setting that the weights were trained without.
+        # A setting that is missing here must not silently get today's default.
         missing = type(settings).model_fields.keys() - settings.model_fields_set
         if missing:
             raise KeyError(f"settings without {', '.join(sorted(missing))}")
@@ -53,10 +53,10 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
 
 
 def load(folder: Path, info: DatasetInfo) -> Recommender:
-    """Load a saved model in evaluation mode.
+    """Load a saved model and switch it to evaluation mode.
 
     Raises:
-        UserError: a file is missing or broken, or the sizes of the data set are not those of training.
+        UserError: a file is missing or broken, or the sizes of the dataset are not those of training.
     """
     config, settings = read_config(folder)
     for name in ("n_x", "n_y", "n_users"):

@@ -1,6 +1,6 @@
-"""Tandem, our own model: causal self-attention over both domains, text and id on both sides of a cosine.
+"""Tandem, this project's own model: causal self-attention over both domains, text and id on both sides of a cosine.
 
-docs/model.md has the formulas, and the ablations in experiments.yaml measure each part. Differences from ``sasrec``:
+docs/model.md has the formulas; the ablations in experiments.yaml measure each part. Differences from ``sasrec``:
 
 - An item is its whitened text plus an id whose weight grows with its training interactions, so an unseen item is
   ranked by its text.
@@ -91,9 +91,9 @@ class Settings(AttentionSettings):
 
 
 class Tandem(Recommender):
-    """The query is the state at the latest item, the key is the item's text plus id; the score is their cosine.
+    """Tandem: the query is the state at the latest item, the key is the item's text plus id; the score is their cosine.
 
-    The cosine of the item's frozen text and the texts of the history, as in ``content``, is added: D more columns of
+    The cosine of the item's frozen text and the texts of the history, as in ``content``, is added as D more columns of
     queries and keys. It is not part of the training loss.
     """
 
@@ -131,7 +131,7 @@ class Tandem(Recommender):
         self.dropout, self.norm = nn.Dropout(settings.dropout), nn.LayerNorm(d)
         nn.init.normal_(self.position_embeddings.weight, std=0.02)
         self.text_projection = None
-        # Without text the ids start at the scale that the texts would have had.
+        # Without text, ids start at the scale that the sum with texts would have.
         ids = d**-0.5
         if text is not None:
             self.text_projection = nn.Linear(cast(Tensor, self.item_text).shape[1], d, bias=False)
@@ -158,7 +158,7 @@ class Tandem(Recommender):
             ids = trust[items] * self.item_embeddings(items)
             text = None if text is None else cast(Tensor, text)[items]
         if self.training and self.settings.id_dropout:
-            # Drop the whole id of an item, so that the model learns to use its text alone.
+            # Drop the whole embedding of some items, so that the model learns to rank by text alone.
             ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
         return ids, None if self.text_projection is None else self.text_projection(text)
 
@@ -172,7 +172,7 @@ class Tandem(Recommender):
         return F.normalize(ids if texts is None else ids + texts, dim=1)
 
     def queries(self, histories: Histories) -> Tensor:
-        """``[B, d]`` of length 1 / temperature; content adds D columns of length weight / temperature."""
+        """Compute queries ``[B, d]`` of length 1 / temperature; content adds D columns (weight / temperature)."""
         return self.query_encoder()(histories)
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
@@ -189,7 +189,7 @@ class Tandem(Recommender):
         return encode
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """``[N, d]`` of length 1, no bias; content adds D columns of length 1."""
+        """Return keys ``[N, d]`` of length 1 without biases; content adds D columns of length 1."""
         n = self.info.n_items
         keys = self.table()[:n]
         if self.has_content:
@@ -197,7 +197,7 @@ class Tandem(Recommender):
         return keys, keys.new_zeros(n)
 
     def key_parts(self) -> dict[str, Tensor] | None:
-        """``id`` and ``text``, both over the length of their sum; untrained texts belong to ``text``."""
+        """Split the keys into ``id`` and ``text``, both divided by the length of their sum; content counts as text."""
         ids, text = self.addends()
         if text is None:
             return None
@@ -210,12 +210,12 @@ class Tandem(Recommender):
         }
 
     def score_note(self) -> str:
-        """Used without text."""
+        """Explain that the model reads no text."""
         return "it reads ids only"
 
     @property
     def has_content(self) -> bool:
-        """Whether untrained texts are part of the score."""
+        """Whether the untrained text similarity is part of the score."""
         return self.text_projection is not None and self.settings.content_weight > 0
 
     def _unit_texts(self) -> Tensor:
@@ -261,9 +261,9 @@ class Tandem(Recommender):
 
 
 class Calendar(nn.Module):
-    """A vector for every day, interpolated between learned vectors ``step`` days apart. ``[T]`` -> ``[T, d]``.
+    """A vector for every day, interpolated between learned vectors ``step`` days apart; ``[T]`` -> ``[T, d]``.
 
-    A day outside the training period has the vector of the nearest day of training.
+    Days outside the training period have the vector of the nearest day of training.
     """
 
     def __init__(self, days: tuple[int, int], step: int, width: int) -> None:
@@ -273,7 +273,7 @@ class Calendar(nn.Module):
         nn.init.normal_(self.knots.weight, std=0.02)
 
     def forward(self, day: Tensor) -> Tensor:
-        """Interpolate between the knots around each day."""
+        """Interpolate between the two learned vectors around each day."""
         place = (day.clamp(self.first, self.last) - self.first) / self.step
         before = place.floor().long()
         after = (place - before).unsqueeze(-1)
@@ -281,14 +281,14 @@ class Calendar(nn.Module):
 
 
 def _trust(counts: Tensor, shrinkage: float) -> Tensor:
-    """``[N+1, 1]`` n / (n + shrinkage) for n training interactions; 0 for padding, 1 everywhere if shrinkage is 0."""
+    """Compute n / (n + shrinkage) for n training interactions, ``[N+1, 1]``; 0 for padding, 1 if shrinkage is 0."""
     n = torch.cat([counts, counts.new_zeros(1)]).float().unsqueeze(1)
     trust: Tensor = n / (n + shrinkage) if shrinkage else torch.ones_like(n)
     return trust
 
 
 def _unit_variance(vectors: Tensor) -> Tensor:
-    """All principal components of the texts, each of the same variance, rows of mean square length 1."""
+    """Scale all principal components of the texts to the same variance, so that rows have a mean square length of 1."""
     whitened = whiten(vectors, vectors.shape[1])
     scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
     return scaled

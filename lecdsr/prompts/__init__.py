@@ -1,1 +1,1 @@
-"""Stage ``prompts``: write one question for every user profile and item description."""
+"""Stage ``prompts``: write one question for every requested user profile and item description."""

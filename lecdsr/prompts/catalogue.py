@@ -1,4 +1,4 @@
-"""Items as they appear in prompts: cleaned text, their line in a history, their facts as JSON."""
+"""Items as prompts show them: cleaned texts, one line per item in a history, and their fields as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 UNTITLED = "untitled product"
 
-# Enough to recognise a product; a history has up to `history_length` of them.
+# Long enough to recognise a product; a prompt lists up to `history_length` of them.
 TITLE_LENGTH = 150
 BRAND_LENGTH = 60
 CATEGORY_LENGTH = 60
@@ -23,7 +23,7 @@ CATEGORIES = 3
 
 @dataclass(frozen=True)
 class Item:
-    """Cleaned fields of an item; empty where the catalogue has no value."""
+    """An item with cleaned text fields; a field without a value in the catalogue is empty."""
 
     domain: str
     title: str
@@ -32,11 +32,11 @@ class Item:
     description: str
 
     def known(self) -> bool:
-        """Return whether the item has any text to describe it by."""
+        """Return whether the item has any text from which it can be described."""
         return bool(self.title or self.brand or self.categories or self.description)
 
     def line(self) -> str:
-        """Return the line of the item in a history: domain, title, brand unless the title has it, categories."""
+        """Format the item as a line of a history: domain, title, brand unless it is in the title, categories."""
         parts = [f"[{self.domain}] {self.title or UNTITLED}"]
         if self.brand and self.brand.lower() not in self.title.lower():
             parts.append(self.brand)
@@ -45,13 +45,13 @@ class Item:
         return " | ".join(parts)
 
     def profile_facts(self) -> str:
-        """Return JSON of the fields that a history shows."""
+        """Return the fields shown in a history as JSON."""
         return to_json(
             {"domain": self.domain, "title": self.title, "brand": self.brand, "categories": list(self.categories)}
         )
 
     def description_facts(self) -> str:
-        """Return JSON of all fields of the catalogue."""
+        """Return all fields of the catalogue as JSON."""
         return to_json(
             {
                 "title": self.title,
@@ -63,7 +63,7 @@ class Item:
 
 
 def read_catalogue(items: pa.Table, domains: Sequence[str]) -> list[Item]:
-    """Clean the table ``ITEMS``; ``domains`` are the names of X and Y."""
+    """Convert the table ``ITEMS`` to cleaned items; ``domains`` are the names of X and Y."""
     domain_names = [domain_name(domain) for domain in domains]
     columns = (items[name].to_pylist() for name in ("domain", "title", "brand", "categories", "description"))
     return [
@@ -79,7 +79,7 @@ def read_catalogue(items: pa.Table, domains: Sequence[str]) -> list[Item]:
 
 
 def domain_name(domain: str) -> str:
-    """Return the name of a domain in plain text: without underscores."""
+    """Return the name of a domain as plain text, with spaces for underscores."""
     return domain.replace("_", " ")
 
 
@@ -94,8 +94,8 @@ def _categories(names: Sequence[str | None] | None) -> tuple[str, ...]:
 
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
-# Angle brackets delimit data and the bar separates the fields of a line; the full-width forms look alike to
-# readers and models.
+# Angle brackets delimit data in a prompt and a bar separates the fields of a line. The full-width forms are replaced
+# too, because readers and models cannot tell them from the others.
 _MARKS = str.maketrans({"<": " ", ">": " ", "＜": " ", "＞": " ", "|": ",", "｜": ","})
 
 

@@ -13,15 +13,15 @@ from lecdsr.prompts.settings import ProfileFrom
 
 Rows = npt.NDArray[np.int64]
 
-#: Row of the first training target of a user who has none: later than every row.
+#: Row of the first training target of a user who has none: larger than any row number.
 _NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
 class ShownRows:
-    """Rows of the interactions shown in profiles: ``rows[offsets[u]:offsets[u + 1]]`` for user ``u``.
+    """Rows of the interactions that profiles may use: ``rows[offsets[u]:offsets[u + 1]]`` for user ``u``.
 
-    ``sees_targets``: whether any of them is a training target or follows one.
+    ``sees_targets``: whether any of these rows is a training target or comes after one.
     """
 
     rows: Rows
@@ -29,15 +29,15 @@ class ShownRows:
     sees_targets: bool
 
     def of(self, user: int) -> Rows:
-        """Return the rows shown for one user, in time order."""
+        """Return the rows of one user, in time order."""
         return self.rows[self.offsets[user] : self.offsets[user + 1]]
 
 
 def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: ProfileFrom, length: int) -> ShownRows:
     """Select the latest ``length`` rows that each user's profile may use.
 
-    Rows of validation and test are never shown. ``before_first_target`` also excludes every row from the user's
-    earliest training target on; a user without a training window has no such target.
+    Validation and test rows are never used. ``before_first_target`` also excludes the user's earliest training target
+    and every row after it; a user without a training window has no such target.
 
     Raises:
         ValueError: the interactions are not sorted by user.
@@ -54,7 +54,7 @@ def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: 
 
 
 def _first_targets(windows: pa.Table, n_users: int) -> Rows:
-    """Return ``[U]``, the row of each user's earliest training target."""
+    """Find the row of each user's earliest training target, ``[U]``."""
     training = windows["split"].to_numpy() == TRAIN
     first = np.full(n_users, _NEVER, dtype=np.int64)
     np.minimum.at(first, windows["user"].to_numpy()[training], windows["first_target"].to_numpy()[training])
@@ -64,6 +64,6 @@ def _first_targets(windows: pa.Table, n_users: int) -> Rows:
 def _latest(rows: Rows, user: npt.NDArray[np.int32], n_users: int, length: int) -> tuple[Rows, Rows]:
     """Return the last ``length`` rows of every user, and the offset of each user's first row."""
     counts = np.bincount(user[rows], minlength=n_users)
-    to_end = np.cumsum(counts)[user[rows]] - np.arange(len(rows))  # 1 for a user's latest row
+    to_end = np.cumsum(counts)[user[rows]] - np.arange(len(rows))  # 1 for the latest row of a user
     offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, length))]).astype(np.int64)
     return rows[to_end <= length], offsets

@@ -1,4 +1,4 @@
-"""Write the table of questions from the tables of a pair."""
+"""Write the questions of the stage ``prompts`` from the tables of a pair."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lecdsr.prompts.templates import load_template
 
 Row = tuple[str, int, str, str, str]
 
-# Rows converted to Arrow at a time, so that the prompts of a large pair are not held twice as Python text.
+# Rows converted to Arrow at a time, so that the prompts of a large pair are never all held as Python strings.
 _BATCH = 4096
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The table ``QUESTIONS`` and its statistics."""
+    """The table ``QUESTIONS`` and statistics of its rows."""
 
     table: pa.Table
     profiles: int
@@ -36,7 +36,7 @@ class Questions:
     median_characters: int
 
     def metrics(self) -> dict[str, int | bool]:
-        """Return the metrics of the stage, in reading order."""
+        """Return the metrics of the stage, in the order in which they are shown."""
         return {
             "questions": self.table.num_rows,
             "profiles": self.profiles,
@@ -54,7 +54,7 @@ def write_questions(
     domains: Sequence[str],
     settings: Settings,
 ) -> Questions:
-    """Write one question for every requested user and item that has a history or texts.
+    """Write one question for every requested user with a history and every requested item with texts.
 
     Args:
         items: table ``ITEMS``.
@@ -109,12 +109,12 @@ def _user_rows(
 
 
 def tokens(line: str) -> int:
-    """Estimate the tokens of a history line: four bytes of UTF-8 each, and a few for its number and line end."""
+    """Estimate the tokens of a history line: one per four bytes of UTF-8, plus a few for its number and line end."""
     return len(line.encode()) // 4 + 4
 
 
 def oldest_dropped(sizes: Sequence[int], budget: int) -> int:
-    """Return how many leading entries to drop so that the rest fits ``budget``; the last one always stays."""
+    """Count the oldest entries to drop so that the rest fits into ``budget`` tokens; the latest entry always stays."""
     left = budget
     for kept, size in enumerate(reversed(sizes)):
         left -= size

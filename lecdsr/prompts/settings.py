@@ -10,7 +10,7 @@ from lecdsr.config.schema import Block
 
 ProfileFrom = Literal["before_first_target", "training"]
 
-# The wording is part of the key of a paid answer, so it stays as it is. words: off
+# The wording is part of the key of a paid answer, so it must not change. words: off
 PROFILE_INSTRUCTION = (
     "Describe in at most 80 words what this customer likes, what they are likely to need next in each "
     "of the two shops, and what they would not buy. Name materials, flavours, styles and uses."
@@ -22,7 +22,7 @@ DESCRIPTION_INSTRUCTION = (
 
 
 class Settings(Block):
-    """Write one question for every user profile and item description that is wanted."""
+    """Write one question for every requested user profile and item description."""
 
     version: str = Field(
         default="v1",

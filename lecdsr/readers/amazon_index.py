@@ -1,4 +1,4 @@
-"""Index of the Amazon releases: their domains, sizes and base URLs."""
+"""Index of the Amazon releases: domains, sizes and base URLs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDED = (2023,)
 
 
 class AmazonDomain(NamedTuple):
-    """One domain of one release; an unknown size is None.
+    """One domain of one Amazon release; an unknown size is None.
 
     ``items`` counts the items with at least one interaction, ``metadata`` the items in the metadata file.
     """
@@ -42,7 +42,7 @@ class AmazonDomain(NamedTuple):
 
 
 def amazon_domains() -> list[AmazonDomain]:
-    """List every domain, sorted by release and name; amazon_index.csv names the sources of the sizes."""
+    """List all domains, sorted by release and name; amazon_index.csv names the sources of the sizes."""
     text = (files("lecdsr.readers") / "amazon_index.csv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return list(_read_rows(lines))
@@ -55,6 +55,6 @@ def _read_rows(lines: Iterator[str]) -> Iterator[AmazonDomain]:
 
 
 def wanted_files(release: int) -> tuple[str, str]:
-    """Return the paths of ratings and metadata below a base URL, with ``{domain}`` in place of the domain's name."""
+    """Return the paths of the ratings and metadata files below a base URL, with ``{domain}`` as a placeholder."""
     layout = LAYOUTS[release]
     return layout.ratings[0], layout.metadata[0]

@@ -1,4 +1,4 @@
-"""Reader of a custom catalogue: CSV or Parquet files with a column mapping in the pair's file."""
+"""Reader of a custom catalogue: CSV or Parquet files whose columns are mapped in the pair's file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _rows(batches: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
 
 
 def _table(path: Path, delimiter: str, wanted: dict[str, str]) -> str:
-    """Return the SQL of the file as a table, after checking that it has all ``wanted`` columns."""
+    """Return the SQL that reads a file as a table, after checking that it has all ``wanted`` columns."""
     there = _columns(path, delimiter)
     missing = [f"{column!r} (for {key})" for key, column in wanted.items() if column not in there]
     if missing:

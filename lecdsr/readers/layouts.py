@@ -12,16 +12,16 @@ from lecdsr.core.errors import UserError
 
 @dataclass(frozen=True)
 class Layout:
-    """How one release stores a domain.
+    """Layout of a release: file names, columns and units of its raw files.
 
     Args:
-        ratings: relative paths to try for the interactions, best first; ``{domain}`` is its name.
+        ratings: relative paths to try for the interactions, preferred first; ``{domain}`` is a placeholder.
         metadata: relative paths to try for the metadata.
         columns: order of the columns of a ratings CSV.
         header: whether that CSV has a header line.
         time_unit: units of its times per second.
         python_dicts: metadata lines are Python dictionaries, not JSON.
-        last_time: end of the release in seconds since 1970; an interaction at or after it is malformed.
+        last_time: end of the release in seconds since 1970; interactions at or after it are malformed.
         custom: files and columns of a custom catalogue.
     """
 
@@ -80,7 +80,7 @@ LAYOUTS = {
 
 
 def layout_of(pair: Pair) -> Layout:
-    """Return the layout of a pair's raw files; file names and columns of a custom catalogue come from the pair."""
+    """Return the layout of a pair's raw files; for a custom catalogue it is read from the pair's settings."""
     if pair.release != "custom":
         return LAYOUTS[pair.release]
     assert pair.custom is not None
@@ -118,5 +118,5 @@ def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
 
 
 def flat(names: tuple[str, ...], domain: str) -> list[str]:
-    """Return the file names without subfolders."""
+    """Return the file names without their subfolders."""
     return [Path(name.format(domain=domain)).name for name in names]

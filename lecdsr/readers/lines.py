@@ -1,4 +1,4 @@
-"""Read text files line by line: in DuckDB, or in Python for JSON and Python dictionaries."""
+"""Read text files line by line, in DuckDB or in Python (for JSON and Python dictionaries)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import IO, NamedTuple, cast
 
 from lecdsr.core.errors import UserError
 
-# Longest line that is read; a longer one is malformed and never held in memory.
+# Longest line that is read, in bytes; a longer one is malformed and never held in memory.
 LONGEST_LINE = 1 << 24
-# Malformed lines that DuckDB records per file; a file with more is probably of another layout.
+# Malformed lines that DuckDB records per file; a file with more probably has another layout.
 MAX_REJECTED = 1_000_000
 
 
 class RawRows(NamedTuple):
-    """SQL of the rows of one interactions file: a table ``(asin, reviewer, rating, time, number, line)``.
+    """SQL that selects the rows of an interactions file as ``(asin, reviewer, rating, time, number, line)``.
 
     ``time`` is in seconds, ``number`` counts from 1, ``line`` is the row as text, for rejected lines.
     ``rejecting``: DuckDB itself rejects lines with wrong columns.
@@ -29,9 +29,9 @@ class RawRows(NamedTuple):
 
 
 def read_lines(path: Path) -> str:
-    """Return the SQL of a table ``(number, line)`` of the non-empty lines of a plain or gzipped file, from 1.
+    """Return SQL for the non-empty lines of a plain or gzipped file as a table ``(number, line)``, numbered from 1.
 
-    It uses the CSV reader with a separator that JSON cannot contain unescaped, so every line is one column.
+    It uses the CSV reader with a separator that JSON cannot contain unescaped, so that every line is one column.
     """
     return f"""(
         SELECT row_number() OVER () AS number, line
@@ -47,7 +47,7 @@ def quoted(text: object) -> str:
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the non-empty lines of a plain or gzipped file with their numbers, from 1; ``None`` for a line too long.
+    """Yield the non-empty lines of a plain or gzipped file, numbered from 1; ``None`` for a line that is too long.
 
     Raises:
         UserError: the file cannot be read to its end.
@@ -67,7 +67,7 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a plain or gzipped file, decompressed while it is read."""
+    """Open a plain or gzipped file for reading; gzip is decompressed while it is read."""
     if path.suffix == ".gz":
         # Cast because GzipFile is not typed as IO[bytes].
         return cast("IO[bytes]", io.BufferedReader(gzip.GzipFile(path), 1 << 20))

@@ -34,22 +34,22 @@ class ItemTexts(NamedTuple):
     description: str
 
 
-#: Number of a line, ASIN, and how to read the rest (``None`` if it cannot be read).
+#: Line number, ASIN, and a function that parses the other fields (``None`` if they cannot be read).
 Record: TypeAlias = tuple[int, str, Callable[[], dict[str, Any] | None]]
 
 
 class MetadataReader:
-    """Reads the texts of the wanted items of one metadata file in a single pass.
+    """Reader of the texts of the wanted items in one metadata file, in a single pass.
 
     If an ASIN has several lines, the first one with a title is used.
 
     Args:
-        wanted: number of an item by its ASIN.
-        text_length: characters kept of a title, and of a description.
-        rejected: collects the malformed lines.
+        wanted: number of each wanted item by its ASIN.
+        text_length: maximum length of a title and of a description, in characters.
+        rejected: records the malformed lines.
 
     Attributes:
-        repeated: lines that repeat a wanted ASIN.
+        repeated: number of lines that repeat a wanted ASIN.
     """
 
     def __init__(self, wanted: Mapping[str, int], text_length: int, rejected: RejectedLines) -> None:
@@ -57,7 +57,7 @@ class MetadataReader:
         self.repeated = 0
 
     def items(self, records: Iterable[Record]) -> Iterator[tuple[int, ItemTexts]]:
-        """Yield number and texts of every wanted item that has a readable line."""
+        """Yield number and texts of each wanted item that has a readable line."""
         done: set[int] = set()
         untitled: dict[int, ItemTexts] = {}
         for number, asin, read in records:
@@ -128,7 +128,7 @@ def _json_asin(line: bytes) -> str | None:
 
 
 def _python_asin(line: bytes) -> str | None:
-    # Only the lines of wanted items are parsed completely; the ASIN is found by pattern.
+    # Only the lines of wanted items are parsed completely; a regular expression finds the ASIN.
     found = _PYTHON_ASIN.search(line)
     return found[1].decode(errors="replace") if found else None
 
@@ -142,7 +142,7 @@ def parse_json(line: bytes) -> dict[str, Any] | None:
 
 
 def parse_python(line: bytes) -> dict[str, Any] | None:
-    """Parse a line that is a Python dictionary as a literal, without evaluating it; ``None`` if it is not one."""
+    """Parse a line that holds a Python dictionary as a literal, without evaluating code; ``None`` if it is not one."""
     try:
         value = ast.literal_eval(line.decode())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -169,7 +169,7 @@ def is_script(title: str) -> bool:
 
 
 def _strings(value: Any) -> list[str]:
-    """Return all strings of a value that is a string, a list, or a list of lists."""
+    """Collect all strings of a value that is a string, a list, or a list of lists."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -182,13 +182,13 @@ def _text(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Return plain text: scripts, comments and tags removed, entities decoded, white space collapsed.
+    """Convert HTML to plain text: remove scripts, comments and tags, decode entities, collapse white space.
 
     Entities are decoded twice because the raw files contain ``&amp;amp;``.
     """
     if "<" in text or "&" in text:
         text = _without_tags(html.unescape(html.unescape(_without_tags(text))))
-    # Splitting is much faster than replacing white space by pattern, and most texts are printable.
+    # Splitting is much faster than replacing white space by a regular expression, and most texts are printable.
     return " ".join((text if text.isprintable() else CONTROL.sub(" ", text)).split())
 
 

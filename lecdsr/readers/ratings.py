@@ -18,9 +18,9 @@ TYPES = {"asin": "VARCHAR", "reviewer": "VARCHAR", "rating": "FLOAT", "time": "B
 def read_ratings(
     db: duckdb.DuckDBPyConnection, path: Path, layout: Layout, table: str, domain: int = 0
 ) -> RejectedLines:
-    """Append one file to ``table(reviewer, domain, asin, rating, time, row)``; see :func:`create_ratings`.
+    """Append the interactions of one file to a table created by :func:`create_ratings`.
 
-    ``time`` is in seconds, ``row`` increases with the lines of the file. Malformed lines, and lines with a time
+    ``time`` is in seconds; ``row`` increases with the line number in the file. Malformed lines, and lines with a time
     outside the release, are rejected and returned.
 
     Raises:
@@ -33,13 +33,13 @@ def read_ratings(
     try:
         return insert(db, path, rows_of_file, table, domain, layout.last_time)
     except duckdb.OutOfMemoryException:
-        raise  # not caused by the file
+        raise  # an error that the file did not cause
     except duckdb.Error as error:
         raise unreadable(path, error) from error
 
 
 def create_ratings(db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Create the empty table that :func:`read_ratings` appends to."""
+    """Create the empty table to which :func:`read_ratings` appends."""
     db.execute(
         f"""CREATE TABLE {table}
         (reviewer VARCHAR, domain TINYINT, asin VARCHAR, rating FLOAT, time UINTEGER, row UINTEGER)"""
@@ -49,7 +49,7 @@ def create_ratings(db: duckdb.DuckDBPyConnection, table: str) -> None:
 def insert(
     db: duckdb.DuckDBPyConnection, path: Path, rows_of_file: RawRows, table: str, domain: int, last_time: int
 ) -> RejectedLines:
-    """Append the valid rows of ``rows_of_file`` to ``table``; return the rejected ones.
+    """Append the valid rows of a file to ``table``; return the rejected ones.
 
     Raises:
         duckdb.Error: the file cannot be read.
@@ -57,7 +57,7 @@ def insert(
     """
     db.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     good = f"coalesce(asin <> '' AND reviewer <> '' AND isfinite(rating) AND time >= 0 AND time < {last_time}, false)"
-    # In one pass: a rejected row is inserted as its text without an item, and deleted below.
+    # One pass over the file: a rejected row is inserted as its text, without an item, and deleted below.
     db.execute(
         f"""
         INSERT INTO {table}
@@ -80,7 +80,7 @@ def insert(
 
 
 def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, rejected: RejectedLines) -> None:
-    """Add the lines that DuckDB could not split into columns."""
+    """Add the lines that DuckDB could not split into columns to the rejected ones."""
     count = _value(db, "SELECT count(DISTINCT line) FROM reject_errors")
     if count >= MAX_REJECTED:
         raise UserError(
@@ -110,9 +110,9 @@ def _csv(path: Path, layout: Layout) -> RawRows:
 
 
 def scan_csv(path: Path, layout: Layout) -> str:
-    """Return the SQL of the columns of a ratings CSV.
+    """Return SQL that reads the columns of a ratings CSV.
 
-    No release quotes values. If quotes were interpreted, an unbalanced one would swallow the following lines.
+    No release quotes values. If quotes were interpreted, an unbalanced one would swallow the lines after it.
     """
     columns = ", ".join(f"{name}: {quoted(TYPES[name])}" for name in layout.columns)
     return f"""read_csv({quoted(path)}, header = {layout.header}, columns = {{{columns}}}, auto_detect = false,
@@ -121,7 +121,7 @@ def scan_csv(path: Path, layout: Layout) -> str:
 
 
 def _reviews(path: Path, layout: Layout) -> RawRows:
-    """Return the SQL of full reviews, one JSON object per line; the keys differ between releases."""
+    """Return SQL that reads full reviews, one JSON object per line; the keys differ between releases."""
     keys = ("parent_asin", "asin", "reviewerID", "user_id", "overall", "rating", "unixReviewTime", "timestamp")
     paths = ", ".join(f"'$.{key}'" for key in keys)
     return RawRows(

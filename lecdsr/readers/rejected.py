@@ -1,4 +1,4 @@
-"""Rejected lines of raw files: counted, written to a file for the user, and an error if there are too many."""
+"""Rejected lines of raw files: count them, write them to a file for the user, and fail if there are too many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_text
 
-# In a wrong file every line can be malformed; a sample is enough to see the cause.
+# In a wrong file every line can be malformed; a sample is enough to see why.
 KEPT_LINES = 1_000
 KEPT_CHARACTERS = 500
 
@@ -23,7 +23,7 @@ class RejectedLines:
     lines: list[tuple[int, str, str]] = field(default_factory=list)
 
     def add(self, number: int, reason: str, line: str) -> None:
-        """Count one line; ``number`` counts from 1."""
+        """Count one malformed line; ``number`` counts from 1."""
         self.bad += 1
         if len(self.lines) < KEPT_LINES:
             self.lines.append((number, reason, line[:KEPT_CHARACTERS]))

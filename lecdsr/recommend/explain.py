@@ -15,7 +15,7 @@ from lecdsr.recommend.user import TargetUser
 
 
 class Contribution(NamedTuple):
-    """An item of the history: how much the score drops without it, and its similarity to the explained item.
+    """Contribution of a history item: the drop in score without it, and its similarity to the explained item.
 
     ``drop`` is ``None`` if the model does not read this item, ``similarity`` if the model does not compare items.
     """
@@ -27,16 +27,16 @@ class Contribution(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one item has its score for one user.
+    """Explanation of the score of one item for one user.
 
     Args:
         item: the item with its score.
         owned: whether it is in the history.
-        rank: its rank among the items of its domain that are not owned, 1 the best; ties count half.
-        among: number of these items, the item itself included.
-        parts: summands of the score by name; empty if it is not split.
-        not_split: why it is not split.
-        contributions: the history in time order.
+        rank: rank of the item among the items of its domain that are not owned, 1 is best; ties count half.
+        among: number of these items, including the item itself.
+        parts: summands of the score by name; empty if the score is not split.
+        not_split: reason why the score is not split.
+        contributions: contributions of the history items in time order.
     """
 
     item: Line
@@ -116,7 +116,9 @@ def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> lis
         )
     items = recommender.info.items_of(domain)
     similarities[item] = float("-inf")
-    if not recommender.network.is_two_tower:  # similarities are counted for a few neighbours; zero means not counted
+    if (
+        not recommender.network.is_two_tower
+    ):  # similarities are counted for a few neighbours only; zero means not counted
         similarities[similarities == 0] = float("-inf")
     similarities = similarities[items]
     top = torch.topk(similarities, min(k, int((similarities > float("-inf")).sum())))

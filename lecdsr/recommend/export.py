@@ -23,7 +23,7 @@ BATCH = 512
 
 
 def items_schema(width: int) -> pa.Schema:
-    """One row per item, sorted by ``item``; ``domain`` is x or y."""
+    """Schema of the exported items: one row per item, sorted by ``item``; ``domain`` is x or y."""
     return pa.schema(
         [
             ("item", pa.int32()),
@@ -36,9 +36,10 @@ def items_schema(width: int) -> pa.Schema:
 
 
 def users_schema(width: int) -> pa.Schema:
-    """One row per user, sorted by ``user``; two rows for a model that reads only a domain's own history.
+    """Schema of the exported users: one row per user, or one per user and domain if the model reads one domain only.
 
-    ``domain``: domain of the items that the query is for, x, y or both. ``owned``: items of the user, sorted.
+    Rows are sorted by ``user``. ``domain``: domain of the items that the query is for, x, y or both. ``owned``: items
+    of the user, sorted.
     """
     return pa.schema(
         [
@@ -57,8 +58,8 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
 
     Args:
         recommender: the model and its pair.
-        facts: entries of ``facts.json`` in addition to those computed here.
-        folder: created if missing.
+        facts: additional entries of ``facts.json``.
+        folder: output folder, created if missing.
 
     Returns:
         The content of ``facts.json``.

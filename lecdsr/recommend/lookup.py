@@ -13,26 +13,26 @@ import pyarrow.compute as pc
 
 from lecdsr.core.errors import UserError
 
-#: Least similarity of a title or id to the typed text for a suggestion (difflib ratio; 1 means equal).
+#: Minimum similarity of a suggestion to the typed text (difflib ratio; 1 means equal).
 CLOSE = 0.6
 SUGGESTIONS = 3
 
 
 class Found(NamedTuple):
-    """An item, and a note on how it was found; empty if it was named exactly."""
+    """A found item, and a note on how it was found, which is empty if the item was named exactly."""
 
     item: int
     note: str = ""
 
 
 class Finder:
-    """Find items of both domains. Titles are compared without case, accents and repeated spaces."""
+    """Finder of items in both domains; titles are compared without case, accents and repeated spaces."""
 
     def __init__(self, items: pa.Table) -> None:
         self.items = items
 
     def exact(self, text: str) -> Found | None:
-        """Return the item with this ASIN or title; of several, the one with most training interactions."""
+        """Return the item with this ASIN or title; of several, the one with the most training interactions."""
         for asin in (text, text.upper()):
             place = pc.index(self.items["asin"], asin).as_py()
             if place >= 0:
@@ -44,7 +44,7 @@ class Finder:
         return Found(item, f"{len(same)} items have the title {text!r}; using {self.name(item)}")
 
     def find(self, text: str) -> Found:
-        """Return the item named by ``text``: exact match, else the closest title with all its words, else the closest.
+        """Find the item that ``text`` names: by exact match, else by a title with all its words, else by similarity.
 
         Raises:
             UserError: no item is close enough.
@@ -57,7 +57,7 @@ class Finder:
         wanted = plain(text)
         words = wanted.split()
         holding = [title for title in self._by_title if words and all(word in title for word in words)]
-        # Among titles with all words the shortest is the closest.
+        # Of the titles with all words, the shortest is the closest.
         close = [min(holding, key=len)] if holding else difflib.get_close_matches(wanted, self._by_title, 1, CLOSE)
         if not close:
             near = difflib.get_close_matches(wanted, self._by_title, SUGGESTIONS, CLOSE / 2)
@@ -70,7 +70,7 @@ class Finder:
         return Found(item, f"no title matches {text!r} exactly; using the closest: {self.name(item)}{more}")
 
     def name(self, item: int) -> str:
-        """ASIN and title."""
+        """Return ASIN and title of an item."""
         row = self.items.slice(item, 1).to_pylist()[0]
         return f"{row['asin']} ({row['title'] or 'no title'})"
 
@@ -95,11 +95,11 @@ class Finder:
 
 
 def plain(text: str) -> str:
-    """Lower case without accents, single spaces."""
+    """Normalise text: lower case, no accents, single spaces."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
 
 def looks_like_asin(text: str) -> bool:
-    """Whether a text is ten capital letters and digits, so that it cannot be meant as a title."""
+    """Return whether a text is ten capital letters and digits, so that it cannot be meant as a title."""
     return re.fullmatch(r"[A-Z0-9]{10}", text) is not None and any(letter.isdigit() for letter in text)

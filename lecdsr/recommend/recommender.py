@@ -32,12 +32,12 @@ from lecdsr.models.saved import load, read_config
 from lecdsr.recommend.best import best_of
 from lecdsr.recommend.everyone import model_folder
 
-#: Stands for the title of an item that has none.
+#: Shown in place of a missing title.
 NO_TITLE = "(no title)"
 
 
 class Line(NamedTuple):
-    """One item with its texts, for printing; ``when`` is a day of a history, ``score`` that of a recommendation."""
+    """An item with its texts for printing; ``when`` is the day of an interaction, ``score`` of a recommendation."""
 
     item: int
     domain: str
@@ -50,15 +50,15 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class PairRecommender:
-    """One trained model of a pair, and the data to recommend with it.
+    """A trained model of a pair, with the data needed to recommend with it.
 
     Args:
         items: table ``ITEMS``.
         users: table ``USERS``.
         interactions: table ``INTERACTIONS``.
-        profiles: text of the profile by user, for users that have one.
+        profiles: text of the profile by user, for users who have one.
         info: sizes and vectors of the pair.
-        network: the model.
+        network: the trained model.
         trained: settings of the model.
         anonymous_models: trained models of the pair that can recommend to an anonymous user.
         device: where the network is, and where scores are computed; results are on the CPU.
@@ -76,7 +76,7 @@ class PairRecommender:
 
     @cached_property
     def _scorer(self) -> Callable[[Histories, slice], torch.Tensor]:
-        """Built once, because a model may process every item for it."""
+        """Scoring function, created once because a model may process every item for it."""
         return self.network.scorer()
 
     @cached_property
@@ -89,10 +89,10 @@ class PairRecommender:
         return self.network.user_input(self.trained)
 
     def check_anonymous(self) -> None:
-        """Refuse anonymous users where the model learned an embedding for every user.
+        """Refuse anonymous users if the model learned an embedding for every user.
 
         Raises:
-            UserError: it did; the message names models that can serve them.
+            UserError: it did; the message names models that can serve anonymous users.
         """
         if self.user_input == "embedding":
             raise UserError(
@@ -101,7 +101,7 @@ class PairRecommender:
             )
 
     def user_id(self, reviewer: str) -> int:
-        """Id of a reviewer.
+        """Return the user number of a reviewer id.
 
         Raises:
             UserError: the pair has no such reviewer.
@@ -118,7 +118,7 @@ class PairRecommender:
         )
 
     def history(self, user: int) -> tuple[IntArray, IntArray]:
-        """Items and times ``[H]`` (seconds since 1970-01-01 UTC) of all interactions of a user, in time order."""
+        """Return items and times ``[H]`` (seconds since 1970-01-01 UTC) of a user's interactions, in time order."""
         column = self.interactions["user"].to_numpy()
         rows = slice(np.searchsorted(column, user, "left"), np.searchsorted(column, user, "right"))
         items, times = (self.interactions[name].to_numpy()[rows].astype(np.int64) for name in ("item", "time"))
@@ -131,12 +131,12 @@ class PairRecommender:
         """Return the ``k`` items of a domain with the highest scores after ``history``; of equal ones the lower ids.
 
         Args:
-            user: row of the user, or ``info.anonymous_user``.
+            user: number of the user, or ``info.anonymous_user``.
             history: ``[H]`` items in time order.
-            times: ``[H]`` their times, in seconds since 1970-01-01 UTC.
+            times: ``[H]`` times of the items, in seconds since 1970-01-01 UTC.
             domain: 0 (X) or 1 (Y).
             k: number of items.
-            include_owned: keep items of the history, which are excluded otherwise.
+            include_owned: also recommend items of the history.
 
         Raises:
             UserError: a score is NaN.
@@ -154,7 +154,7 @@ class PairRecommender:
 
     @torch.no_grad()
     def scores(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
-        """``[N_domain]`` scores of all items of a domain after ``history``.
+        """Score all items of a domain after ``history``, ``[N_domain]``.
 
         Raises:
             UserError: a score is NaN.
@@ -168,19 +168,19 @@ class PairRecommender:
 
     @torch.no_grad()
     def query(self, user: int, history: IntArray, times: IntArray, domain: int) -> torch.Tensor:
-        """``[d]`` query of a two-tower model after ``history``, for items of a domain."""
+        """Compute the query of a two-tower model after ``history``, for items of a domain, ``[d]``."""
         histories = self._read(user, history, times, domain)
         with self._anonymous_errors(user):
             return self._query_encoder(histories)[0].cpu()
 
     def _read(self, user: int, history: IntArray, times: IntArray, domain: int) -> Histories:
-        """A batch of one: the part of ``history`` that the model reads for a domain."""
+        """Build a batch of one history: the part of ``history`` that the model reads for a domain."""
         read = self.reads(history, domain)
         return self.histories([user], [(history[read], times[read])])
 
     @contextmanager
     def _anonymous_errors(self, user: int) -> Iterator[None]:
-        """Explain the IndexError of a model that has no row for an anonymous user."""
+        """Replace the IndexError of a model without a row for anonymous users by a helpful message."""
         try:
             yield
         except IndexError as error:
@@ -194,18 +194,18 @@ class PairRecommender:
             ) from error
 
     def anonymous_advice(self) -> str:
-        """Say which models can recommend to an anonymous user."""
+        """Return which models can recommend to an anonymous user, as advice in an error message."""
         if self.anonymous_models:
             return f"choose a model that needs no user by --model: {', '.join(self.anonymous_models)}"
         return train_anonymous_advice()
 
     def reads(self, history: IntArray, domain: int) -> IntArray:
-        """Positions in ``history`` that the model reads for a domain: the latest, or the latest of that domain."""
+        """Return the positions of the history items that the model reads to score a domain."""
         return self._visible(history, domain)[-self.trained.history_length :]
 
     @torch.no_grad()
     def contributions(self, user: int, history: IntArray, times: IntArray, item: int) -> NDArray[np.float32]:
-        """Contribution of each history item to the score of ``item``: the drop in score when it is removed.
+        """Compute the contribution of each history item to the score of ``item``: the drop in score without it.
 
         The score is recomputed for every shortened history, so this works for every model. If the history is longer
         than the model reads, the next older item moves in.
@@ -234,7 +234,7 @@ class PairRecommender:
         return np.flatnonzero((history >= items.start) & (history < items.stop))
 
     def histories(self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]]) -> Histories:
-        """Build a batch of histories from users and their items and times ``[H]``; the latest items are kept."""
+        """Build a batch of histories from users and their items and times ``[H]``; only the latest items are kept."""
         length, padding = self.trained.history_length, self.info.padding
         sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
@@ -247,7 +247,7 @@ class PairRecommender:
         return Histories(sequence, position, torch.tensor(users), day).to(self.device)
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
-        """An item with its texts."""
+        """Return an item with its texts."""
         row = self.items.slice(item, 1).to_pylist()[0]
         when = "" if time is None else str(datetime.datetime.fromtimestamp(time, datetime.UTC).date())
         title = row["title"] or NO_TITLE
@@ -310,10 +310,10 @@ def open_recommender(
 
 
 def best_model(artefacts: Artefacts, anonymous: bool = False) -> str:
-    """Name of the trained model with the best validation score of a pair.
+    """Return the name of a pair's trained model with the best validation score.
 
     Args:
-        artefacts: of the pair.
+        artefacts: paths of the pair's files.
         anonymous: consider only models that can recommend to an anonymous user.
 
     Raises:
@@ -335,28 +335,28 @@ def best_model(artefacts: Artefacts, anonymous: bool = False) -> str:
 
 
 def train_anonymous_advice() -> str:
-    """Say which models can recommend to an anonymous user once they are trained."""
+    """Return which models can recommend to an anonymous user once they are trained, as advice in an error message."""
     names = [name for name in model_names() if _by_default(name)]
     return f"train a model that needs no user ({', '.join(names)}): name it under `models` in params.yaml, `dvc repro`"
 
 
 def _by_default(name: str) -> bool:
-    """Whether a model with its default settings can recommend to an anonymous user."""
+    """Return whether a model with its default settings can recommend to an anonymous user."""
     entry = find_model(name)
     try:
         settings = entry.settings.model_validate({})
-    except ValueError:  # it has no defaults
+    except ValueError:  # a setting of the model has no default
         return False
     return entry.recommender.user_input(settings) != "embedding"
 
 
 def _anonymous_models(configs: list[Path]) -> list[str]:
-    """Names of the trained models that can recommend to an anonymous user."""
+    """Return the names of the trained models that can recommend to an anonymous user."""
     names = []
     for path in configs:
         try:
             config, settings = read_config(path.parent)
-        except UserError:  # trained by other code: no candidate, and reported when it is asked for by name
+        except UserError:  # trained by other code: not usable, and reported when the user asks for it by name
             continue
         if find_model(config["model"]).recommender.user_input(settings) != "embedding":
             names.append(path.parent.name)

@@ -21,15 +21,15 @@ _DAY = re.compile(r"\s*@\s*(\d[\d/.-]*)$")
 
 @dataclass(frozen=True)
 class TargetUser:
-    """The user to recommend to.
+    """User to recommend to, with their history.
 
     Args:
         reviewer: id of a user of the pair; ``None`` for an anonymous user.
-        row: row of the user in the data set; ``info.anonymous_user`` for an anonymous user.
+        row: number of the user in the dataset; ``info.anonymous_user`` for an anonymous user.
         items: ``[H]`` items of the history in time order.
-        times: ``[H]`` their times, in seconds since 1970-01-01 UTC.
+        times: ``[H]`` times of the items, in seconds since 1970-01-01 UTC.
         profile: text of the profile, if there is one.
-        notes: how the request was understood, to be shown with the result.
+        notes: notes on how the arguments were interpreted, shown with the result.
     """
 
     reviewer: str | None
@@ -41,7 +41,7 @@ class TargetUser:
 
     @property
     def name(self) -> str:
-        """Name in headings."""
+        """Name of the user in headings."""
         return self.reviewer or "an anonymous user"
 
 
@@ -73,11 +73,11 @@ def target_user(recommender: PairRecommender, reviewer: str | None, history: lis
 
 
 def anonymous_user(recommender: PairRecommender, history: list[str], day: str | None) -> TargetUser:
-    """Build a user who is known by a typed history only.
+    """Build an anonymous user from a typed history.
 
     Raises:
         UserError: an item or a day is not understood, there is no item, or the model cannot recommend to an anonymous
-            user.
+          user.
     """
     given = read_history(history, Finder(recommender.items), datetime.date.today() if day is None else read_day(day))
     if not given:
@@ -126,7 +126,7 @@ def read_day(text: str) -> datetime.date:
 
 
 def _missing_history(recommender: PairRecommender, items: IntArray) -> list[str]:
-    """Notes on parts of the history that the model would read but that are empty."""
+    """List the parts of the history that the model would read but that are empty."""
     if recommender.trained.domains != "own":
         same = ", so every user without one gets the same ranking" if recommender.user_input == "none" else ""
         return [] if len(items) else [f"the history is empty{same}"]

@@ -13,7 +13,7 @@ Facts = Mapping[str, Any]
 
 
 def render(facts: Facts) -> str:
-    """Render the card as Markdown; it refers to the plots beside it."""
+    """Render the data card as Markdown; its images are the plots stored next to it."""
     head = f"# Data card: {escape(facts['pair']['name'])}\n\n{_what(facts)}"
     parts = [f"## {title}\n\n{section(facts).strip()}" for title, section in SECTIONS.items()]
     return "\n\n".join([head, *parts]) + "\n"
@@ -29,7 +29,7 @@ def _what(facts: Facts) -> str:
     day = facts["counts"]
     return (
         f"Domains X = {x} and Y = {y}. {origin}\nInteractions from {cell(day['first_day'])} to "
-        f"{cell(day['last_day'])} (UTC). Made by the stage `card`; the same figures are in `card.json`."
+        f"{cell(day['last_day'])} (UTC). Written by the stage `card`; the same figures are in `card.json`."
     )
 
 
@@ -56,7 +56,7 @@ def _filters(facts: Facts) -> str:
     rows = [[escape(left["filter"]), *(left.get(name) for name in columns[1:])] for left in facts["filters"]]
     if not rows:
         return "Counts after each filter are not recorded."
-    return "What is left after each filter, in the order applied.\n\n" + table(columns, rows)
+    return "Counts after each filter, in the order in which they are applied.\n\n" + table(columns, rows)
 
 
 def _lengths(facts: Facts) -> str:
@@ -64,7 +64,7 @@ def _lengths(facts: Facts) -> str:
     names = [name for name in lengths["all"] if name != "histogram"]
     rows = [[_label(name, "users"), *(lengths[part][name] for part in ("all", *DOMAINS))] for name in names]
     return (
-        "Interactions of a user: over both domains, and in each among the users who have any there.\n\n"
+        "Interactions per user: over both domains, and in each domain among its users.\n\n"
         f"{table(['', 'both', *_domains(facts)], rows)}\n\n![Histogram of sequence lengths](lengths.png)"
     )
 
@@ -89,8 +89,8 @@ def _popularity(facts: Facts) -> str:
         for band in items["x"]["training_tail"]
     ]
     return (
-        f"Interactions of an item, all splits.\n\n{table(['', *_domains(facts)], [*spread, *heads, gini])}\n\n"
-        f"The tail: items by their training interactions.\n\n{table(['', *_domains(facts)], tail)}\n\n"
+        f"Interactions per item, over all splits.\n\n{table(['', *_domains(facts)], [*spread, *heads, gini])}\n\n"
+        f"Long tail: number of items by training interactions.\n\n{table(['', *_domains(facts)], tail)}\n\n"
         "![Interactions of items by rank](popularity.png)"
     )
 
@@ -101,7 +101,7 @@ def _of(facts: Facts, name: str, band: str) -> Markdown:
 
 def _repeats(facts: Facts) -> str:
     x, y = (percent(facts["repeat_share"][name]) for name in DOMAINS)
-    return f"Interactions with an item that the user had before: {x} in X, {y} in Y."
+    return f"Share of interactions with an item that the user already had: {x} in X, {y} in Y."
 
 
 def _months(facts: Facts) -> str:
@@ -109,7 +109,7 @@ def _months(facts: Facts) -> str:
     both = [x + y for x, y in zip(months["x"], months["y"], strict=True)]
     busiest = months["month"][both.index(max(both))]
     return (
-        f"{cell(len(both))} months, the busiest {busiest} with {cell(max(both))} interactions.\n\n"
+        f"{cell(len(both))} months; the busiest is {busiest} with {cell(max(both))} interactions.\n\n"
         "![Interactions by month](months.png)"
     )
 
@@ -138,7 +138,7 @@ def _texts(facts: Facts) -> str:
     for part in (*TEXTS, "all"):
         label = "all texts together" if part == "all" else part
         median = {name: texts[name]["median_characters"][part] for name in DOMAINS}
-        rows.append(by_domain(f"median characters, {label}", median))
+        rows.append(by_domain(f"median length in characters, {label}", median))
     return "Medians are over the items that have the text.\n\n" + table(["", *_domains(facts)], rows)
 
 
@@ -163,7 +163,7 @@ def _gaps(facts: Facts) -> str:
     rows.append([Markdown("median"), *(part["median_gap_days"] for part in parts)])
     valid, test = (percent(facts[f"{split}_tied_share"]) for split in ("valid", "test"))
     return (
-        f"On the same day as the item before, so that their order is not known: {valid} of the validation targets, "
+        f"On the same day as the item before, so that their order is unknown: {valid} of the validation targets, "
         f"{test} of the test targets.\n\nTargets by days since the item before:\n\n{table(head, rows)}\n\n"
         "![Days between a test target and the item before](gaps.png)"
     )
@@ -175,9 +175,9 @@ def _leaks(facts: Facts) -> str:
     unseen = {name: _part(test[name]["unseen_in_training"], test[name]["targets"]) for name in DOMAINS}
     return (
         "Training interactions on a later day than the test target, mean over test targets: "
-        f"{'not recorded' if later is None else percent(later)}. Above 0, a model has read the future of some "
-        "targets: what is popular later, and what goes with what.\n\n"
-        + table(["", *_domains(facts)], [by_domain("test targets whose item training never sees", unseen)])
+        f"{'not recorded' if later is None else percent(later)}. Above 0, training uses interactions from the "
+        "future of some targets, such as later popularity.\n\n"
+        + table(["", *_domains(facts)], [by_domain("test targets whose item has no training interactions", unseen)])
     )
 
 

@@ -1,4 +1,4 @@
-"""Draw figures in two forms: SVG that follows the page's light or dark colours, and PNG for papers."""
+"""Draw figures as SVG in the page's light or dark colours, and as PNG for papers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-#: Width in inches; narrow, so that the text stays readable when a phone scales the figure down.
+#: Width in inches; small, so that text stays readable when a phone scales the figure down.
 WIDTH = 4.4
 #: Approximate number of characters in one line of a legend.
 LINE = 50
@@ -31,13 +31,13 @@ STYLE: Any = {
 }
 #: Contrast of at least 3 : 1 on the light and the dark page (WCAG 2.2, 1.4.11); the first two are the domains' colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A63D2", "#9A6A00", "#767676")
-#: Series also differ in markers and dashes, not only in colour.
+#: Series differ not only in colour but also in markers and dashes.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
 class Plot(NamedTuple):
-    """A figure before it is drawn. ``alt`` describes it in words; ``caption`` is printed below it."""
+    """A figure that is not drawn yet; ``alt`` describes it in words, ``caption`` is printed below it."""
 
     name: str
     caption: str
@@ -47,7 +47,7 @@ class Plot(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A mean and its interval; None without an interval."""
+    """A mean with the bounds of its interval; bounds are None without an interval."""
 
     mean: float
     low: float | None = None
@@ -72,7 +72,7 @@ def to_png(plot: Plot, dpi: int) -> bytes:
 
 
 def _saved(plot: Plot, form: str, dpi: int, **options: Any) -> bytes:
-    # With a fixed salt and no date the same figures give the same bytes.
+    # With a fixed salt and no date, the same figures give the same bytes.
     with mpl.rc_context(STYLE | {"svg.hashsalt": "lecdsr"}):
         figure = Figure(figsize=(WIDTH, plot.height), dpi=dpi, layout="constrained")
         plot.draw(figure.subplots())
@@ -82,7 +82,7 @@ def _saved(plot: Plot, form: str, dpi: int, **options: Any) -> bytes:
 
 
 def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapping[str, int] | None = None) -> None:
-    """Draw one horizontal bar per name with its interval, the first on top; ``groups`` gives the colours."""
+    """Draw one horizontal bar per name with its interval, first name on top; ``groups`` selects the colours."""
     names = list(values)
     for place, (name, value) in enumerate(values.items()):
         group = (groups or {}).get(name, 0) % len(COLOURS)
@@ -97,7 +97,7 @@ def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapp
 def grouped_points(
     axes: Axes, ticks: Sequence[str], series: Mapping[str, Sequence[Value | None]], label: str, what: str
 ) -> None:
-    """Draw points with intervals: one position per tick, with one point per series side by side.
+    """Draw points with intervals: one position per tick, and at each the points of all series side by side.
 
     ``label`` is the label of the points, ``what`` the label of the ticks.
     """

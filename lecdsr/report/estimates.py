@@ -18,12 +18,12 @@ from lecdsr.evaluate.slices import ALL, parts
 from lecdsr.evaluate.targets import held_out
 
 METRICS = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr", "mrr@10")
-#: The one metric of the slices and of the figures.
+#: Metric shown in slices and figures.
 MAIN = "ndcg@10"
 
 
 class Estimate(NamedTuple):
-    """The mean of a metric over users with its 95 % interval (None for a single user)."""
+    """Mean of a metric over users with its 95 % interval (None for a single user)."""
 
     model: str
     domain: str
@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Targets of one domain and slice, ranked by one model in one protocol."""
+    """Targets of one domain and slice, with the ranks that one model gives them in one protocol."""
 
     model: str
     domain: str
@@ -50,18 +50,18 @@ class Cell(NamedTuple):
 
 
 def estimates(ranks: Mapping[str, pa.Table], resamples: int) -> list[Estimate]:
-    """Compute every metric on all test targets, and NDCG@10 on every slice, by model, domain and protocol.
+    """Estimate every metric on all test targets, and NDCG@10 on every slice, by model, domain and protocol.
 
     Args:
-        ranks: tables of ranks by model.
-        resamples: bootstrap resamples.
+        ranks: table of ranks of each model.
+        resamples: number of bootstrap resamples.
     """
     cells = [cell for model, table in ranks.items() for cell in _cells(model, held_out(table, TEST))]
     return [one for cell in track(cells, "intervals") for one in _of(cell, resamples)]
 
 
 def pick(found: Sequence[Estimate], **wanted: str) -> list[Estimate]:
-    """Select the estimates whose fields have the wanted values."""
+    """Select the estimates whose fields have the given values."""
     return [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
 
 

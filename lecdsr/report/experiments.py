@@ -1,4 +1,4 @@
-"""Figures of the experiments recorded by `lecdsr tune`, over seeds: methods, controls, and their slices."""
+"""Figures of recorded experiments, averaged over seeds: methods, controls, and their slices."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from lecdsr.report.draw import Plot, Value, grouped_points, level_bars
 from lecdsr.report.figures import SLICED
 
 MAIN = "ndcg@10"
-#: Maximum number of methods in a slice figure, so that they can be distinguished.
+#: Maximum number of methods in a slice figure; more could not be distinguished.
 DRAWN = 5
 
 
 class Recorded(NamedTuple):
-    """Rows of both tables of records; empty if nothing is recorded."""
+    """Rows of the recorded tables of runs and slices; empty if nothing is recorded."""
 
     runs: list[Row]
     slices: list[Row]
 
 
 class Method(NamedTuple):
-    """A method under its chosen setting, or a control of it."""
+    """A method under its chosen setting, or one of its controls."""
 
     method: str
     control: str
 
     @property
     def label(self) -> str:
-        """Name on the page; the name of a control includes its method."""
+        """Name shown on the page; the name of a control includes its method."""
         return self.control or self.method
 
 
 def read(runs: Path, slices: Path) -> Recorded:
-    """Read both tables, as far as they exist.
+    """Read the recorded tables; a missing table is empty.
 
     Raises:
         UserError: a table has other columns.
@@ -49,7 +49,7 @@ def read(runs: Path, slices: Path) -> Recorded:
 
 
 def methods(recorded: Recorded) -> list[Method]:
-    """List the methods by validation score, the best first, each followed by its controls."""
+    """List the methods by validation score, best first, each followed by its controls."""
     seeds = [row for row in recorded.runs if row["role"] == SEED]
     methods = list(dict.fromkeys(row["method"] for row in seeds))
     scores = {
@@ -63,7 +63,7 @@ def methods(recorded: Recorded) -> list[Method]:
 
 
 def value(recorded: Recorded, method: Method, column: str) -> Value | None:
-    """Mean over seeds ± one standard deviation (if there are two seeds); None if nothing is recorded."""
+    """Compute the mean over seeds ± one standard deviation (for two or more seeds); None if nothing is recorded."""
     rows = [
         row for row in recorded.runs if (row["method"], row["control"]) == method and row["role"] in (SEED, CONTROL)
     ]
@@ -71,7 +71,7 @@ def value(recorded: Recorded, method: Method, column: str) -> Value | None:
 
 
 def seeds(recorded: Recorded, method: Method) -> int:
-    """Count the recorded seeds."""
+    """Count the recorded seeds of a method."""
     rows = (row for row in recorded.runs if (row["method"], row["control"]) == method)
     return len({row["seed"] for row in rows if row["role"] in (SEED, CONTROL)})
 

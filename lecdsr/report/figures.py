@@ -1,4 +1,4 @@
-"""Figures of the current models: metrics, slices, training curves, and the plots of the data card."""
+"""Figures of the trained models: metrics, slices, training curves, and the plots of the data card."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from lecdsr.report.estimates import MAIN, Estimate, pick
 
 Domains = Mapping[str, str]
 
-#: Ways of slicing: what the ticks stand for, and the slice of each tick.
+#: For each kind of slices: the axis label, and the slice of each tick.
 SLICED: dict[str, tuple[str, dict[str, str]]] = {
     "training": ("training interactions of the target", {name: name for name in SLICES}),
-    "history": ("what the user had in the domain", {name: f"history {name}" for name in HISTORY}),
+    "history": ("earlier interactions of the user in the domain", {name: f"history {name}" for name in HISTORY}),
     "ties": ("same day as the item before", {"no": "untied", "yes": "tied"}),
 }
 CARD = {
-    "lengths": "Interactions of a user, both domains",
-    "popularity": "Interactions of an item, by rank",
+    "lengths": "Interactions per user, both domains",
+    "popularity": "Interactions per item, by rank",
     "months": "Interactions by month",
     "gaps": "Days between a test target and the item before",
 }
 
 
 class Curve(NamedTuple):
-    """Training of a model: validation score by epoch."""
+    """Training curve of a model: validation score by epoch."""
 
     epochs: list[int]
     scores: list[float]
@@ -62,7 +62,7 @@ def metric_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
 
 
 def slice_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
-    """Plot NDCG@10 in full ranking on slices of the test targets, one figure per domain and way of slicing."""
+    """Plot NDCG@10 in full ranking on slices of the test targets, one figure per domain and kind of slices."""
     plots = []
     for kind, (what, every) in SLICED.items():
         for key, name in domains.items():
@@ -88,16 +88,16 @@ def slice_plots(found: Sequence[Estimate], domains: Domains) -> list[Plot]:
 
 
 def training_plot(curves: Mapping[str, Curve]) -> Plot | None:
-    """Plot the validation score by epoch, one line per model; None without a training of more than one epoch."""
+    """Plot the validation score by epoch, one line per model; None if no model was trained for more than one epoch."""
     if not any(len(curve.epochs) > 1 for curve in curves.values()):
         return None
     told = "; ".join(f"{name} best {max(curve.scores):.4f}" for name, curve in curves.items())
     alt = f"Lines: validation {MONITOR.upper()} by epoch, full ranking, mean of both domains. {told}."
-    return Plot("training", "Validation while training", alt, partial(_training, curves=curves), height=3.4)
+    return Plot("training", "Validation score during training", alt, partial(_training, curves=curves), height=3.4)
 
 
 def card_plots(facts: Mapping[str, Any] | None) -> list[Plot]:
-    """Make the plots of the data card."""
+    """Prepare the plots of the data card for the page."""
     if facts is None:
         return []
     names = " and ".join(facts["pair"]["domains"][key] for key in DOMAINS)

@@ -1,4 +1,4 @@
-"""Render the report as one self-contained HTML file; the template engine escapes every text from data."""
+"""Render the report as a self-contained HTML file; the template engine escapes all texts from data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lecdsr.report.sections import Section
 
 
 class Browser(NamedTuple):
-    """The user browser: the model whose recommendations it shows, and its data (see ``users.browse``)."""
+    """Content of the user browser: the model that recommends, and its data (see ``users.browse``)."""
 
     model: str
     data: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Browser(NamedTuple):
 
 
 class Content(NamedTuple):
-    """Everything that the page shows."""
+    """Everything that the report page shows."""
 
     pair: str
     domains: Mapping[str, str]
@@ -33,10 +33,10 @@ class Content(NamedTuple):
 
 
 def render(content: Content) -> str:
-    """Render the page as HTML, which makes no requests and forbids them by its content security policy.
+    """Render the report as an HTML page that makes no requests and forbids them by its content security policy.
 
-    The data of the user browser are in a JSON block in which ``<``, ``>`` and ``&`` are escaped as ``\\u003c`` and so
-    on, so that no text can end the block.
+    The data of the user browser are in a JSON block in which ``<``, ``>`` and ``&`` are escaped (``\\u003c``, …), so
+    that no text can end the block.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lecdsr.report"),
@@ -60,7 +60,7 @@ def render(content: Content) -> str:
 
 
 def code(text: str) -> Markup:
-    """Convert text between backticks to code elements."""
+    """Convert text between backticks to HTML code elements."""
     parts = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
@@ -68,5 +68,5 @@ def code(text: str) -> Markup:
 
 
 def figure(plot: Plot) -> Markup:
-    """Return the figure as SVG; matplotlib escapes its texts."""
+    """Return a figure as SVG; matplotlib escapes its texts."""
     return Markup(to_svg(plot))

@@ -10,12 +10,12 @@ from lecdsr.core.schemas import DOMAINS
 
 COLUMNS = (("full", "ndcg@10"), ("full", "hr@10"), ("full", "mrr"), ("sampled", "ndcg@10"), ("sampled", "hr@10"))
 USE = """\
-Ranks items of two domains for users and histories of the pair it was trained on. It knows only the items of that pair:
-other items, or a later catalogue, need a new training. It learned from past interactions and repeats the biases of the
+Ranks items of two domains for users and histories of the pair it was trained on. It knows only the items of that pair;
+for other items or a later catalogue, train it again. It learned from past interactions and repeats the biases of the
 data; see the slices of `lecdsr compare` for rare items and short histories. It was not tested for differences between
-groups of people. Do not use it for decisions about persons."""
+groups of people. Do not use it for decisions about people."""
 SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about real data."
-SAW_TARGETS = "**Profiles were written from interactions that training predicts.**"
+SAW_TARGETS = "**Profiles were written from interactions that are also training targets.**"
 
 
 def model_card(
@@ -25,14 +25,14 @@ def model_card(
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write a model card. The same arguments give the same text, so that the hash of a model's folder is reproducible.
+    """Write a model card; the same arguments give the same text, so that the hash of a model's folder is reproducible.
 
     Args:
         pair: name of the domain pair.
-        config: ``config.json`` of the model.
+        config: content of ``config.json`` of the model.
         synthetic: whether the pair is generated.
-        metrics: those of ``metrics/PAIR/MODEL.json``; None before the model is evaluated.
-        provenance: provenance of the metrics, their block ``run``; None before the model is evaluated.
+        metrics: content of ``metrics/PAIR/MODEL.json``; None before the model is evaluated.
+        provenance: provenance of the metrics (their block ``run``); None before the model is evaluated.
 
     Raises:
         KeyError: the config lacks a key that every trained model has.
@@ -59,7 +59,7 @@ def _facts(config: Mapping[str, Any]) -> str:
         ("parameters", f"{config['parameters']:,}"),
         ("items of X and of Y", f"{config['n_x']:,} and {config['n_y']:,}"),
         ("users", f"{config['n_users']:,}"),
-        ("files", "`model.safetensors` (weights; cannot execute anything), `config.json` (what built it)"),
+        ("files", "`model.safetensors` (weights only, no code), `config.json` (model, settings, sizes)"),
         ("formulas", "docs/model.md"),
     ]
     return text_table(("", ""), rows)
@@ -68,8 +68,8 @@ def _facts(config: Mapping[str, Any]) -> str:
 def _training(config: Mapping[str, Any]) -> str:
     score = config["valid_ndcg@10"]
     return (
-        f"Seed {config['seed']}. Kept at epoch {config['best_epoch']}, the best by NDCG@10 on validation, all items "
-        f"ranked, mean of both domains: {score:.4f}."
+        f"Seed {config['seed']}. The weights are those of epoch {config['best_epoch']}, which has the best NDCG@10 on "
+        f"validation (full ranking, mean of both domains): {score:.4f}."
     )
 
 
@@ -81,7 +81,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _evaluation(pair: str, name: str, metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
-        return f"By stage `evaluate`: `metrics/{pair}/{name}.json`."
+        return f"See `metrics/{pair}/{name}.json`, written by the stage `evaluate`."
     head = ("domain", "users", *(f"{metric}, {protocol}" for protocol, metric in COLUMNS))
     blocks = [(domain, metrics["test"][domain]) for domain in DOMAINS if domain in metrics.get("test", {})]
     rows = [

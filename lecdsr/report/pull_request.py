@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-#: First line of the page, by which the comment of an earlier run is found for updating.
+#: First line of the page, by which a later run finds and updates the comment.
 MARK = "<!-- lecdsr review -->"
 #: Metrics that are always shown; all others are collapsed.
 FIRST = re.compile(r"^test\.[xy]\.(full|sampled)\.(ndcg@10|mrr)$")
 #: Maximum number of characters of a comment on GitHub.
 LONGEST = 65_000
 TRAINING = """\
-NDCG@10 on validation, mean of both domains, of the best epoch so far: that of the model that is saved. The first line
-is before, the second after; a training that has ended goes on level."""
+Best validation NDCG@10 so far (mean of both domains) by epoch; the saved model is that of the best epoch. The first
+line is before the change, the second after it. The line of a training that ended earlier continues at its last
+value."""
 _CUT = "\n\nThe rest is in the summary of the job.\n"
 
 
 class Curve(NamedTuple):
-    """Validation scores of one model by epoch, before and after; empty if there is no such training."""
+    """Validation scores of one model by epoch, before and after a change; empty where it was not trained."""
 
     title: str
     before: Sequence[float]
@@ -34,11 +35,11 @@ def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
         base: name of the revision that the change is compared with.
         params: output of ``dvc params diff --md``; empty if no setting changed.
         metrics: output of ``dvc metrics diff --md``; empty if no metric changed.
-        curves: training of the models whose curve changed.
+        curves: training curves that changed.
     """
     first = rows_of(metrics, FIRST)
-    parts = [MARK, f"## Against `{base}`", "### Settings", params.strip() or "No setting changed."]
-    parts += ["### Metrics", first or ("None of the first rank changed." if metrics.strip() else "No metric changed.")]
+    parts = [MARK, f"## Changes relative to `{base}`", "### Settings", params.strip() or "No setting changed."]
+    parts += ["### Metrics", first or ("No main metric changed." if metrics.strip() else "No metric changed.")]
     if metrics.strip():
         parts.append(f"<details><summary>All metrics that changed</summary>\n\n{metrics.strip()}\n\n</details>")
     if curves:
@@ -49,14 +50,14 @@ def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
 
 
 def rows_of(table: str, wanted: re.Pattern[str]) -> str:
-    """Return the head of a Markdown table and the rows whose second cell matches; empty if none does."""
+    """Return the head of a Markdown table and the rows whose second cell matches; empty if no row does."""
     head, rows = table.strip().splitlines()[:2], table.strip().splitlines()[2:]
     chosen = [row for row in rows if wanted.match(row.split("|")[2].strip())]
     return "\n".join([*head, *chosen]) if chosen else ""
 
 
 def chart(curve: Curve) -> str:
-    """Make a line chart in Mermaid, which GitHub renders in summaries and comments without further files."""
+    """Make a line chart in Mermaid, which GitHub renders in summaries and comments without image files."""
     top = max([*curve.before, *curve.after], default=0.0) or 1.0
     epochs = max(len(curve.before), len(curve.after)) - 1
     sides = [best_so_far(side, epochs + 1) for side in (curve.before, curve.after) if side]
@@ -71,13 +72,13 @@ def chart(curve: Curve) -> str:
 
 
 def best_so_far(scores: Sequence[float], length: int) -> list[float]:
-    """Return the best score up to every epoch, padded with the last value, because Mermaid stretches shorter lines."""
+    """List the best score up to each epoch, padded with the last value, because Mermaid stretches shorter lines."""
     best = list(accumulate(scores, max))
     return best + best[-1:] * (length - len(best))
 
 
 def comment(text: str, most: int = LONGEST) -> str:
-    """Shorten the page to a comment: cut it at a line end if it is too long, and close its collapsed part."""
+    """Shorten the page to the maximum length of a comment: cut it at a line end and close its collapsed part."""
     if len(text) <= most:
         return text
     closing = "\n\n</details>"

@@ -10,7 +10,7 @@ from lecdsr.core.markdown import Markdown, table
 
 
 class RankOrder(NamedTuple):
-    """Table of the methods' ranks, the number of method pairs, and a line for each pair whose order reverses."""
+    """Ranks of the methods as a table, the number of method pairs, and a line for each pair whose order reverses."""
 
     table: str
     method_pairs: int
@@ -35,7 +35,7 @@ def rank_order(scores: Mapping[str, Mapping[str, float]]) -> RankOrder:
 
 
 def _reversal(a: str, b: str, scores: Mapping[str, Mapping[str, float]]) -> str:
-    """Say under how many measures the usually better method is above the other; empty if the order never reverses."""
+    """Describe how often the usually better method is above the other; empty if the order never reverses."""
     above = sum(given[a] > given[b] for given in scores.values())
     below = sum(given[b] > given[a] for given in scores.values())
     if not (above and below):

@@ -1,4 +1,4 @@
-"""Write the results page: tables filled only from recorded runs, with missing runs marked."""
+"""Write the results page, whose tables are filled only from recorded runs; missing runs are marked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING = Markdown("not run")
 
 
 class PairFacts(NamedTuple):
-    """A pair with its domains, split and number of negatives."""
+    """Name of a pair, its domains, its split and its number of negatives."""
 
     pair: str
     domains: tuple[str, str]
@@ -45,7 +45,7 @@ class Recorded(NamedTuple):
 
 
 def page(pairs: Sequence[Recorded]) -> str:
-    """Write the page as Markdown."""
+    """Write the results page as Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lecdsr.report", "templates"),
         autoescape=False,
@@ -70,7 +70,7 @@ def best_method(recorded: Recorded) -> str | None:
 
 
 def other_methods(recorded: Recorded, best: str) -> list[str]:
-    """List the methods with complete runs whose model is not that of the best method."""
+    """List the methods with complete runs that use another model than the best method."""
     methods = recorded.declared.methods
     others = [method for method in methods if methods[method].model != methods[best].model]
     return [method for method in others if complete_runs(recorded, method)]
@@ -83,7 +83,7 @@ def most_seeds(recorded: Recorded) -> int:
 
 
 def complete_runs(recorded: Recorded, method: str) -> list[Row]:
-    """Return the rows of a method's chosen setting; none if another method has more seeds, unless it needs one."""
+    """Return the runs of a method's chosen setting; none if it is trainable and another method has more seeds."""
     rows = _of(recorded.rows, method, SEED)
     return rows if not _any_parameters(rows) or len(rows) == most_seeds(recorded) else []
 
@@ -93,7 +93,7 @@ def _any_parameters(rows: Sequence[Row]) -> bool:
 
 
 def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
-    """Return the experiments to compare, by method: the best method and the methods of other models."""
+    """Return the experiments to compare by method: the best method, and the methods of other models."""
     methods = (best, *other_methods(recorded, best))
     return {method: [row["experiment"] for row in complete_runs(recorded, method)] for method in methods}
 
@@ -140,13 +140,13 @@ def _order(pairs: Sequence[Recorded]) -> RankOrder | None:
 
 
 def _average(rows: Sequence[Row], column: str) -> float:
-    """Mean over the runs; 0 if the domain has no targets."""
+    """Average a metric over runs; 0 if the domain has no targets."""
     values = _values(rows, column)
     return float(np.mean(values)) if values else 0.0
 
 
 def _rankings(one: Recorded) -> list[tuple[str, str, str]]:
-    """List code and name of each domain with each protocol."""
+    """List code and name of each domain together with each protocol."""
     return [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
 
 
@@ -273,7 +273,7 @@ def _commands(one: Recorded) -> list[dict[str, Any]]:
 
 
 def mean(rows: Sequence[Row], column: str) -> Markdown:
-    """Mean ± standard deviation (n - 1) over the runs; only the mean for one run."""
+    """Format the mean ± standard deviation (n - 1) over runs; only the value for one run."""
     return _mean(rows, column, "{:.4f}")
 
 
@@ -286,12 +286,12 @@ def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
 
 
 def _values(rows: Sequence[Row], column: str) -> list[float]:
-    """Values of the runs that have one."""
+    """List the values of a column, without the runs that have none."""
     return [float(row[column]) for row in rows if row[column]]
 
 
 def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
-    """Mean of a control and, in brackets, its difference to the method under the same seeds."""
+    """Format the mean of a control and, in brackets, its difference to the method under the same seeds."""
     seeds = {row["seed"] for row in rows}
     same = [row for row in chosen if row["seed"] in seeds]
     own, other = (_values(some, column) for some in (rows, same))
@@ -300,7 +300,7 @@ def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdow
 
 
 def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
-    """Name of a method, with the number of its seeds if some are missing."""
+    """Format the name of a method, with the number of its seeds if some are missing."""
     seeds = len(one.declared.seeds)
     missing = _any_parameters(rows) and len(rows) < seeds
     return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if missing else escape(name))
@@ -311,7 +311,7 @@ def _of(rows: Iterable[Row], method: str, role: str, control: str = "") -> list[
 
 
 def _published_baselines(facts: PairFacts) -> list[Row]:
-    """Published baselines of the same pair, split and number of negatives."""
+    """Read the published baselines of the same pair, split and number of negatives."""
     with open(PUBLISHED_BASELINES, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     wanted = (facts.pair, facts.split, str(facts.negatives))

@@ -1,4 +1,4 @@
-"""Sections of the report: texts, figures and tables."""
+"""Sections of the report page: texts, figures and tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lecdsr.report.tables import Table, Training
 
 
 class Section(NamedTuple):
-    """One section; ``folded`` tables are collapsed under the line ``fold``."""
+    """A section of the page; the tables ``folded`` are collapsed under the line ``fold``."""
 
     anchor: str
     title: str
@@ -58,8 +58,8 @@ def sections(given: Measured, resamples: int) -> list[Section]:
 
 def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
     text = (
-        "Means over users with 95 % bootstrap intervals over users; for few users the interval is too narrow. Do not "
-        "use the intervals to compare two models, which rank the same targets: use `lecdsr compare`. Sampled metrics "
+        "Means over users with 95 % bootstrap intervals over users; for few users the interval is too narrow. To "
+        "compare two models, use `lecdsr compare`, which pairs them by user. Sampled metrics "
         "are only comparable with the same negatives, and can reverse the order of the full ranking."
     )
     negatives = given.stages["candidates"]["negatives_mean"]
@@ -69,7 +69,7 @@ def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
         [text],
         figures.metric_plots(found, given.domains),
         tables.metric_tables(found, given.domains, negatives),
-        "The same on validation",
+        "Metrics on validation",
         tables.validation_tables(given.metrics, given.domains, negatives),
     )
 
@@ -77,7 +77,7 @@ def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
 def _slices(given: Measured, found: Sequence[Estimate]) -> Section:
     text = (
         "Metrics by training interactions of the item, by the user's history in the domain, and by whether the target "
-        "is on the same day as the item before it. In brackets the number of test targets."
+        "is on the same day as the item before it. The number of test targets is in brackets."
     )
     plots = figures.slice_plots(found, given.domains)
     return Section(
@@ -85,7 +85,7 @@ def _slices(given: Measured, found: Sequence[Estimate]) -> Section:
         "Slices",
         [text],
         plots,
-        fold="The figures as tables",
+        fold="Figures as tables",
         folded=tables.slice_tables(found, given.domains),
     )
 
@@ -99,11 +99,11 @@ def _training(given: Measured) -> Section:
 def _experiments(given: Measured) -> Section:
     title, recorded = "Experiments: methods and controls", given.recorded
     if not recorded.runs:
-        text = f"None is recorded for this pair. `lecdsr tune --pair {given.pair}` runs what experiments.yaml declares,"
-        return Section("experiments", title, [f"{text} over several seeds; build this page again afterwards."])
+        text = f"None is recorded for this pair. `lecdsr tune --pair {given.pair}` runs those of experiments.yaml"
+        return Section("experiments", title, [f"{text} over several seeds. Rebuild this page afterwards."])
     text = (
         "Means and standard deviations over seeds of the runs recorded by `lecdsr tune`; settings were chosen on "
-        "validation. Methods have one colour, and controls, which change one thing of a method, another."
+        "validation. A control is a method with one part changed; controls have another colour than methods."
     )
     plots = [*experiments.bar_plots(recorded, given.domains), *experiments.slice_plots(recorded, given.domains)]
     return Section(
@@ -111,24 +111,24 @@ def _experiments(given: Measured) -> Section:
         title,
         [text],
         plots,
-        fold="The figures as a table",
+        fold="Figures as a table",
         folded=[tables.experiment_table(recorded, given.domains)],
     )
 
 
 def _data(given: Measured) -> Section:
-    text = f"The main figures of the data card; all of it is in `data/{given.pair}/card/card.md`."
+    text = f"The main figures of the data card. The complete card is `data/{given.pair}/card/card.md`."
     return Section("data", "Data", [text], figures.card_plots(given.card), tables.card_tables(given.card))
 
 
 def _llm(given: Measured) -> Section:
-    table = tables.fact_table("stage ask: the answers used, whenever they were bought", llm_facts(given.stages["ask"]))
-    return Section("llm", "What the language model cost", tables=[table])
+    table = tables.fact_table("answers used, whichever run paid for them", llm_facts(given.stages["ask"]))
+    return Section("llm", "Cost of the language model", tables=[table])
 
 
 def _stages(given: Measured) -> Section:
     facts = [tables.fact_table(*one) for one in given.stages.items()]
-    return Section("stages", "Facts of the stages", fold="One table a stage", folded=facts)
+    return Section("stages", "Metrics of the stages", fold="One table per stage", folded=facts)
 
 
 def plots_of(found: Sequence[Section]) -> list[Plot]:
@@ -140,28 +140,26 @@ OFFLINE_PROVIDER = "offline"
 
 
 def llm_facts(ask: Mapping[str, Any]) -> dict[str, object]:
-    """Return the facts about the language model to show, with its cost by the price table of this package."""
+    """Return the questions, answers, tokens and estimated cost of the language model, by label."""
     facts: dict[str, object] = {
         "provider": ask["provider"],
         "model": ask["model"],
         "questions": ask["questions"],
         "answered": ask["answered"],
-        "failed for good": ask["failed"],
+        "failed": ask["failed"],
         "tokens of the questions": ask["prompt_tokens"],
         "tokens of the answers": ask["completion_tokens"],
     }
     if ask["provider"] == OFFLINE_PROVIDER:
-        return facts | {"cost": "nothing: rules wrote the texts, no language model was asked"}
+        return facts | {"cost": "none: texts were written by rules, without a language model"}
     return facts | {"cost": _llm_cost(ask)}
 
 
 def _llm_cost(ask: Mapping[str, Any]) -> str:
-    # Only the package's own table, because the page must not depend on the environment.
+    # Use only the package's own table, because the page must not depend on the environment.
     price = read_price(str(ask["model"]), {})
     if price is None:
         return f"no price known for {ask['model']}"
     usage = Usage(int(ask["prompt_tokens"]), int(ask["completion_tokens"]))
     one, batched = price.of(usage), price.batched().of(usage)
-    return (
-        f"{one:.2f} USD asked one by one, {batched:.2f} USD by batch, at the prices of {price.as_of}; the bill counts"
-    )
+    return f"{one:.2f} USD asked one by one, {batched:.2f} USD by batch, at prices of {price.as_of} (estimate)"

@@ -8,7 +8,7 @@ from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """Write one page per pair: metrics, figures, and recommendations to browse."""
+    """Write one report page per pair: metrics, figures, and recommendations to browse."""
 
     users: int = Field(
         default=400,

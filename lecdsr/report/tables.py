@@ -1,4 +1,4 @@
-"""Tables of the report: the content of the figures as numbers."""
+"""Tables of the report, which show the content of the figures as numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Training of a model: its config, its time, and the epochs in its log."""
+    """Training of a model: its config, its training time, and the epochs in its log."""
 
     config: Facts
     times: Facts
@@ -133,7 +133,7 @@ def card_tables(facts: Facts | None) -> list[Table]:
         _by_domain("items", [counts[f"items_{key}"] for key in DOMAINS]),
         _by_domain("interactions", [counts[f"interactions_{key}"] for key in DOMAINS]),
         _by_domain("users", [lengths[key]["count"] for key in DOMAINS]),
-        _by_domain("interactions of a user, median", [lengths[key]["median"] for key in DOMAINS]),
+        _by_domain("interactions per user, median", [lengths[key]["median"] for key in DOMAINS]),
         _by_domain("Gini coefficient of the items", [items[key]["gini"] for key in DOMAINS]),
         *(
             _by_domain(
@@ -149,7 +149,9 @@ def card_tables(facts: Facts | None) -> list[Table]:
             for part in (*TEXTS, "all")
         ),
         _by_domain("test targets", [test[key]["targets"] for key in DOMAINS]),
-        _by_domain("test targets whose item training never sees", [test[key]["unseen_in_training"] for key in DOMAINS]),
+        _by_domain(
+            "test targets whose item has no training interactions", [test[key]["unseen_in_training"] for key in DOMAINS]
+        ),
     ]
     later = facts["training_later_than_test_share"]
     both = {
@@ -191,9 +193,9 @@ def _named(part: str) -> str:
     if part == ALL:
         return "all"
     if part.startswith("history "):
-        return f"user had {part.removeprefix('history ')} in the domain"
+        return f"user with {part.removeprefix('history ')} earlier interactions in the domain"
     if part in ("tied", "untied"):
-        return "same day as the item before" if part == "tied" else "another day"
+        return "same day as the item before" if part == "tied" else "later day than the item before"
     return f"item with {part} training interactions"
 
 

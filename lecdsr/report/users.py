@@ -1,7 +1,7 @@
 """Data of the user browser in the report: histories, profiles, recommendations and explanations, ready for JSON.
 
 Recommendations use only what the model could read before the user's last test target, as in the stage `evaluate`, so
-that the true next item can be marked among them.
+that the true next item can be marked in them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lecdsr.core.schemas import SECONDS_PER_DAY, TEST
 from lecdsr.data.batch import Histories
 from lecdsr.recommend.recommender import PairRecommender
 
-#: Returned by :meth:`Recommender.scorer`.
+#: Type of the function that :meth:`Recommender.scorer` returns.
 Score = Callable[[Histories, slice], Tensor]
 
 BATCH = 64
 
 
 class Wanted(NamedTuple):
-    """Number of users, of recommendations per domain, and of most similar history items per recommendation."""
+    """Numbers of users, of recommendations per domain, and of most similar history items per recommendation."""
 
     users: int
     top_k: int
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A user before their next item: ``shown`` is their whole history, ``read`` what the model may read of it.
+    """Moment before a user's next item: ``shown`` is their whole history, ``read`` the part that the model may read.
 
     ``shown`` and ``read`` are half-open intervals of rows of the interactions; ``next`` is the row of the next item,
     ``None`` for a user without test target.
@@ -54,7 +54,8 @@ def moments(interactions: pa.Table, windows: pa.Table, n_users: int, wanted: int
     user = interactions["user"].to_numpy()
     first, last = (np.searchsorted(user, np.arange(n_users), side) for side in ("left", "right"))
     tests = windows.filter(pc.equal(windows["split"], TEST)).sort_by("end").to_pydict()
-    window = dict(zip(tests["user"], zip(tests["start"], tests["end"], strict=True), strict=True))  # the last one stays
+    # A later window of the same user replaces an earlier one.
+    window = dict(zip(tests["user"], zip(tests["start"], tests["end"], strict=True), strict=True))
     chosen = [int(one) for one in spread(np.array(sorted(window), np.int64), wanted)]
     others = np.setdiff1d(np.arange(n_users), list(window))
     chosen += [int(one) for one in spread(others, wanted - len(chosen))]
@@ -70,7 +71,7 @@ def moments(interactions: pa.Table, windows: pa.Table, n_users: int, wanted: int
 
 
 def spread(values: IntArray, count: int) -> IntArray:
-    """Choose ``count`` evenly spread values, with the first and the last; all values if there are fewer."""
+    """Choose ``count`` evenly spaced values, including the first and the last; all values if there are fewer."""
     if count >= len(values):
         return values
     return values[np.linspace(0, len(values) - 1, max(0, count)).astype(np.int64)]
@@ -78,7 +79,7 @@ def spread(values: IntArray, count: int) -> IntArray:
 
 @dataclass
 class Items:
-    """Items named on the page, each once, numbered by their position in ``rows``."""
+    """Items that the page names, each once, identified by their position in ``rows``."""
 
     table: pa.Table
     place: dict[int, int] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Items:
         return self.place.setdefault(int(item), len(self.place))
 
     def rows(self) -> list[list[Any]]:
-        """Domain, ASIN, title and categories of every item."""
+        """Domain, ASIN, title and categories of every item on the page."""
         named = self.table.take(list(self.place)).to_pydict()
         columns = (named[name] for name in ("domain", "asin", "title", "categories"))
         return [
@@ -107,8 +108,8 @@ def browse(recommender: PairRecommender, windows: pa.Table, ranks: pa.Table, wan
         wanted: numbers of users, recommendations and similar items.
 
     Returns:
-        ``items`` (see :meth:`Items.rows`) and ``users``. Items are given by their position in ``items``, days are since
-        1970-01-01. The similar items of a recommendation are pairs of a position in the history and a cosine.
+        ``items`` (see :meth:`Items.rows`) and ``users``. Items are given by their position in ``items``, days as days
+        since 1970-01-01. A similar item is a pair of a position in the history and a cosine.
     """
     items = Items(recommender.items)
     chosen = moments(recommender.interactions, windows, len(recommender.users), wanted.users)
@@ -148,13 +149,13 @@ def _user(
 
 
 def _rows(recommender: PairRecommender, start: int, end: int) -> tuple[IntArray, IntArray]:
-    """Items and times of the rows ``start`` … ``end``-1 of the interactions."""
+    """Return items and times of the rows ``start`` … ``end``-1 of the interactions."""
     items, times = (recommender.interactions[name].slice(start, end - start).to_numpy() for name in ("item", "time"))
     return items.astype(np.int64), times.astype(np.int64)
 
 
 class Best(NamedTuple):
-    """Best items of a domain for one moment, their scores, and the history that the model read."""
+    """Best items of a domain at one moment, their scores, and the history that the model read."""
 
     items: list[int]
     scores: list[float]
@@ -172,7 +173,7 @@ def _recommended(recommender: PairRecommender, score: Score, batch: list[Moment]
         had, _ = _rows(recommender, *moment.shown)
         own = scores[place].clone()
         own[torch.from_numpy(had[(had >= here.start) & (had < here.stop)] - here.start)] = float("-inf")
-        # Stable, so that equal scores keep the order of the ids and the same run gives the same page.
+        # A stable sort keeps equal scores in the order of their ids, so that the same run gives the same page.
         top = torch.sort(own, descending=True, stable=True)
         count = min(k, int(torch.isfinite(own).sum()))
         read = Histories(*(one[place : place + 1] for one in _fields(histories)))
@@ -185,7 +186,7 @@ def _fields(histories: Histories) -> Iterator[Tensor]:
 
 
 def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -> Histories:
-    """Histories that the model reads for a domain, before the next item of each user."""
+    """Build the histories that the model reads for a domain, up to the next item of each user."""
     rows = []
     for moment in batch:
         items, times = _rows(recommender, *moment.read)
@@ -195,7 +196,7 @@ def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -
 
 
 class Explain:
-    """Explain recommendations by the most similar items that the model read, and by the parts of the score."""
+    """Explanation of recommendations by the most similar items that the model read, and by the parts of the score."""
 
     @torch.no_grad()
     def __init__(self, recommender: PairRecommender, items: Items, nearest: int) -> None:
@@ -205,7 +206,7 @@ class Explain:
 
     @torch.no_grad()
     def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
-        """Return the recommendations of one domain in the form that the page reads."""
+        """Return the recommendations of one domain in the form that the page's script reads."""
         query = self.recommender.network.queries(best.read)[0] if self.parts and best.items else None  # [d]
         found = []
         for item, score in zip(best.items, best.scores, strict=True):
@@ -218,7 +219,7 @@ class Explain:
         return found
 
     def _nearest(self, moment: Moment, item: int, read: Histories) -> list[list[float]]:
-        """Positions in the history shown, with cosines, the most similar first."""
+        """Find the most similar history items: positions in the history shown and cosines, most similar first."""
         if self.directions is None or not self.nearest:
             return []
         had, _ = _rows(self.recommender, *moment.shown)

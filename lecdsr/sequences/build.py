@@ -1,4 +1,4 @@
-"""Build the sequences of a pair: read, filter, assign ids, split, write; out of core from end to end."""
+"""Build the sequences of a pair (read, filter, assign ids, split, write) with bounded memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _write_sequences(engine: Engine, settings: Settings, folder: Path) -> Sequen
 
 
 def _whole_users(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Regroup the rows so that every table holds whole users."""
+    """Regroup the rows so that no user is split between two tables."""
     rest: pa.Table | None = None
     for table in tables:
         table = table if rest is None else pa.concat_tables([rest, table])
@@ -142,7 +142,7 @@ def _split(
 
 
 def _cuts(engine: Engine, settings: Settings) -> Cuts:
-    """Return the first moments of validation and test for the temporal split, else zeros."""
+    """Return the start times of validation and test for the temporal split, else zeros."""
     if settings.split != "temporal":
         return 0, 0
     days = f"CAST(floor(time / {SECONDS_PER_DAY}) AS BIGINT)"
@@ -176,7 +176,7 @@ def _require_targets(facts: dict[str, Any], settings: Settings) -> None:
 
 
 def check_expected(facts: dict[str, Any], counts: FilterCounts, expect: Expect) -> None:
-    """Compare with published counts.
+    """Compare the counts with published ones.
 
     Raises:
         UserError: a count differs.

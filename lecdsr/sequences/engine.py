@@ -1,4 +1,4 @@
-"""Query engines of the stage: DuckDB on this machine, or Spark.
+"""Query engines of the stage ``sequences``: DuckDB on this machine, or Spark.
 
 The queries use only SQL that both support: semi and anti joins with ``USING``, ``count(*) FILTER (WHERE …)``,
 ``row_number() OVER``, ``CAST``. DuckDB always reads the raw files, line by line and in little memory; only joins and
@@ -21,16 +21,16 @@ BATCH = 1 << 20
 
 
 class Engine(Protocol):
-    """Named tables, and queries over them."""
+    """Interface of an engine, which holds named tables and runs SQL queries over them."""
 
     def replace(self, table: str, query: str) -> None:
-        """Set ``table`` to the result of ``query``, which may read the previous content of the table."""
+        """Replace ``table`` with the result of ``query``, which may read the previous content of the table."""
 
     def drop(self, table: str) -> None:
         """Delete ``table``."""
 
     def row(self, query: str) -> tuple[int, ...]:
-        """Return the single row of a query, which has only integers."""
+        """Return the only row of a query that selects integers."""
 
     def batches(self, query: str) -> Iterator[pa.Table]:
         """Yield the rows of a query in order, some at a time."""
@@ -42,26 +42,26 @@ def rows(engine: Engine, table: str) -> int:
 
 
 class DuckDB:
-    """The engine on this machine."""
+    """Engine that runs DuckDB on this machine."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.db = db
 
     def replace(self, table: str, query: str) -> None:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.replace`."""
         self.db.execute(f"CREATE OR REPLACE TABLE {table} AS {query}")
 
     def drop(self, table: str) -> None:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.drop`."""
         self.db.execute(f"DROP TABLE {table}")
 
     def row(self, query: str) -> tuple[int, ...]:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.row`."""
         (found,) = self.db.execute(query).fetchall()
         return tuple(int(value) for value in found)
 
     def batches(self, query: str) -> Iterator[pa.Table]:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.batches`."""
         # A separate connection, so that other queries can run while the rows are read.
         for batch in second_connection(self.db).sql(query).to_arrow_reader(BATCH):
             yield pa.Table.from_batches([batch])

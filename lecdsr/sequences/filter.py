@@ -1,10 +1,10 @@
 """Filters: dates, users of both domains, repeats, minimum interactions of users and items, maximum length.
 
-The input is a table ``ratings(reviewer, domain, asin, rating, time, row)``, the output
-``interactions(user, item, domain, rating, time, row)`` with the names of its numbers in ``user_ids(user, reviewer)``
-and ``item_ids(item, domain, asin)``. ``domain`` is 0 for X and 1 for Y, ``row`` the line of the raw file. The time
-order is ``time, domain, row``: within one day Amazon's files have no order, so the documented rule is X before Y and
-then the order of lines.
+The input is a table ``ratings(reviewer, domain, asin, rating, time, row)``. The output is
+``interactions(user, item, domain, rating, time, row)``, with the tables ``user_ids(user, reviewer)`` and
+``item_ids(item, domain, asin)`` that map its numbers to names. ``domain`` is 0 for X and 1 for Y; ``row`` is the line
+number in the raw file. The time order is ``time, domain, row``: Amazon's files give no order within a day, so we
+order by domain (X before Y) and then by line number.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def apply_filters(engine: Engine, settings: Settings) -> FilterCounts:
 
 
 def _drop_rare(engine: Engine, settings: Settings, counts: FilterCounts) -> int:
-    """Drop items, then users with too few interactions, each once; return the number of remaining users."""
+    """Drop rare items, then users with too few interactions, each once; return the number of remaining users."""
     _drop_items(engine, settings.min_item)
     engine.replace("user_counts", f"SELECT {USER_COUNTS} FROM interactions GROUP BY user")
     _count(engine, counts, "min_item", rows(engine, "user_counts"))
@@ -81,7 +81,7 @@ def _drop_rare(engine: Engine, settings: Settings, counts: FilterCounts) -> int:
 def _keep_core(engine: Engine, settings: Settings, counts: FilterCounts) -> int:
     """Drop items and users until all have enough interactions (k-core); return the number of remaining users.
 
-    After the first round few users lose anything, so only users who lost an item are counted again.
+    After the first round only few users change, so only users who lost an item are counted again.
     """
     enough = " AND ".join(f"({condition})" for condition in _minimum_conditions(settings).values())
     while _drop_items(engine, settings.min_item, touched=True):
@@ -107,9 +107,9 @@ def _minimum_conditions(settings: Settings) -> dict[str, str]:
 
 
 def _drop_items(engine: Engine, least: int, touched: bool = False) -> bool:
-    """Drop the items with fewer interactions; return whether there were any.
+    """Drop the items with too few interactions; return whether there were any.
 
-    With ``touched``, the table of that name then lists the users who lost an item.
+    With ``touched``, the table ``touched`` then lists the users who lost an item.
     """
     engine.replace("too_few", f"SELECT item FROM interactions GROUP BY item HAVING count(*) < {least}")
     if not rows(engine, "too_few"):
@@ -146,7 +146,7 @@ def _epoch(day: datetime.date) -> int:
 
 
 def _count_raw(engine: Engine, counts: FilterCounts, name: str) -> None:
-    """Count ``ratings``, and create its tables ``reviewers`` and ``asins``."""
+    """Count the rows of ``ratings``, and create tables of its distinct reviewers and ASINs."""
     engine.replace(
         "reviewers",
         "SELECT reviewer, min(domain) AS first, max(domain) AS last FROM ratings GROUP BY reviewer",
@@ -176,7 +176,7 @@ def _assign_numbers(engine: Engine, overlap: str) -> None:
 
 
 def _drop_repeats(engine: Engine, repeats: str) -> None:
-    """Keep the earliest of equal interactions; only the few repeated ones are sorted."""
+    """Keep the earliest of repeated interactions; only the repeated ones are sorted, because they are few."""
     key = "user, item" if repeats == "first" else "user, item, time"
     engine.replace("repeated", f"SELECT {key} FROM interactions GROUP BY {key} HAVING count(*) > 1")
     columns = "user, item, domain, rating, time, row"

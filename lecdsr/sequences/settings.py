@@ -13,7 +13,7 @@ Count = Annotated[int | None, Field(ge=0)]
 
 
 class Expect(Block):
-    """Published counts to compare with; only those given are checked."""
+    """Published counts to compare the result with; only those given are checked."""
 
     users_of_both: Count = Field(default=None, description="Users of both domains, before the filter `min_user_total`.")
     users: Count = Field(default=None, description="Users that remain after all filters.")

@@ -1,8 +1,8 @@
 """Run the queries on Spark, for data that one machine cannot join and group.
 
-DuckDB reads the raw files and writes them as Parquet for Spark. The cluster is chosen by Spark's own means:
-``spark-submit``, ``SPARK_REMOTE`` or ``spark-defaults.conf``; it must have access to the folder of the pair. Without
-any of them Spark runs on this machine.
+DuckDB reads the raw files and writes them as Parquet for Spark. The cluster is chosen by Spark's own configuration
+(``spark-submit``, ``SPARK_REMOTE`` or ``spark-defaults.conf``) and must have access to the folder of the pair. Without
+such configuration Spark runs on this machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from lecdsr.sequences.engine import BATCH, Engine
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
-    # An overflow must stop the run and not wrap around.
+    # An integer overflow must stop the run instead of wrapping around.
     "spark.sql.ansi.enabled": "true",
 }
 
 
 class Spark:
-    """The engine on Spark; tables are folders of Parquet files below ``folder``, so that no query runs twice."""
+    """Engine that runs Spark; each table is a folder of Parquet files in ``folder``, so that no query runs twice."""
 
     def __init__(self, session: Any, folder: Path) -> None:
         self.session, self.folder = session, folder
@@ -38,7 +38,7 @@ class Spark:
         self._paths: dict[str, Path] = {}
 
     def replace(self, table: str, query: str) -> None:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.replace`."""
         path = self._write(query)
         self.session.read.parquet(str(path)).createOrReplaceTempView(table)
         former = self._paths.pop(table, None)
@@ -47,19 +47,19 @@ class Spark:
             shutil.rmtree(former, ignore_errors=True)
 
     def drop(self, table: str) -> None:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.drop`."""
         self.session.catalog.dropTempView(table)
         shutil.rmtree(self._paths.pop(table), ignore_errors=True)
 
     def row(self, query: str) -> tuple[int, ...]:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.row`."""
         (found,) = self.session.sql(query).collect()
         return tuple(int(value) for value in found)
 
     def batches(self, query: str) -> Iterator[pa.Table]:
-        """See :class:`Engine`."""
+        """Implement :meth:`Engine.batches`."""
         path = self._write(query)
-        # A sorted result is partitioned by ranges, and its files are numbered in order.
+        # A sorted result is partitioned by range, and its files are numbered in that order.
         for part in sorted(path.glob("part-*")):
             with pq.ParquetFile(part) as file:
                 for batch in file.iter_batches(BATCH):
@@ -100,7 +100,7 @@ def start_spark(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     raw = (folder / "ratings.parquet").absolute()
-    # Spark has no unsigned numbers.
+    # Spark has no unsigned integers.
     db.execute(
         f"""COPY (SELECT reviewer, domain, asin, rating, time::BIGINT AS time, row::BIGINT AS row FROM ratings)
         TO {quoted(raw)} (FORMAT parquet)"""

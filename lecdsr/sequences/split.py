@@ -2,7 +2,7 @@
 
 Every function takes ``user`` and ``time`` of the interactions, sorted by user and then by time, and returns the split
 of every row and the windows (see ``WINDOWS``). ``evaluated`` ``[R]`` marks the rows of users who get validation and
-test targets; the other users are only used for training. Rules: docs/evaluation.md.
+test targets; all other users are used for training only. Rules: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from lecdsr.core.schemas import SECONDS_PER_DAY, TEST, TRAIN, VALID, WINDOWS
 from lecdsr.sequences.settings import Settings
 
 Bools: TypeAlias = NDArray[np.bool_]
-#: First moments of validation and of test, in seconds since 1970.
+#: Start times of validation and of test, in seconds since 1970.
 Cuts: TypeAlias = tuple[int, int]
 
 
 class Split(NamedTuple):
-    """Split of every interaction ``[R]``, and the table of windows."""
+    """Result of a split: the split of every interaction ``[R]``, and the table of windows."""
 
     part: NDArray[np.int8]
     windows: pa.Table
 
 
 def split_interactions(user: Array, time: Array, evaluated: Bools, settings: Settings, cuts: Cuts) -> Split:
-    """Split by the rule named in the settings; ``cuts`` are used by ``temporal``."""
+    """Split the interactions by the rule named in the settings; only ``temporal`` uses ``cuts``."""
     if settings.split == "leave_one_out":
         return leave_one_out(user, time, settings.min_history, evaluated)
     if settings.split == "ratio_windows":
@@ -42,7 +42,7 @@ def split_interactions(user: Array, time: Array, evaluated: Bools, settings: Set
 
 
 def leave_one_out(user: Array, time: Array, min_history: int, evaluated: Bools | None = None) -> Split:
-    """Leave-one-out split: the last interaction of a user is test, the second last validation, the rest training.
+    """Split leave-one-out: the last interaction of a user is test, the second last validation, the rest training.
 
     The history of a validation or test target is everything before it. A user with two interactions has no validation
     target, a user with one has no target.
@@ -70,13 +70,13 @@ def ratio_windows(
     min_history: int,
     evaluated: Bools | None = None,
 ) -> Split:
-    """Split of the published Toy–Game preparation: cut each sequence by ratios, and each part into windows.
+    """Split as in the published Toy–Game preparation: cut each sequence by ratios, and each part into windows.
 
     Parts end at floor(ratio × length); windows with fewer than ``min_window`` rows are dropped. The last row of a
     validation or test window is its target, the other rows of the window are its history.
     """
     start, end = _runs(user)
-    # Rounded before the floor because 0.8 + 0.1 is slightly less than 0.9 in binary.
+    # Round before the floor, because 0.8 + 0.1 is slightly less than 0.9 in floating point.
     bounds = [start]
     for share in (ratios[0], ratios[0] + ratios[1]):
         cut = start + np.floor(np.round((end - start) * share, 9)).astype(np.int64)
@@ -95,14 +95,14 @@ def ratio_windows(
 
 
 def day_cuts(days: Array, counts: Array, cuts: tuple[float, float] | tuple[date, date]) -> Cuts:
-    """Return the cut times of the temporal split, from given days or from given shares of the interactions.
+    """Compute the cut times of the temporal split, from given days or from given shares of the interactions.
 
     Cuts are at midnight because the order within a day is not known.
 
     Args:
         days: ``[D]`` days since 1970 that have interactions, ascending.
         counts: ``[D]`` interactions of each day.
-        cuts: first days of validation and test, or the shares of all interactions before them.
+        cuts: first days of validation and test, or the shares of all interactions that lie before these cuts.
     """
     found = []
     for cut in cuts:
@@ -114,11 +114,11 @@ def day_cuts(days: Array, counts: Array, cuts: tuple[float, float] | tuple[date,
 
 
 def temporal(user: Array, time: Array, cuts: Cuts, min_history: int, evaluated: Bools | None = None) -> Split:
-    """Temporal (global time) split: the same cut times for every user.
+    """Split by global time: validation and test start at the same moments for every user.
 
-    Interactions from the first cut on are validation, from the second on test. A user's target in a period is the last
-    interaction in it, if at least ``min_history`` interactions precede it. They all form the history, also those after
-    the cut, because they are known when the target occurs.
+    Interactions from the first cut on are validation, those from the second cut on are test. A user's target in each of
+    the two periods is their last interaction in it, if at least ``min_history`` interactions precede it. All preceding
+    interactions form the history, including those after the cut, because they are known when the target occurs.
     """
     valid_from, test_from = cuts
     part = np.select([time >= test_from, time >= valid_from], [TEST, VALID], TRAIN).astype(np.int8)
@@ -163,12 +163,12 @@ def _table(windows: list[Windows], user: Array, time: Array) -> pa.Table:
 
 
 def _flag(evaluated: Bools | None, start: Array) -> Bools:
-    """Return whether each user is evaluated; ``start`` has the first row of each user."""
+    """Reduce ``evaluated`` to one value per user; ``start`` holds the first row of each user."""
     return np.ones(len(start), np.bool_) if evaluated is None else evaluated[start]
 
 
 def _runs(user: Array) -> tuple[Array, Array]:
-    """Return the first row and the row after the last of every user; ``user`` is sorted."""
+    """Return the first row of every user and the row after their last; ``user`` is sorted."""
     start = np.flatnonzero(np.diff(user, prepend=user[0] - 1)).astype(np.int64)
     return start, np.append(start[1:], len(user)).astype(np.int64)
 

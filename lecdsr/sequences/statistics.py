@@ -1,4 +1,4 @@
-"""Statistics of the tables, collected while they are written, a chunk of users at a time."""
+"""Statistics of the tables of a pair, collected while they are written, a chunk of users at a time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY, SPLITS, TEST, TRAIN
 
-# Days since 1970 that fit into 32 bits of seconds.
+# Number of days since 1970 whose seconds fit into 32 bits.
 DAYS = (1 << 32) // SECONDS_PER_DAY + 1
 
 
 class SequenceStatistics:
-    """Running sums over all chunks.
+    """Counts and sums over all chunks of users.
 
     Args:
-        n_x: items of domain X; items from ``n_x`` on are of Y.
-        n_items: items of both domains.
+        n_x: number of items of domain X; items from ``n_x`` on are of domain Y.
+        n_items: number of items of both domains.
 
     Attributes:
         train_count: ``[N]`` training interactions of each item.
@@ -37,14 +37,14 @@ class SequenceStatistics:
         self.test_days = np.zeros(DAYS, np.int64)
 
     def add(self, item: IntArray, time: IntArray, part: NDArray[np.int8], windows: pa.Table, both: int) -> None:
-        """Add the interactions and windows of some whole users.
+        """Add the interactions and windows of a chunk of users, each with all their rows.
 
         Args:
             item: ``[R]`` items.
             time: ``[R]`` times in seconds.
             part: ``[R]`` splits.
-            windows: their windows, with rows counted from 0.
-            both: how many of these users have interactions in both domains.
+            windows: windows of these users; their row numbers count from 0 in this chunk.
+            both: number of these users with interactions in both domains.
         """
         day = time // SECONDS_PER_DAY
         training = part == TRAIN
@@ -63,7 +63,7 @@ class SequenceStatistics:
         self.test_days += np.bincount(day[end[split == TEST] - 1], minlength=DAYS)
 
     def facts(self) -> dict[str, Any]:
-        """Return counts and shares for the metrics."""
+        """Return the counts and shares that the metrics report."""
         found: dict[str, Any] = {
             "users": self.users,
             "users_of_both": self.users_of_both,
@@ -85,9 +85,9 @@ class SequenceStatistics:
         return found
 
     def _later_share(self) -> float:
-        """Mean over test targets of the share of all training interactions that fall on a later day.
+        """Mean over test targets of the share of training interactions that happened on a later day than the target.
 
-        A model trained on these has seen the future of that target (Ji et al., TOIS 2023).
+        If it is above 0, training uses the future of some targets (Ji et al., TOIS 2023).
         """
         later = self.training_days.sum() - np.cumsum(self.training_days)
         pairs = int((later * self.test_days).sum())

@@ -1,4 +1,4 @@
-"""Read the texts of the remaining items from the metadata files, and order them by item."""
+"""Read the texts of the remaining items from the metadata files, in the order of the items."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_texts(
     """Create the tables ``names(item, domain, asin)`` and ``texts(item, title, …)``, one row per item with metadata.
 
     Args:
-        db: database of the tables.
+        db: database in which the tables are created.
         pair: names the domains and the layout of the files.
         names: all items, in order.
         raw: folder of the raw files.
@@ -65,7 +65,7 @@ def read_texts(
 
 
 def items_in_order(db: duckdb.DuckDBPyConnection, train_count: IntArray) -> Iterator[pa.Table]:
-    """Yield one row per item, see ``ITEMS``, in chunks; an item without metadata has empty texts."""
+    """Yield the rows of the table ``ITEMS`` in chunks; an item without metadata has empty texts."""
     query = db.sql(
         """SELECT item, domain, asin, coalesce(title, '') AS title, coalesce(brand, '') AS brand,
             coalesce(categories, []) AS categories, coalesce(description, '') AS description
@@ -84,7 +84,7 @@ def count_untitled(items: pa.Table) -> int:
 
 
 def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: Iterator[pa.Table]) -> None:
-    """Append Arrow tables to a table of the database, which is created if it does not exist."""
+    """Append Arrow tables to a database table, which is created if it does not exist."""
     db.register("part", schema.empty_table())
     db.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM part")
     for part in parts:
@@ -94,7 +94,7 @@ def append(db: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, parts: 
 
 
 def _wanted(db: duckdb.DuckDBPyConnection, domain: int) -> dict[str, int]:
-    """Return the items of one domain by ASIN."""
+    """Return the item ids of one domain by ASIN."""
     table = db.sql(f"SELECT asin, item FROM names WHERE domain = {domain}").to_arrow_table()
     return dict(zip(table["asin"].to_pylist(), table["item"].to_pylist(), strict=True))
 

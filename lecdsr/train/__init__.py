@@ -1,1 +1,1 @@
-"""Training: settings, batches and optimiser steps, the loop with its validation, and checkpoints."""
+"""Training: settings, batches and optimiser steps, the training loop with validation, and checkpoints."""

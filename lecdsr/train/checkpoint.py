@@ -1,8 +1,8 @@
-"""Checkpoints: a killed training resumes where it was, with the same result as one that was not interrupted.
+"""Checkpoints: a killed training resumes from its checkpoint with the same result as one without interruption.
 
 A checkpoint is one safetensors file outside the outputs of DVC, always replaced as a whole. Its name contains a
 fingerprint of the training's inputs (settings, data, versions), and its header holds them in full. A training with
-other inputs therefore has another file and leaves this one alone.
+other inputs therefore has another file and does not touch this one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _UNREADABLE = (SafetensorError, OSError, KeyError, TypeError, ValueError)
 
 
 class Checkpoints:
-    """The checkpoint of one training.
+    """Checkpoint file of one training.
 
     Args:
-        pair: name of the pair; the name of the folder.
+        pair: name of the pair, which is also the name of the folder.
         model: name of the model.
-        inputs: whatever decides the result, as JSON values; see :meth:`with_inputs`.
+        inputs: everything that determines the result, as JSON values; see :meth:`with_inputs`.
 
     Raises:
         UserError: ``LECDSR_CHECKPOINT_S`` is not a number of seconds.
@@ -51,11 +51,11 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def with_inputs(self, **more: Any) -> Checkpoints:
-        """Return the checkpoint of a training that depends on ``more`` too."""
+        """Return the checkpoint of a training that also depends on ``more``."""
         return Checkpoints(self._pair, self._model, {**self.inputs, **more})
 
     def due(self) -> bool:
-        """Whether the interval since the last checkpoint is over."""
+        """Return whether the interval since the last checkpoint has passed."""
         return time.monotonic() - self._written >= self.interval
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -71,10 +71,10 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """Return the state last written, on the CPU; ``None`` if there is no checkpoint.
+        """Read the state that was last written, on the CPU; ``None`` if there is no checkpoint.
 
         Raises:
-            UserError: the file cannot be read, or is the checkpoint of another training or an earlier version.
+            UserError: the file cannot be read, or belongs to another training or an earlier version.
         """
         if not self.path.exists():
             return None
@@ -107,7 +107,7 @@ class Checkpoints:
             )
 
     def remove(self) -> None:
-        """Delete the checkpoint, once the result of the training is saved."""
+        """Delete the checkpoint, after the result of the training is saved."""
         self.path.unlink(missing_ok=True)
 
     def report_others(self) -> None:
@@ -141,7 +141,7 @@ def _fingerprint(inputs: Mapping[str, Any]) -> str:
 
 
 def _inputs_of(header: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the inputs in the header of a checkpoint; ``None`` in a file of the first format."""
+    """Read the inputs in the header of a checkpoint; ``None`` for a file of the first format."""
     return json.loads(header["inputs"]) if "inputs" in header else None
 
 

@@ -1,4 +1,4 @@
-"""The processes that train together, as started by ``torchrun``; usually one."""
+"""Distributed training: the processes that ``torchrun`` started together; usually a single one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lecdsr.core.errors import UserError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among those that train together.
+    """Distributed context: this process among those that train together.
 
     Args:
         rank: number of this process, from 0.
@@ -28,7 +28,7 @@ class DistributedContext:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the main process, the only one that prints and writes files."""
+        """Whether this is the main process (rank 0), the only one that prints and writes files."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
@@ -54,13 +54,13 @@ class DistributedContext:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, torch.device]]:
-    """Connect this process to those that ``torchrun`` started with it, and yield their context and its device.
+    """Connect this process to those that ``torchrun`` started with it; yield its context and device.
 
     ``torchrun`` sets ``WORLD_SIZE``, ``RANK`` and ``LOCAL_RANK``; without them this process trains alone. Processes
     communicate through gloo on CPUs and through NCCL on GPUs.
 
     Args:
-        device: the kind of device; on GPUs each process gets the one of its local rank.
+        device: type of device; on GPUs each process gets the one of its local rank.
 
     Raises:
         UserError: there are more processes than GPUs, or the processes cannot connect.

@@ -1,4 +1,4 @@
-"""From data to a trained model: on tables of a pair (the stage ``train``), or on data in memory."""
+"""Train a model from settings and data: the tables of a pair (stage ``train``), or data in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = 1_000_000
 
 
 class Fitted(NamedTuple):
-    """A trained model, what it was trained on, and how.
+    """A trained model, the data it was trained on, and how it was trained.
 
     Args:
         network: the model with the weights of its best epoch, on ``device``.
@@ -55,7 +55,7 @@ class Fitted(NamedTuple):
     threads: int
 
     def remove_checkpoint(self) -> None:
-        """Delete the checkpoint, once the model is saved."""
+        """Delete the checkpoint, after the model is saved."""
         if self.checkpoints is not None:
             self.checkpoints.remove()
 
@@ -63,7 +63,7 @@ class Fitted(NamedTuple):
 def fit(artefacts: Artefacts, model_name: str, settings: Any, shared: SharedSettings) -> Fitted:
     """Train one model on the tables of a pair, resuming from its checkpoint if there is one.
 
-    The checkpoint remains: call :meth:`Fitted.remove_checkpoint` once the model is saved.
+    The checkpoint is kept: call :meth:`Fitted.remove_checkpoint` after the model is saved.
 
     Args:
         artefacts: paths of the pair.
@@ -101,7 +101,7 @@ def fit_model(
         data: sequences and sizes, with ``settings.domains`` and ``settings.order`` already applied to the sequences.
         checkpoints: the checkpoint of this training, with inputs that identify the data; all other inputs are added
             here. ``None`` keeps no checkpoint.
-        label: how messages name this training; the model's name by default.
+        label: name of this training in messages; the model's name by default.
         quiet: print no progress; warnings are still printed.
         schedule: learning rates of every epoch, to train for exactly these without validation; ``None`` chooses the
             best epoch on validation.
@@ -165,14 +165,14 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def prepare_process() -> None:
-    """Make a process that only trains fast and repeatable: it keeps freed memory and computes deterministically."""
+    """Configure a process that only trains: keep freed memory for reuse, and compute deterministically."""
     keep_freed_memory()
     _set_deterministic(True, fill=False)
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Let the same seed give the same bytes on the same machine, and restore PyTorch's switches afterwards."""
+    """Make PyTorch deterministic: one seed gives the same bytes on one machine. Restore its switches at the end."""
     mode, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -189,7 +189,7 @@ def _deterministic() -> Iterator[None]:
 
 def _set_deterministic(mode: bool, fill: bool, warn_only: bool = True) -> None:
     torch.use_deterministic_algorithms(mode, warn_only=warn_only)
-    # We never read uninitialised memory, so skip filling it: that took a quarter of a step.
+    # We never read uninitialised memory, so skip filling it, which took a quarter of a step.
     torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
@@ -208,7 +208,7 @@ def _with_supported_precision(
 
 
 def _inputs(model_name: str, settings: Any, shared: SharedSettings, context: DistributedContext) -> dict[str, Any]:
-    """Everything but the data that decides the result of a training."""
+    """Collect everything except the data that determines the result of a training."""
     return {
         "model": model_name,
         "settings": settings.model_dump(mode="json"),

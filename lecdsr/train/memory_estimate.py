@@ -23,8 +23,8 @@ from lecdsr.train.validator import validation_batch
 
 # Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
 _MEASURED_SAMPLES = (8, 32)
-#: What the heap of a CPU grows to by the arrays of steps, relative to those that live at the same time: their sizes vary
-#: from step to step, so freed places often do not fit (benchmarks/memory.py).
+#: Growth of a CPU's heap by the arrays of steps, relative to those that live at the same time: their sizes vary from
+#: step to step, so a freed place often does not fit the next array (benchmarks/memory.py).
 HEAP_GROWTH = 2.2
 #: Share of the free memory that an estimate may use.
 USABLE_SHARE = 0.9
@@ -42,7 +42,7 @@ class MemoryEstimate:
         vectors: copies of the text vectors on a GPU.
         activations: what lives at the same time in a step, beside weights, their gradients and moments.
         validation: scores of a validation batch.
-        checkpoint: copies of weights and moments while a checkpoint is written.
+        checkpoint: copies of weights and moments while a checkpoint is being written.
     """
 
     process: int
@@ -56,7 +56,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes at the peak; a step, a validation and writing a checkpoint never happen at the same time."""
+        """Peak in bytes; a step, a validation and writing a checkpoint never happen at the same time."""
         permanent = self.process + self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
         # A better epoch is copied before the weights of the one before it are dropped.
         return permanent + max(self.activations, self.validation, self.checkpoint, self.best_copy)
@@ -69,19 +69,19 @@ class MemoryEstimate:
 def estimate_memory(
     model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
 ) -> MemoryEstimate:
-    """Estimate everything but activations, from a model whose weights take no memory.
+    """Estimate the memory of a training except its activations, without allocating the weights.
 
     Args:
         model: name of the model.
         settings: its settings.
-        info: the data set that it is built for.
+        info: the dataset that it is built for.
         shared: settings of all models.
         device: where it will train.
 
     Returns:
         An estimate with activations of 0; see :func:`estimate_activations`.
     """
-    # Two vectors are enough: how many there are changes nothing but the size of their own table.
+    # Two vectors are enough, because their number only affects the size of their own table.
     items, users = (None if v is None else v[:2] for v in (info.item_vectors, info.user_vectors))
     with torch.device("meta"):
         few = dataclasses.replace(info, item_vectors=items, user_vectors=users)
@@ -147,7 +147,7 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
         estimate: what one process needs.
         model: name of the model, for the message.
         device: where it will train.
-        processes: processes that share the memory of this machine.
+        processes: number of processes that share the memory of this machine.
 
     Raises:
         UserError: it needs more memory than is free.

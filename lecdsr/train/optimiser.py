@@ -1,4 +1,4 @@
-"""The optimisers of a model: AdamW for all weights, or for all but tables of which a step reads few rows."""
+"""Optimisers of a model: AdamW for all weights, except for tables of which a step reads only a few rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lecdsr.train.settings import SharedSettings
 
 
 class Optimisers:
-    """One or two optimisers that step together, with a linear warm-up of their learning rate.
+    """One or two optimisers that step together, with a linear warm-up of the learning rate.
 
     Args:
         model: the model to train.
@@ -21,7 +21,7 @@ class Optimisers:
         shared: settings of all models.
 
     Raises:
-        UserError: ``shared.tables`` is ``rows`` and the model's loss reads every row.
+        UserError: ``shared.tables`` is ``rows``, but the model's loss reads every row.
     """
 
     def __init__(self, model: Recommender, settings: Any, shared: SharedSettings) -> None:
@@ -80,7 +80,7 @@ class Optimisers:
 
 
 def _row_tables(model: Recommender) -> list[Tensor]:
-    """Return the tables of which a step reads few rows, after making their gradients sparse.
+    """Return the tables of which a step reads few rows, after switching their gradients to sparse.
 
     Raises:
         UserError: the model's loss reads every row.

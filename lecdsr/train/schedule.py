@@ -87,7 +87,7 @@ class CooldownSchedule:
     """A constant rate while validation improves clearly, then a few epochs in which the rate falls linearly to zero.
 
     The cooldown starts from the best epoch, after ``patience`` epochs in a row that raise the best score by less than
-    the share ``min_gain``, or so that it ends with epoch ``epochs``. Most of what a lower rate brings, it brings within
+    the share ``min_gain``, or so that it ends with epoch ``epochs``. Most of the gain of a lower rate comes within
     the first epochs (warmup-stable-decay, Hu et al. 2024, arXiv 2404.06395); training past the point where gains are
     small costs time and overfits.
 

@@ -10,7 +10,7 @@ from lecdsr.config.schema import Block
 
 
 class SharedSettings(Block):
-    """Block ``train.shared``: seed, device, early stopping, learning-rate schedule and arithmetic of every model."""
+    """Settings shared by all models: seed, device, early stopping, learning-rate schedule and arithmetic."""
 
     seed: int = Field(default=1, ge=0, description="Seed of the initial weights, the sample order and the negatives.")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -18,7 +18,7 @@ class SharedSettings(Block):
     )
     epochs: int = Field(default=40, ge=1, description="Maximum number of epochs.")
     patience: int = Field(
-        default=1,
+        default=2,
         ge=1,
         description="Epochs in a row without a better validation score (NDCG@10 over all items of the target's "
         "domain, averaged over both domains) before the learning rate falls. With `lr_schedule: cooldown` a better "
@@ -31,7 +31,7 @@ class SharedSettings(Block):
         "again after every epoch without a better score, `lr_decays` times.",
     )
     min_gain: float = Field(
-        default=0.05,
+        default=0.02,
         ge=0,
         description="Smallest rise of the best validation score, as a share of it, that counts as better before a "
         "cooldown.",

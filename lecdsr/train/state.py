@@ -1,4 +1,4 @@
-"""The state of a training: its result so far, and everything that the next step depends on."""
+"""State of a training: its result so far, and everything that the next step depends on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rates = list[float]
 
 @dataclass
 class TrainingResult:
-    """The best epoch of a training on validation, and how training got there.
+    """Result of a training: the best epoch on validation, and the log of all epochs.
 
     Args:
         weights: weights of the best epoch, named as in the model's ``state_dict``.
@@ -41,9 +41,9 @@ class TrainingResult:
 
 @dataclass(kw_only=True)
 class TrainerState(TrainingResult):
-    """A training in progress: the result so far, and everything that the next step depends on.
+    """State of a training in progress: the result so far, and everything that the next step depends on.
 
-    All fields are part of :meth:`state_dict`, so a field added here is saved and restored without another line.
+    All fields are part of :meth:`state_dict`, so a new field is saved and restored without further code.
 
     Args:
         model: the model with its current weights.
@@ -74,11 +74,11 @@ class TrainerState(TrainingResult):
     loss_sums: Tensor | None = None
 
     def result(self) -> TrainingResult:
-        """Return what remains when training ends."""
+        """Return the result that remains when training ends."""
         return TrainingResult(**{one.name: getattr(self, one.name) for one in fields(TrainingResult)})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all fields by name: a ``state_dict`` for parts that have one, tensors and plain values as they are.
+        """Return all fields by name: parts that have a ``state_dict`` as that, tensors and plain values unchanged.
 
         Every process of a distributed training must call this, since the states of their generators are gathered.
         """
@@ -107,11 +107,11 @@ class TrainerState(TrainingResult):
 
 @dataclass(frozen=True)
 class Generators:
-    """The random generators of a training.
+    """Random generators of a training.
 
     Args:
         negatives: generator of the negatives; it has the same state in all processes.
-        device: dropout draws from PyTorch's default generators on the CPU and on this device, per process.
+        device: on it and on the CPU, PyTorch's default generators draw dropout, separately in each process.
         context: the processes that train together.
     """
 
@@ -120,7 +120,7 @@ class Generators:
     context: DistributedContext
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the states as bytes, ``[bytes]`` for negatives and ``[processes, bytes]`` for dropout."""
+        """Return the generator states as bytes, ``[bytes]`` for negatives and ``[processes, bytes]`` for dropout."""
         states = [torch.get_rng_state()]
         if self.device.type == "cuda":
             states.append(torch.cuda.get_rng_state(self.device))
@@ -135,7 +135,7 @@ class Generators:
         """
         negatives, dropout = state["negatives"].cpu(), state["dropout"][self.context.rank].cpu()
         size = len(torch.get_rng_state())
-        # PyTorch reads a state from the start of its storage, so a view of a later row would restore garbage.
+        # PyTorch reads a state from the start of its storage, so a view of a later row would restore wrong bytes.
         torch.set_rng_state(dropout[:size].clone())
         on_gpu = self.device.type == "cuda"
         if on_gpu == (len(dropout) > size):
@@ -161,7 +161,7 @@ def copy_weights(model: Recommender) -> dict[str, Tensor]:
 
 
 def log_to_csv(log: list[dict[str, float]]) -> str:
-    """Format a training log as CSV, one row per epoch; a value that a row lacks, as epoch 0 lacks a loss, is empty."""
+    """Format a training log as CSV, one row per epoch; missing values, such as the loss of epoch 0, are empty."""
     fullest: dict[str, float] = max(log, key=lambda row: len(row))
     columns = list(fullest)
     rows = [",".join(_format(row[name]) if name in row else "" for name in columns) for row in log]

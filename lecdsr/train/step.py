@@ -1,4 +1,4 @@
-"""Training steps: the batches of an epoch in a seeded random order, and one optimiser step for each."""
+"""Training steps: the batches of an epoch in seeded random order, and one optimiser step per batch."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ Batch = PrefixBatch | SequenceBatch
 
 
 class Steps:
-    """The batches of a training and the optimiser step that each of them is used for.
+    """Batches of a training, and the optimiser step taken for each of them.
 
     Every process shuffles the same samples in the same order and takes its share of each batch; the batch size is
     ``settings.batch_size`` times the number of processes.
 
     Args:
         model: the model to train, on ``device``.
-        sequences: windows of all splits; those of training are used.
+        info: the dataset that the model was built for.
         info: the data set that the model was built for.
         settings: settings of the model.
         shared: settings of all models.
         device: where to compute.
-        context: the processes that train together; ``None`` is this one alone.
+        context: the processes that train together; ``None`` means only this one.
 
     Raises:
         UserError: there are no training samples, or ``shared.tables`` does not suit the model or the devices.
@@ -74,7 +74,7 @@ class Steps:
         self.optimisers = Optimisers(model, settings, shared)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"
         self.objective = _objective(model, self.context, device)
-        #: Names in the log of what :meth:`step` returns; known after the first step.
+        #: Names in the log of the values that :meth:`step` returns; known after the first step.
         self.loss_names: list[str] = []
 
     @property
@@ -119,14 +119,14 @@ class Steps:
 
 
 class Objective(nn.Module):
-    """A model's loss as a ``forward``, which DistributedDataParallel needs to wrap."""
+    """Module whose ``forward`` computes a model's loss, as DistributedDataParallel requires."""
 
     def __init__(self, model: Recommender, context: DistributedContext) -> None:
         super().__init__()
         self.model, self.context = model, context
 
     def forward(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, list[str]]:
-        """Return the weighted sums of the T loss terms ``[T]``, what to divide each by ``[T]``, and their names."""
+        """Compute the weighted sums of the T loss terms ``[T]``, the divisor of each ``[T]``, and their names."""
         terms = self.model.compute_loss(batch, draws)
         totals = torch.stack([term.weight * term.total for term in terms.values()])
         # A term without a count is a sum, divided by 1; each process contributes its share of that 1.

@@ -25,7 +25,7 @@ from lecdsr.train.state import Generators, Rates, TrainerState, TrainingResult, 
 from lecdsr.train.step import Batch, Steps
 from lecdsr.train.validator import SCORE, Validator
 
-#: Steps between checks of the loss and of the checkpoint's age: on a GPU a check waits for all queued work.
+#: Number of steps between checks of the loss and of the checkpoint's age; on a GPU a check waits for all queued work.
 CHECK_EVERY = 10
 
 
@@ -54,12 +54,12 @@ def train(
     Args:
         model: the model to train, changed in place; it ends with the weights of the last step, not of the best epoch.
         sequences: windows of all splits.
-        info: the data set that the model was built for.
+        info: the dataset that the model was built for.
         settings: settings of the model.
         shared: settings of all models.
         device: where to compute.
         checkpoints: keeps the state of the training, so that a killed run can resume; ``None`` keeps nothing.
-        context: the processes that train together; ``None`` is this one alone.
+        context: the processes that train together; ``None`` means only this one.
         before_training: called once before the first step, for example to check memory; may raise to cancel.
         schedule: learning rates of every epoch, as a former training chose them: train for exactly these, without
             validation, and keep the last weights. ``None`` chooses the best epoch on validation.
@@ -111,7 +111,7 @@ def _count(model: Recommender, training: Sequences, validator: Validator | None)
 
 
 class Trainer:
-    """Trains one model, from the beginning or from its checkpoint.
+    """Trainer of one model, from the beginning or from its checkpoint.
 
     Args:
         steps: batches and optimisers.
@@ -211,7 +211,7 @@ class Trainer:
         return dict(zip(state.loss_names, means, strict=True))
 
     def _save_if_due(self) -> None:
-        """Write a checkpoint if the main process finds it due."""
+        """Write a checkpoint if the main process decides that it is due."""
         if self._checkpoints is None:
             return
         context = self._steps.context

@@ -1,4 +1,4 @@
-"""Validation during training: one score per epoch, by which the best epoch is chosen."""
+"""Validation during training: one score per epoch, which selects the best epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 
-#: Column of the training log by which the best epoch is chosen.
+#: Column of the training log with the score that selects the best epoch.
 SCORE = f"valid_{MONITOR}"
 #: Most targets ranked at once, and most scores (256 MB in float32). Constants, because they change speed and memory but
 #: no metric.
@@ -28,13 +28,13 @@ def validation_batch(info: DatasetInfo) -> int:
 
 
 class Validator:
-    """Ranks the validation targets with the model as it is, each process its share of them.
+    """Validator that ranks the validation targets with the current model; each process ranks its share of them.
 
     Args:
         model: the model in training.
         valid: windows of the validation split.
         info: sizes of the data set.
-        history_length: latest items of a history that the model reads.
+        history_length: number of latest history items that the model reads.
         device: where to compute.
         context: the processes that train together; ``None`` is this one alone.
         targets: rank only so many of the targets, drawn by the seed; ``None`` ranks all.
@@ -62,7 +62,7 @@ class Validator:
         return len(self._valid)
 
     def evaluate(self) -> dict[str, float]:
-        """Return NDCG@10 under full ranking: the mean over the domains, then of each domain that has targets."""
+        """Compute NDCG@10 under full ranking: the mean over the domains, and the value for each domain with targets."""
         valid, ranks = self._valid, self._rank()
         in_y = valid.target >= self._info.n_x
         scores = {
@@ -73,14 +73,14 @@ class Validator:
         return {SCORE: float(np.mean(list(scores.values()))), **scores}
 
     def _rank(self) -> NDArray[np.float32]:
-        """``[W]`` rank of the target of every validation window."""
+        """Rank the target of every validation window, ``[W]``."""
         ranks = np.zeros(len(self._valid), np.float32)
         mine = self._context.share(len(self._valid))
         part = self._valid.take(np.arange(mine.start, mine.stop))
         ranks[mine] = rank_targets(
             self._model, part, self._info, self._history_length, validation_batch(self._info), self._device
         ).full
-        # Every rank is zero in all processes but one.
+        # Ranks of the other processes' windows are zero, so the sum gathers all ranks.
         gathered: NDArray[np.float32] = self._context.sum(torch.from_numpy(ranks).to(self._device)).cpu().numpy()
         return gathered
 

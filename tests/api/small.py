@@ -1,4 +1,4 @@
-"""Two hand-made frames, and the pair ``toy`` as the pipeline would have built it inside a clone."""
+"""Two hand-made frames, and the pair ``toy`` as the pipeline would have built it in a clone."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ WORDS = ("green", "red", "sweet", "small", "sharp", "round")
 
 
 def interactions(users: int = 24, length: int = 9, items: int = 10, seed: int = 0) -> pd.DataFrame:
-    """Users ``u0`` …, items ``food-0`` … and ``kitchen-0`` …, one interaction a day."""
+    """Make frames of users ``u0`` …, items ``food-0`` … and ``kitchen-0`` …, with one interaction per day."""
     draw = np.random.default_rng(seed)
     rows = []
     for user in range(users):
@@ -40,7 +40,7 @@ def items(count: int = 10) -> pd.DataFrame:
 
 
 def dataset(**changed: Any) -> lecdsr.Dataset:
-    """Of the two frames, with drawn vectors in place of encoded texts."""
+    """Build a dataset of the two frames, with random vectors instead of encoded texts."""
     frame = items()
     vectors = np.random.default_rng(1).standard_normal((len(frame), 6))
     given = {"items": frame, "item_vectors": vectors, "encoder": None, "domains": DOMAINS, "quiet": True, **changed}
@@ -48,7 +48,7 @@ def dataset(**changed: Any) -> lecdsr.Dataset:
 
 
 def clone(folder: Path) -> Artefacts:
-    """Write the pair ``toy`` and the files that make ``folder`` a clone; the caller changes into it."""
+    """Write the pair ``toy`` and the files that make ``folder`` a clone; change into it."""
     write_pair(folder)
     artefacts = Artefacts("toy")
     tables = (

@@ -1,4 +1,4 @@
-"""A data set of frames is what the stages make of the same rows; what the pipeline built loads as it is."""
+"""A dataset built from frames equals the stages' output for the same rows; a pair built by the pipeline loads."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tests.api.small import DOMAINS, clone, dataset, interactions, items
 
 
 def by_the_stages(folder, **changed):
-    """The tables of the same rows, written as CSV files of a custom catalogue."""
+    """Build the tables of the same rows from CSV files of a custom catalogue."""
     raw = folder / "raw"
     raw.mkdir()
     for domain in DOMAINS:
@@ -109,7 +109,7 @@ def test_no_texts_no_vectors():
 
 def test_saved_and_loaded(tmp_path):
     for data in (dataset(), dataset(items=None, item_vectors=None)):
-        data.save(tmp_path / "folder")  # the second takes the place of the first
+        data.save(tmp_path / "folder")  # the second dataset replaces the first
         again = lecdsr.Dataset.load(tmp_path / "folder")
         for ours, theirs in zip(again.tables, data.tables, strict=True):
             assert (ours is None and theirs is None) or ours.equals(theirs)

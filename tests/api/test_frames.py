@@ -1,4 +1,4 @@
-"""What a wrong frame or setting is told, and every kind of column that is read."""
+"""Error messages for wrong frames and settings, and all types of columns that can be read."""
 
 import datetime
 
@@ -14,7 +14,7 @@ from tests.api.small import DOMAINS, dataset, interactions, items
 
 
 def refused(*words: str, frame=None, **options) -> str:
-    """The message of a refusal, which is a ValueError and the error of the command line."""
+    """Return the message of a refusal, which must be a ValueError and the error of the command line."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         lecdsr.Dataset.from_frames(interactions() if frame is None else frame, **{"domains": DOMAINS, **options})
     assert isinstance(caught.value, UserError)
@@ -119,8 +119,8 @@ def test_items_of_other_ids():
 
 
 def test_profiles_of_unknown_users_or_without_an_encoder():
-    profiles = pd.DataFrame({"user": ["somebody"], "text": ["likes tea"]})
-    refused("'somebody'", profiles=profiles)
+    profiles = pd.DataFrame({"user": ["stranger"], "text": ["likes tea"]})
+    refused("'stranger'", profiles=profiles)
     refused("encoder", profiles=profiles.assign(user="u0"), encoder=None)
 
 

@@ -1,4 +1,4 @@
-"""Importing the package is quick and changes nothing; its names are loaded at their first use."""
+"""Importing the package is fast and has no side effects; its names are loaded at first use."""
 
 import ast
 import subprocess

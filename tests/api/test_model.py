@@ -1,4 +1,4 @@
-"""Models of the interface give the numbers of the stages' functions, and come back from a folder as they were."""
+"""Models of the interface give the same numbers as the stages' functions, and load from a folder unchanged."""
 
 import json
 from pathlib import Path

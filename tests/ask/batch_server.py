@@ -1,4 +1,4 @@
-"""A server on this machine that speaks `/v1/files` and `/v1/batches`, as well or badly as a test wants."""
+"""A local server with `/v1/files` and `/v1/batches` that can be made to fail."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.ask.loopback import KEY, chat
 
 
 class BatchServer:
-    """``fate(batch number)`` is what becomes of a batch; polled ``polls`` times before it ends.
+    """Server whose batches end as ``fate(batch number)`` says, after they were polled ``polls`` times.
 
     ``before(call)`` is called before a request such as ``POST /batches`` is looked at; it may take its time.
     """
@@ -43,7 +43,7 @@ class BatchServer:
 
     @property
     def asked(self):
-        """Every prompt of every batch that was created."""
+        """List every prompt of every batch that was created."""
         prompts = []
         for batch in self.batches.values():
             prompts += [self._prompt(line) for line in self.files[batch["input_file_id"]]["content"].splitlines()]

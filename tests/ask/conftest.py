@@ -11,7 +11,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path):
-    """No variable of the person running the tests reaches a test."""
+    """Remove environment variables of the user who runs the tests."""
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_LOG", "DVC_ROOT", "HTTP_PROXY",
                  "http_proxy", "ALL_PROXY", "all_proxy", "LECDSR_LLM_MAX_REQUESTS", "LECDSR_LLM_TIMEOUT_S",
                  "LECDSR_LLM_CONCURRENCY"):  # fmt: skip

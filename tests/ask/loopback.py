@@ -1,4 +1,4 @@
-"""A server on this machine that speaks the OpenAI API, as well or badly as a test wants."""
+"""A local server with the OpenAI API that can be made to fail."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Reply:
     body: dict | str = field(default_factory=dict)
     headers: dict = field(default_factory=dict)
     wait: float = 0.0
-    cut: int | None = None  # bytes of the body after which the connection breaks
+    cut: int | None = None  # number of body bytes after which the connection breaks
 
 
 def chat(text="a text", delete_job="stop", **message):
-    """A chat completion."""
+    """Make a chat completion."""
     return Reply(
         body={
             "id": "c1",
@@ -42,7 +42,7 @@ def chat(text="a text", delete_job="stop", **message):
 
 
 def prompt_of(request):
-    """The user's message; of a request for vectors the list of its texts."""
+    """Return the user's message, or the list of texts of a request for vectors."""
     return request["input"] if "input" in request else request["messages"][-1]["content"]
 
 
@@ -51,7 +51,7 @@ def error(status, code=None, message="no", **headers):
 
 
 class Loopback:
-    """``behave(prompt, n)`` gives the reply to the n-th request (from 0) whose user message is ``prompt``."""
+    """Server whose ``behave(prompt, n)`` returns the reply to the n-th request (from 0) with this prompt."""
 
     def __init__(self):
         self.requests, self.times, self.keys, self.sent = [], [], [], []
@@ -119,7 +119,7 @@ class Loopback:
                     if reply.cut is not None:
                         self.close_connection = True
                     elif reply.status == 200:
-                        # Whole replies, in the order in which they were sent: what was paid for.
+                        # Complete replies in the order in which they were sent: these are paid for.
                         loopback.sent.append((prompt_of(request), reply))
                 except OSError:
                     self.close_connection = True  # the client has gone
@@ -131,7 +131,7 @@ class Loopback:
 
 
 def question_table(prompts, model="test-model", **request):
-    """Table ``QUESTIONS`` of user questions, one for each prompt."""
+    """Make a table ``QUESTIONS`` of user questions, one per prompt."""
     rows = []
     for number, prompt in enumerate(prompts):
         fields = {"temperature": 0.0, "max_tokens": 9, "resample": 0, **request}

@@ -129,7 +129,7 @@ def test_killed_after_any_step_it_goes_on_and_pays_once(api, tmp_path, step):
 
 
 def at_once(api, folder, first, second):
-    """Run the second thing in a thread of its own as soon as the first has begun to create its batch."""
+    """Run the second function in a separate thread as soon as the first has started to create its batch."""
     begun, errors = threading.Event(), []
 
     def slow(call):

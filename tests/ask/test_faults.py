@@ -1,4 +1,4 @@
-"""Five thousand questions through a server with every fault at once; what its own log says is what counts."""
+"""Five thousand questions to a server with all faults at once, compared with the server's own log."""
 
 import random
 from collections import Counter
@@ -13,7 +13,7 @@ from lecdsr.core.errors import UserError
 from tests.ask.loopback import Reply, chat, error, question_table
 
 QUESTIONS = 5000
-#: Shares of all replies, the request's place in the draw being its number.
+#: Shares of all replies, drawn by the number of the request.
 FAULTS = {"429": 0.20, "5xx": 0.05, "cut": 0.02, "hang": 0.01, "malformed": 0.01, "truncated": 0.005, "empty": 0.005}
 
 
@@ -91,7 +91,7 @@ def test_an_empty_account_is_met_once(server, store):
 
 @pytest.fixture
 def prices(tmp_path):
-    """A dollar for a thousand tokens of either kind: an answer of the loopback costs one cent."""
+    """Price of a dollar per thousand tokens: an answer of the local server costs one cent."""
     path = tmp_path / "prices.csv"
     path.write_text("model,input,output,batch_share,as_of\ntest-model,1000,1000,0.5,2026-01\n", encoding="utf-8")
     return str(path)
@@ -109,7 +109,7 @@ def test_no_request_is_sent_that_might_break_the_cap_on_cost(server, store, pric
     assert len(server.requests) == answered  # nothing was sent that was not stored
     assert 0.10 <= answered * 0.01 <= 0.60
     assert provider.spent == pytest.approx(answered * 0.01)
-    # With more money the rest is asked, and nothing twice.
+    # With a larger budget the rest is asked, and nothing twice.
     ask(table, server.provider(), store)
     assert len(server.requests) == 300
 

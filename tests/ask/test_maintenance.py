@@ -1,4 +1,4 @@
-"""Files out and in, sharing, checking, the estimate: what a group does with its store."""
+"""Export and import of files, sharing, verification, and the estimate."""
 
 import json
 import sqlite3
@@ -33,7 +33,7 @@ def hand_out(store, prompts=PROMPTS, requests_per_file=4):
 
 
 def results(path, lines, answer):
-    """What `vllm run-batch` writes for these request lines."""
+    """Write what `vllm run-batch` writes for these request lines."""
     rows = []
     for line in lines:
         request = json.loads(line)
@@ -49,7 +49,7 @@ def test_files_go_out_and_their_results_come_back(store, tmp_path):
     assert len(files) == 3
     assert sorted(request["body"]["messages"][-1]["content"] for request in requests) == PROMPTS
     assert all(request["method"] == "POST" and "resample" not in request["body"] for request in requests)
-    assert hand_out(store) == files  # asked again, nothing new is written
+    assert hand_out(store) == files  # a second run writes no new file
     for number, file in enumerate(files):
         lines = file.read_text().splitlines()
         report = maintenance.import_answers(store, results(tmp_path / f"r{number}", lines, lambda prompt: chat(prompt)))

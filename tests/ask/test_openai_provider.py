@@ -18,7 +18,7 @@ def store(tmp_path):
 
 
 def scripted(*replies):
-    """The n-th request gets the n-th reply, all later ones the last."""
+    """Return the n-th reply to the n-th request, and the last reply to all later ones."""
     return lambda prompt, number: replies[min(number, len(replies) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""Real processes, killed, interrupted and orphaned; the server's log says what was asked."""
+"""Real processes that are killed, interrupted or orphaned; the server's log shows what was asked."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from tests.ask.loopback import KEY, Reply, chat, question_table
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 4
-#: Requests under way, or answered and not yet on the disk, that a kill can cost: see `lecdsr.ask.rate_limit`.
+#: Maximum number of requests that a kill can lose, in flight or not yet stored: see `lecdsr.ask.rate_limit`.
 AT_RISK = 2 * AT_ONCE
 ASK = """
 import sys
@@ -54,7 +54,7 @@ def start(command, server, tmp_path):
 
 
 def heed_interrupts():
-    """A shell starts what runs in the background with interrupts ignored, and children inherit that."""
+    """Undo that a shell starts background jobs with interrupts ignored, which their children inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

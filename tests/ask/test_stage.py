@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch, server):
-    """A repository with the project's settings and questions of the pair demo."""
+    """Make a repository with the project's settings and questions of the pair demo."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "pairs", tmp_path / "pairs")
     monkeypatch.chdir(tmp_path)

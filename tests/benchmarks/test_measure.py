@@ -1,4 +1,4 @@
-"""Work in processes of its own: values by turns, peak memory, and a death that is told."""
+"""Work in separate processes: values in turns, peak memory, and a reported crash."""
 
 import os
 from collections.abc import Iterator

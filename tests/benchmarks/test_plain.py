@@ -1,4 +1,4 @@
-"""The plain baseline is the published network: against the golden file, and against the product."""
+"""The plain implementation is the published network: compared with the golden file and with the project's model."""
 
 from pathlib import Path
 
@@ -55,13 +55,13 @@ def test_golden_file():
 
 
 def walks(seed: int = 0) -> list[list[int]]:
-    """Histories shorter and longer than ``LENGTH``, no item twice."""
+    """Draw histories shorter and longer than ``LENGTH``, without repeated items."""
     rng = np.random.default_rng(seed)
     return [rng.permutation(N_X + N_Y)[: 4 + user].tolist() for user in range(USERS)]
 
 
 def both(masked: bool) -> tuple[Network, LeCDSR]:
-    """The plain network and the product with the same weights."""
+    """Build the plain network and the project's model with the same weights."""
     data = info(N_X, N_Y, USERS, 8)
     chosen = lecdsr_settings(width=16, hidden=32, history_length=LENGTH, mask_padding=masked)
     torch.manual_seed(1)
@@ -190,7 +190,7 @@ def test_synthetic_data_has_the_shape_of_food_kitchen():
     assert data.info.train_counts.sum() == 173_548 - 2 * 7_144
     row = np.arange(len(made.items))
     user = np.repeat(made.user[made.split == TEST], np.diff(np.append(made.start[made.split == TEST], len(row))))
-    assert len(np.unique(user * 30_000 + made.items)) == len(row)  # nobody has an item twice
+    assert len(np.unique(user * 30_000 + made.items)) == len(row)  # no user has an item twice
     torch.testing.assert_close(data.info.item_vectors[:-1].norm(dim=1), torch.ones(11_837 + 16_258))
     again = shape.load("synthetic", width=4)
     assert np.array_equal(made.items, again.sequences.items)

@@ -1,4 +1,4 @@
-"""Negatives of the sampled protocol: what they may be, as properties, and that they are uniform."""
+"""Negatives of the sampled ranking: which items are allowed, as properties, and that the draw is uniform."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,8 @@ small = settings(max_examples=50, deadline=None)
 
 
 @st.composite
-def shops(draw):
-    """Sizes of two domains and histories of a few users over both."""
+def random_pairs(draw):
+    """Draw the sizes of two domains and histories of a few users in both."""
     n_x, n_y = draw(st.integers(1, 12)), draw(st.integers(1, 12))
     history = st.lists(st.integers(0, n_x + n_y - 1), min_size=1, max_size=12)
     return n_x, n_y, draw(st.lists(history, min_size=1, max_size=6))
@@ -31,15 +31,15 @@ def tables(n_x: int, n_y: int, histories: list[list[int]]) -> tuple[pa.Table, pa
     return table, windows, items_table(n_x, n_y)
 
 
-def drawn(shop, **changed) -> pa.Table:
-    return draw_candidates(*tables(*shop), Settings(**{"negatives": 4, "exclude": "history", "seed": 1, **changed}))
+def drawn(pair, **changed) -> pa.Table:
+    return draw_candidates(*tables(*pair), Settings(**{"negatives": 4, "exclude": "history", "seed": 1, **changed}))
 
 
 @small
-@given(shops(), st.integers(1, 15), st.sampled_from(["history", "target"]), st.integers(0, 2**63))
-def test_what_a_negative_may_be(shop, count, exclude, seed):
-    n_x, n_y, histories = shop
-    table, windows, items = tables(*shop)
+@given(random_pairs(), st.integers(1, 15), st.sampled_from(["history", "target"]), st.integers(0, 2**63))
+def test_what_a_negative_may_be(pair, count, exclude, seed):
+    n_x, n_y, histories = pair
+    table, windows, items = tables(*pair)
     candidates = draw_candidates(table, windows, items, Settings(negatives=count, exclude=exclude, seed=seed))
     assert candidates.schema == CANDIDATES
     held_out = [row for row in windows.to_pylist() if row["split"] != TRAIN]
@@ -57,9 +57,9 @@ def test_what_a_negative_may_be(shop, count, exclude, seed):
 
 
 @small
-@given(shops(), st.integers(0, 1000))
-def test_same_seed_same_table(shop, seed):
-    assert drawn(shop, seed=seed).equals(drawn(shop, seed=seed))
+@given(random_pairs(), st.integers(0, 1000))
+def test_same_seed_same_table(pair, seed):
+    assert drawn(pair, seed=seed).equals(drawn(pair, seed=seed))
 
 
 HISTORIES = [[user % 7, 7 + user % 5, (3 * user) % 50, 50 + (5 * user) % 60] for user in range(40)]

@@ -88,7 +88,7 @@ def write(artefacts: Artefacts, histories: list[list[int]] = HISTORIES, days: li
 
 
 def repository(folder: Path, x: str = "Food", y: str = "Kitchen", source: str = "synthetic") -> None:
-    """Settings of a repository with the pair ``toy``."""
+    """Write the settings of a repository with the pair ``toy``."""
     (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     params = "active: [toy]\nmodels: [popularity]\ncard:\n  plot_dpi: 60\n"
     (folder / "params.yaml").write_text(params, encoding="utf-8")

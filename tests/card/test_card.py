@@ -1,4 +1,4 @@
-"""The card of a pair that was counted by hand, through the door of its stage."""
+"""The data card of a pair counted by hand, written by the stage."""
 
 import json
 import subprocess
@@ -108,9 +108,9 @@ def test_the_page_says_it(facts):
         "| raw | 1,234,567 | 30 | 50 |",
         "| items with 1–4 interactions | 2 (66.7 %) | 1 (50.0 %) |",
         "| items without brand | 2 (66.7 %) | 2 (100.0 %) |",
-        "| median characters, title | 4.50 | – |",
+        "| median length in characters, title | 4.50 | – |",
         "| targets, valid | 2 | 0 |",
-        "| test targets whose item training never sees | 0 (0.0 %) | 1 (100.0 %) |",
+        "| test targets whose item has no training interactions | 0 (0.0 %) | 1 (100.0 %) |",
         "| ratings_x | 3 |",
         "3 users: 1 of both domains, 2 of X only, 0 of Y only (66.7 % with one domain).",
     ):

@@ -1,4 +1,4 @@
-"""Every setting of every stage and model has a default, which is valid, and a description."""
+"""Every setting of every stage and model has a valid default and a description."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -19,7 +19,7 @@ SCHEMAS = {name: settings_class(name) for name in stage_names() if name != "trai
 
 
 def fields_of(schema: type[Block], path: str) -> Iterator[tuple[str, FieldInfo]]:
-    """Every field of a block and of the blocks inside it, by its dotted name."""
+    """List every field of a block and of the blocks inside it, by dotted name."""
     for name, field in schema.model_fields.items():
         yield f"{path}.{name}", field
         for inner in (field.annotation, *get_args(field.annotation)):

@@ -1,4 +1,4 @@
-"""Settings: what is read, what is merged, and what a wrong key, value or file is told."""
+"""Settings: how they are read and merged, and the messages for wrong keys, values and files."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +55,7 @@ train:
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A folder with params.yaml and one pair ``toy``; call it to write other texts."""
+    """Write a folder with params.yaml and a pair ``toy``; call it to write other texts."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pairs").mkdir()
 
@@ -348,20 +348,20 @@ def test_a_day_may_be_quoted(repository, value):
 
 
 def blocks_of(file: str) -> dict[str, dict[str, Any]]:
-    """What a settings file sets, by block; those of ``train`` by model: ``train.sasrec``."""
+    """Collect what a settings file sets, by block; for ``train`` by model: ``train.sasrec``."""
     values = YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))
     train = {f"train.{name}": block for name, block in values.pop("train", {}).items()}
     return {name: block for name, block in values.items() if name in stage_names()} | train
 
 
 def defaults_of(block: str) -> dict[str, Any]:
-    """Defaults by key; settings without one are left out."""
+    """Collect the defaults by key; settings without a default are left out."""
     fields = SCHEMAS[block].model_fields
     return {name: field.get_default() for name, field in fields.items() if not field.is_required()}
 
 
 def checked(block: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The values as the block types them, laid over those of params.yaml."""
+    """Merge the values over those of params.yaml, typed by the block."""
     settings = SCHEMAS[block].model_validate({**blocks_of("params.yaml").get(block, {}), **values})
     return {key: getattr(settings, key) for key in values}
 

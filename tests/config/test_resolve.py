@@ -54,7 +54,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_anywhere_is_named_and_nothing_is_written(repository, case):
-    """The pair `other` is not active, and `hgn` is not selected: they are checked all the same."""
+    """The pair `other` is not active and `hgn` is not selected, but both are checked."""
     params, pair, words = WRONG[case]
     text = PAIR.replace("release: 2018\n", "") if case == "release" else PAIR
     repository(PARAMS + params, other=text + pair)

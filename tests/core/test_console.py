@@ -1,4 +1,4 @@
-"""What is printed is what was said."""
+"""Printed text is the given text, without markup."""
 
 from lecdsr.core.console import say
 

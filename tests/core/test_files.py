@@ -1,4 +1,4 @@
-"""Files are whole or absent; the same table gives the same bytes; what is broken is named."""
+"""Files are complete or absent; the same table gives the same bytes; errors name the broken file."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Text from data cannot become markup, and numbers read well."""
+"""Text from data cannot become markup, and numbers are formatted."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Random users, interactions and windows for the property tests of this room."""
+"""Random users, interactions and windows for the property tests."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from lecdsr.core.schemas import TEST, TRAIN, VALID
 from tests.tiny import interactions, windows_table
 
 
-class PairRecommender(NamedTuple):
-    """Interactions and windows as tables, and as the plain lists they were made of."""
+class RandomPair(NamedTuple):
+    """A random pair: interactions and windows as tables, and as the plain lists they were built from."""
 
     n_x: int
     n_y: int
@@ -19,27 +19,27 @@ class PairRecommender(NamedTuple):
 
     @property
     def items(self) -> list[int]:
-        """Item of every row."""
+        """List the item of every row."""
         return [item for history in self.histories for item in history]
 
     @property
     def first_row(self) -> list[int]:
-        """First row of every user."""
+        """List the first row of every user."""
         return [sum(len(history) for history in self.histories[:user]) for user in range(len(self.histories))]
 
     @property
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Interactions and windows."""
+        """Build the tables of interactions and windows."""
         return interactions(self.histories, self.n_x), windows_table(self.rows)
 
     def domain(self, item: int) -> int:
-        """0 for X, 1 for Y."""
+        """Return 0 for an item of X, 1 for an item of Y."""
         return int(item >= self.n_x)
 
 
 @st.composite
-def shops(draw, most_items: int = 8):
-    """A shop with any windows that the schema allows: ``start`` < ``first_target`` < ``end``."""
+def random_pairs(draw, most_items: int = 8):
+    """Draw a pair with any windows that the schema allows: ``start`` < ``first_target`` < ``end``."""
     n_x, n_y = draw(st.integers(1, most_items)), draw(st.integers(1, most_items))
     history = st.lists(st.integers(0, n_x + n_y - 1), min_size=2, max_size=14)
     histories = draw(st.lists(history, min_size=1, max_size=5))
@@ -51,4 +51,4 @@ def shops(draw, most_items: int = 8):
             first = draw(st.integers(start + 1, end - 1)) if split == TRAIN else end - 1
             rows.append((split, user, first_row + start, first_row + first, first_row + end))
         first_row += len(items)
-    return PairRecommender(n_x, n_y, histories, sorted(rows))
+    return RandomPair(n_x, n_y, histories, sorted(rows))

@@ -1,4 +1,4 @@
-"""The tables of a pair as models see them, and what a table that is not right is told."""
+"""The tables of a pair as models read them, and the messages for wrong tables."""
 
 import numpy as np
 import pyarrow as pa

@@ -10,7 +10,7 @@ from lecdsr.core.arrays import expand
 from lecdsr.core.schemas import TEST, TRAIN, VALID
 from lecdsr.data.batch import Gatherer, prefix_samples, recency, sequence_samples
 from lecdsr.data.sequences import Sequences, before_in_domain, from_tables, own_domain, shuffled
-from tests.data.pairs import PairRecommender, shops
+from tests.data.pairs import RandomPair, random_pairs
 from tests.tiny import interactions, sequences, windows_table
 
 small = settings(max_examples=50, deadline=None)
@@ -33,14 +33,14 @@ def plain_recency(row: list[int], n_x: int, padding: int) -> list[int]:
     return ranks[::-1]
 
 
-def gatherer(shop: PairRecommender, sequences: Sequences, length: int) -> Gatherer:
-    return Gatherer(sequences, length, shop.n_x, shop.n_x + shop.n_y, CPU)
+def gatherer(pair: RandomPair, sequences: Sequences, length: int) -> Gatherer:
+    return Gatherer(sequences, length, pair.n_x, pair.n_x + pair.n_y, CPU)
 
 
 @small
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=6))
 def test_expand(intervals):
-    start, size = (np.array([pair[i] for pair in intervals], np.int64) for i in (0, 1))
+    start, size = (np.array([interval[i] for interval in intervals], np.int64) for i in (0, 1))
     interval, row = expand(start, start + size)
     assert list(zip(interval, row, strict=True)) == [
         (i, first + j) for i, (first, count) in enumerate(intervals) for j in range(count)
@@ -48,77 +48,77 @@ def test_expand(intervals):
 
 
 @small
-@given(shops())
-def test_from_tables(shop):
-    built = from_tables(*shop.tables)
-    assert len(built) == len(shop.rows)
-    assert built.items.tolist() == shop.items
+@given(random_pairs())
+def test_from_tables(pair):
+    built = from_tables(*pair.tables)
+    assert len(built) == len(pair.rows)
+    assert built.items.tolist() == pair.items
     columns = (built.split, built.user, built.start, built.first_target, built.end)
-    assert list(zip(*(column.tolist() for column in columns), strict=True)) == shop.rows
-    assert built.target_row.tolist() == [end - 1 for *_, end in shop.rows]
-    assert built.target.tolist() == [shop.items[end - 1] for *_, end in shop.rows]
-    assert built.seen_start.tolist() == [shop.first_row[user] for _, user, *_ in shop.rows]
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == pair.rows
+    assert built.target_row.tolist() == [end - 1 for *_, end in pair.rows]
+    assert built.target.tolist() == [pair.items[end - 1] for *_, end in pair.rows]
+    assert built.seen_start.tolist() == [pair.first_row[user] for _, user, *_ in pair.rows]
 
 
 @small
-@given(shops())
-def test_of_split_and_take(shop):
-    built = from_tables(*shop.tables)
+@given(random_pairs())
+def test_of_split_and_take(pair):
+    built = from_tables(*pair.tables)
     for split in (TRAIN, VALID, TEST):
         part = built.of_split(split)
-        wanted = [row for row in shop.rows if row[0] == split]
+        wanted = [row for row in pair.rows if row[0] == split]
         assert part.target_row.tolist() == [row[4] - 1 for row in wanted]
         assert part.user.tolist() == [row[1] for row in wanted]
-        assert part.seen_start.tolist() == [shop.first_row[row[1]] for row in wanted]
+        assert part.seen_start.tolist() == [pair.first_row[row[1]] for row in wanted]
 
 
 @small
-@given(shops(), st.integers(1, 18))
-def test_prefix_samples(shop, length):
-    built = from_tables(*shop.tables)
+@given(random_pairs(), st.integers(1, 18))
+def test_prefix_samples(pair, length):
+    built = from_tables(*pair.tables)
     training = built.of_split(TRAIN)
     samples = prefix_samples(training)
     expected = [
-        (user, shop.items[start:row], shop.items[row])
-        for split, user, start, first, end in shop.rows
+        (user, pair.items[start:row], pair.items[row])
+        for split, user, start, first, end in pair.rows
         if split == TRAIN
         for row in range(first, end)
     ]
     assert len(samples) == len(expected)
-    batch = gatherer(shop, built, length).prefixes(samples)
-    padding = shop.n_x + shop.n_y
+    batch = gatherer(pair, built, length).prefixes(samples)
+    padding = pair.n_x + pair.n_y
     histories = [padded(items, length, padding) for _, items, _ in expected]
     assert batch.histories.sequence.shape == batch.histories.position.shape == (len(expected), length)
     assert batch.histories.sequence.tolist() == histories
-    assert batch.histories.position.tolist() == [plain_recency(row, shop.n_x, padding) for row in histories]
+    assert batch.histories.position.tolist() == [plain_recency(row, pair.n_x, padding) for row in histories]
     assert batch.histories.user.tolist() == [user for user, _, _ in expected]
     assert batch.target.tolist() == [target for _, _, target in expected]
 
 
 @small
-@given(shops(), st.integers(1, 18))
-def test_sequence_samples(shop, length):
-    built = from_tables(*shop.tables)
+@given(random_pairs(), st.integers(1, 18))
+def test_sequence_samples(pair, length):
+    built = from_tables(*pair.tables)
     samples = sequence_samples(built.of_split(TRAIN), length)
-    batch = gatherer(shop, built, length).sequences(samples)
-    padding = shop.n_x + shop.n_y
+    batch = gatherer(pair, built, length).sequences(samples)
+    padding = pair.n_x + pair.n_y
     covered = []
     for place in range(len(samples)):
         user, start, row = int(samples.user[place]), int(samples.start[place]), int(samples.row[place])
         inputs, targets = batch.histories.sequence[place].tolist(), batch.targets[place].tolist()
         assert batch.histories.user[place] == user
-        assert inputs == padded(shop.items[start:row], length, padding)
-        assert batch.histories.position[place].tolist() == plain_recency(inputs, shop.n_x, padding)
+        assert inputs == padded(pair.items[start:row], length, padding)
+        assert batch.histories.position[place].tolist() == plain_recency(inputs, pair.n_x, padding)
         for column, target in enumerate(targets):
             if target == padding:
                 continue
             target_row = row - (length - 1 - column)
-            assert target == shop.items[target_row]
-            assert inputs[column] == shop.items[target_row - 1]  # the item right before it
+            assert target == pair.items[target_row]
+            assert inputs[column] == pair.items[target_row - 1]  # the item right before it
             assert target_row - 1 >= start
             covered.append((user, start, row, target_row))
     wanted = sorted(
-        (start, target) for split, _, start, first, end in shop.rows if split == TRAIN for target in range(first, end)
+        (start, target) for split, _, start, first, end in pair.rows if split == TRAIN for target in range(first, end)
     )
     assert sorted((start, target) for _, start, _, target in covered) == wanted  # each exactly once
 
@@ -177,24 +177,24 @@ def test_recency(n_x, rows):
     assert recency(torch.tensor(rows), n_x, 10).tolist() == [plain_recency(row, n_x, 10) for row in rows]
 
 
-def plain_own_domain(shop: PairRecommender) -> list[tuple[object, ...]]:
+def plain_own_domain(pair: RandomPair) -> list[tuple[object, ...]]:
     """(split, user, items, targets among them, row of the target, first row of the user) of every window."""
     windows: list[tuple[object, ...]] = []
-    for split, user, start, first, end in shop.rows:
-        domains = (0, 1) if split == TRAIN else (shop.domain(shop.items[end - 1]),)
+    for split, user, start, first, end in pair.rows:
+        domains = (0, 1) if split == TRAIN else (pair.domain(pair.items[end - 1]),)
         for domain in domains:
-            rows = [row for row in range(start, end) if shop.domain(shop.items[row]) == domain]
+            rows = [row for row in range(start, end) if pair.domain(pair.items[row]) == domain]
             targets = [row for row in rows[1:] if row >= first] if split == TRAIN else rows[-1:]
             if targets:
-                items = [shop.items[row] for row in rows]
-                windows.append((split, user, items, len(targets), rows[-1], shop.first_row[user]))
+                items = [pair.items[row] for row in rows]
+                windows.append((split, user, items, len(targets), rows[-1], pair.first_row[user]))
     return windows
 
 
 @small
-@given(shops())
-def test_own_domain(shop):
-    own = own_domain(from_tables(*shop.tables), shop.n_x)
+@given(random_pairs())
+def test_own_domain(pair):
+    own = own_domain(from_tables(*pair.tables), pair.n_x)
     found = [
         (
             int(own.split[w]),
@@ -206,19 +206,19 @@ def test_own_domain(shop):
         )
         for w in range(len(own))
     ]
-    assert found == plain_own_domain(shop)
-    assert own.target.tolist() == [shop.items[row] for row in own.target_row]
-    assert own.seen_items.tolist() == shop.items  # what is left out of the full ranking stays in both domains
+    assert found == plain_own_domain(pair)
+    assert own.target.tolist() == [pair.items[row] for row in own.target_row]
+    assert own.seen_items.tolist() == pair.items  # items excluded from the full ranking are still of both domains
     for window in range(len(own)):
         items = own.items[own.start[window] : own.end[window]]
-        assert len({shop.domain(item) for item in items}) == 1
+        assert len({pair.domain(item) for item in items}) == 1
 
 
 @small
-@given(shops())
-def test_own_domain_keeps_every_held_out_target_in_order(shop):
-    built = from_tables(*shop.tables)
-    own = own_domain(built, shop.n_x)
+@given(random_pairs())
+def test_own_domain_keeps_every_held_out_target_in_order(pair):
+    built = from_tables(*pair.tables)
+    own = own_domain(built, pair.n_x)
     held_out, own_held_out = (s.take(s.split != TRAIN) for s in (built, own))
     assert own_held_out.target_row.tolist() == held_out.target_row.tolist()
     assert own_held_out.target.tolist() == held_out.target.tolist()
@@ -227,8 +227,8 @@ def test_own_domain_keeps_every_held_out_target_in_order(shop):
 
 def test_own_domain_by_hand():
     # X is 0 … 4. Training rows 0 … 5 with targets from row 2 on; the test target 8 has one Y before it.
-    shop = interactions([[0, 5, 1, 6, 2, 3, 8]], 5)
-    own = own_domain(from_tables(shop, windows_table([(TRAIN, 0, 0, 2, 6), (TEST, 0, 0, 6, 7)])), 5)
+    pair = interactions([[0, 5, 1, 6, 2, 3, 8]], 5)
+    own = own_domain(from_tables(pair, windows_table([(TRAIN, 0, 0, 2, 6), (TEST, 0, 0, 6, 7)])), 5)
     windows = [own.items[start:end].tolist() for start, end in zip(own.start, own.end, strict=True)]
     assert windows == [[0, 1, 2, 3], [5, 6], [5, 6, 8]]
     assert (own.end - own.first_target).tolist() == [3, 1, 1]
@@ -240,10 +240,10 @@ def windows_of(sequences: Sequences) -> list[list[int]]:
 
 
 @small
-@given(shops(), st.integers(0, 2**32), st.booleans())
-def test_shuffled(shop, seed, own):
-    built = from_tables(*shop.tables)
-    built = own_domain(built, shop.n_x) if own else built
+@given(random_pairs(), st.integers(0, 2**32), st.booleans())
+def test_shuffled(pair, seed, own):
+    built = from_tables(*pair.tables)
+    built = own_domain(built, pair.n_x) if own else built
     other = shuffled(built, seed)
     for name in ("split", "user", "tied", "target_row", "seen_start", "seen_items"):
         assert getattr(other, name).tolist() == getattr(built, name).tolist()
@@ -257,25 +257,25 @@ def test_shuffled(shop, seed, own):
 
 
 def test_shuffled_by_seed_has_every_order_alike():
-    shop = interactions([[0, 1, 2, 8]], 5)
-    built = from_tables(shop, windows_table([(TRAIN, 0, 0, 1, 3), (TEST, 0, 0, 3, 4)]))
+    pair = interactions([[0, 1, 2, 8]], 5)
+    built = from_tables(pair, windows_table([(TRAIN, 0, 0, 1, 3), (TEST, 0, 0, 3, 4)]))
     orders = [windows_of(shuffled(built, seed)) for seed in range(600)]
     for place in (0, 1):
         found = [tuple(order[place][:3]) for order in orders]
         assert len(set(found)) == 6
         assert min(found.count(order) for order in set(found)) > 60  # 100 of each are expected
-    assert len({tuple(order[0]) == tuple(order[1][:3]) for order in orders}) == 2  # windows are shuffled apart
+    assert len({tuple(order[0]) == tuple(order[1][:3]) for order in orders}) == 2  # windows are shuffled separately
 
 
 @small
-@given(shops())
-def test_history_in_the_domain_of_the_target(shop):
-    built = from_tables(*shop.tables)
+@given(random_pairs())
+def test_history_in_the_domain_of_the_target(pair):
+    built = from_tables(*pair.tables)
     expected = []
-    for _, user, _, _, end in shop.rows:
-        before = shop.items[shop.first_row[user] : end - 1]
-        expected.append(sum(shop.domain(item) == shop.domain(shop.items[end - 1]) for item in before))
-    assert before_in_domain(built, shop.n_x).tolist() == expected
+    for _, user, _, _, end in pair.rows:
+        before = pair.items[pair.first_row[user] : end - 1]
+        expected.append(sum(pair.domain(item) == pair.domain(pair.items[end - 1]) for item in before))
+    assert before_in_domain(built, pair.n_x).tolist() == expected
 
 
 def test_own_domain_without_windows():

@@ -1,4 +1,4 @@
-"""The commands that the README and the documentation show."""
+"""Find the commands in the README and the documentation."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ COMMENT = re.compile(r"\s{2,}#.*$|^#.*$")
 
 
 def pages(root: Path) -> list[Path]:
-    """The README and every page of the documentation."""
+    """List the README and every page of the documentation."""
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def commands(text: str) -> Iterator[str]:
-    """Every command of a page, one a line, without comments; lines that end with a backslash are joined."""
+    """Yield every command of a page, one per line, without comments; lines that end with a backslash are joined."""
     for block in FENCE.finditer(text):
         if block["language"] in COMMANDS:
             for line in block["body"].replace("\\\n", " ").splitlines():

@@ -1,4 +1,4 @@
-"""Every command that the README and the documentation show is run, or it is said why not: commands.yaml."""
+"""Every command in the README and the documentation is run, or commands.yaml says why not."""
 
 import ast
 import shlex

@@ -1,4 +1,4 @@
-"""The extensions that the documentation shows, applied to a copy of the repository as their pages say."""
+"""The extensions in the documentation, applied to a copy of the repository as their pages describe."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from lecdsr.core.schemas import ANSWERS, RANKS
 
 
 def test_a_model_is_trained_and_ranks(copy):
-    """One file and one word: the model trains, ranks, recommends, explains, exports, and is in the report."""
+    """With one file and one name, the model trains, ranks, recommends, explains, exports, and is in the report."""
     copy.extend("model", "fism.py", "lecdsr/models/fism.py")
     copy.set("params.yaml", models=["popularity", "fism"])
     copy.set("pairs/demo.yaml", train={"fism": {"width": 8, "batch_size": 32}})
@@ -123,7 +123,7 @@ def test_without_a_program_a_message_says_so(copy):
 
 
 def test_a_catalogue_of_your_own_becomes_sequences(copy):
-    """One file and one word: the pair's file as the page has it, over files with its columns."""
+    """With one file and one name, the pair of the page is built from files with its columns."""
     shop = copy.folder.parent / "shop"
     shop.mkdir()
     generator = np.random.default_rng(0)
@@ -133,8 +133,8 @@ def test_a_catalogue_of_your_own_becomes_sequences(copy):
             for day, item in enumerate(generator.permutation(20)[:8]):
                 lines.append(f"c{user};{domain[0]}{item};2024-01-{day + 1:02d}T0{day}:00:00;{1 + item % 5}")
         (shop / f"orders_{domain}.csv").write_text("\n".join(lines) + "\n")
-        goods = [f"{domain[0]}{item};{domain} thing {item};Maker;{domain} > Shelf;Of use." for item in range(20)]
-        (shop / f"products_{domain}.csv").write_text("\n".join(["sku;name;maker;shelf;text", *goods]) + "\n")
+        rows = [f"{domain[0]}{item};{domain} thing {item};Maker;{domain} > Shelf;Of use." for item in range(20)]
+        (shop / f"products_{domain}.csv").write_text("\n".join(["sku;name;maker;shelf;text", *rows]) + "\n")
     (copy.folder / "pairs/shop.yaml").write_text((copy.folder / "examples/catalogue/shop.yaml").read_text())
     assert "all settings are right" in copy.run("lecdsr", "check")
     copy.set("params.yaml", active=["demo", "shop"])

@@ -1,4 +1,4 @@
-"""Pages from the code: every key, table and option is on them, with what is said of it."""
+"""Pages generated from the code list every key, table and option, with descriptions."""
 
 from datetime import date
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom where `dvc repro` has run, and shows what the pipeline recorded."""
+"""The notebook runs from top to bottom where `dvc repro` has run, and shows the recorded results."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(folder, monkeypatch, store):
-    """The notebook's outputs, one text for each cell of code."""
+    """Return the notebook's outputs, one text per code cell."""
     monkeypatch.setenv("LECDSR_VECTOR_STORE", store)
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
     notebook = nbformat.read(folder / "demo.ipynb", as_version=4)

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, asks no other host, and tells of everything."""
+"""The documentation site: it builds without a warning, uses no other host, and covers everything."""
 
 import importlib.util
 import re

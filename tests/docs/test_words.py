@@ -1,4 +1,4 @@
-"""The word check of `make lint`: what it refuses, what it leaves alone, and that the project is clean."""
+"""The word check of `make lint`: what it refuses, what it ignores, and that the project is clean."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Raw files from a folder and over HTTP: brought once, verified ever after, never half a file."""
+"""Raw files from a folder and over HTTP: fetched once, verified later, never incomplete."""
 
 import gzip
 import json
@@ -209,7 +209,7 @@ def test_the_synthetic_pair(raw):
 
 
 class Mirror:
-    """A server with files by path; ``script`` gives the answers to the first requests of a path.
+    """Server of files by path; ``script`` gives the replies to the first requests of a path.
 
     An answer is a status, or ``short`` for a body that ends before its length, or ``hang up``.
     """
@@ -262,7 +262,7 @@ class Mirror:
 
 @pytest.fixture
 def waits(monkeypatch):
-    """Seconds that would have been waited."""
+    """Record the seconds of waiting instead of waiting."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     seconds: list[float] = []
@@ -283,7 +283,7 @@ def test_files_at_the_base(mirror, raw, waits):
     assert waits == []
     done = len(mirror.requests)
     fetch_pair(pair(mirror.url), settings(), raw)
-    assert len(mirror.requests) == done  # verified without asking again
+    assert len(mirror.requests) == done  # verified without another request
 
 
 def test_files_in_their_subfolders(mirror, raw):
@@ -318,7 +318,7 @@ def test_a_server_without_the_file(mirror, raw, waits, status):
         fetch_pair(pair(mirror.url), settings(), raw)
     assert caught.value.where == mirror.url
     assert "domains" in caught.value.do
-    assert waits == []  # a file that is not there does not come by waiting
+    assert waits == []  # no waiting for a file that does not exist
     assert names(raw) == {MANIFEST}  # which names no file yet
 
 
@@ -339,7 +339,7 @@ def test_a_server_that_stays_busy(mirror, raw, waits):
     assert "503" in text
     assert f"{mirror.url}/meta_Food.json.gz" in text
     assert len(waits) == 2
-    assert names(raw) == {"Food.csv", MANIFEST}  # what came whole is kept
+    assert names(raw) == {"Food.csv", MANIFEST}  # a complete file is kept
 
 
 @pytest.mark.parametrize("fault", ["short", "hang up"])

@@ -1,4 +1,4 @@
-"""Downloads over a hostile line: the right bytes in the end, or a clear error; never anything in between."""
+"""Downloads over an unreliable connection give the right bytes in the end, or a clear error."""
 
 import gzip
 import os
@@ -28,7 +28,7 @@ SYNTHETIC = {"seed": 1, "users": 30, "items_x": 24, "items_y": 24, "interactions
 
 
 class Server:
-    """Serves one file with ranges; each request takes the next fault of ``faults``, then none.
+    """Server of one file with ranges; each request takes the next fault of ``faults``, later ones none.
 
     Faults: ``("drop", n)`` ends the connection after n bytes of the body, ``"ignore"`` sends the whole
     file whatever was asked, ``("length", n)`` claims n bytes more than it sends, ``("busy", seconds)`` is 503,

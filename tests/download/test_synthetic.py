@@ -1,4 +1,4 @@
-"""The synthetic data set: bytes that repeat, the layout of real files, and something to learn."""
+"""The synthetic dataset: reproducible bytes, the layout of real files, and patterns that can be learned."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rating_rows(folder: Path, domain: str) -> tuple[list[list[str]], list[list[str]]]:
-    """Good and malformed rows of a ratings file."""
+    """Return valid and malformed rows of a ratings file."""
     good: list[list[str]] = []
     bad: list[list[str]] = []
     for row in csv.reader((folder / f"{domain}.csv").open(encoding="utf-8", newline="")):
@@ -52,7 +52,7 @@ def rating_rows(folder: Path, domain: str) -> tuple[list[list[str]], list[list[s
 
 
 def metadata_rows(folder: Path, domain: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Objects of a metadata file, and its malformed lines."""
+    """Return the objects of a metadata file, and its malformed lines."""
     good, bad = [], []
     with gzip.open(folder / f"meta_{domain}.json.gz", "rt", encoding="utf-8") as file:
         for line in file:
@@ -69,7 +69,7 @@ def all_interactions(wanted: Settings) -> tuple[World, Interactions]:
 
 
 def codes(world: World, events: Interactions, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-    """``[R]`` theme, style or facet of the items."""
+    """Return theme, style or facet of items, ``[R]``."""
     code = np.empty(len(events.item), dtype=np.int64)
     for domain, domain_items in enumerate(world.domains):
         rows = events.domain == domain

@@ -5,7 +5,7 @@ from tests.ask.loopback import KEY, Loopback
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """A loopback server that gives vectors; no variable of the person running the tests reaches a test."""
+    """Start a local server of vectors, and remove environment variables of the user who runs the tests."""
     from tests.embed.served import reply_to
 
     for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "DVC_ROOT",

@@ -1,4 +1,4 @@
-"""int8: long texts, what is refused, what is reported, and what is told where the extra is absent."""
+"""Encoding in int8: long texts, refusals, reports, and the message without the extra."""
 
 import sys
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""Texts to vectors: what is encoded, what is kept, what an encoder that is not there is told."""
+"""Encoding of texts on this machine: what is encoded and stored, and the message for an unknown encoder."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ WIDTH = 5
 
 
 class Fake:
-    """An encoder whose last bits depend on the batch, as those of real ones do."""
+    """Encoder whose last bits depend on the batch, like those of real encoders."""
 
     max_seq_length = None
 

@@ -1,4 +1,4 @@
-"""The encoder of the install, in its precisions, widths, and on texts longer than it reads at once."""
+"""The bundled encoder in all precisions and widths, and on texts above its limit."""
 
 from importlib.util import find_spec
 

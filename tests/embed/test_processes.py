@@ -1,4 +1,4 @@
-"""Real processes killed between two chunks: what came stays as it is, and only the rest is encoded."""
+"""Real processes killed between two chunks: stored vectors stay unchanged, and only the rest is encoded."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # every test kills processes
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE, BATCH = 2, 5
-#: Texts under way, or come back and not yet on the disk, that a kill can cost: see `lecdsr.ask.rate_limit`.
+#: Maximum number of texts that a kill can lose, in flight or not yet stored: see `lecdsr.ask.rate_limit`.
 AT_RISK = 2 * AT_ONCE * BATCH
 TEXTS = [f"Customer {number} likes green tea from the valley, and iron pans." for number in range(400)]
 LOCAL = """
@@ -51,13 +51,13 @@ def path(tmp_path):
 
 
 def rows_of(path):
-    """Key and bytes of all vectors on the disk, in the order in which they came."""
+    """Return key and bytes of all stored vectors, in the order in which they were stored."""
     with VectorStore(path) as store:
         return dict(store.db.execute("SELECT key, vector FROM vectors ORDER BY rowid"))
 
 
 def killed_after(count, code, path, **environment):
-    """Run ``code``, kill it when ``count`` vectors are on the disk; return these."""
+    """Run ``code``, kill it when ``count`` vectors are stored, and return these."""
     log = path.parent / "log"
     with log.open("wb") as file:
         command = [sys.executable, "-c", code, str(path), str(path.parent / "texts")]

@@ -1,4 +1,4 @@
-"""Vectors from a server, well-behaved and not; the server's own log says what was asked and paid."""
+"""Vectors from a server, well-behaved or faulty; the server's own log shows what was asked and paid for."""
 
 import json
 import math
@@ -24,7 +24,7 @@ TEXTS = [f"text {number:03}" for number in range(60)]
 
 @pytest.fixture
 def encode(server, tmp_path):
-    """Encode through a fresh encoder and the store of the test; ``encode.last`` is that encoder."""
+    """Encode through a new encoder and the test's store; ``encode.last`` is that encoder."""
 
     def run(texts, batch_size=10, width=None, name="test-model", retry_policy=None, **variables):
         retry_policy = retry_policy or RetryPolicy(first_s=0.01, longest_s=0.05)
@@ -45,7 +45,7 @@ def asked(server):
 
 
 def scripted(*faults):
-    """The n-th request gets the n-th fault, all later ones their vectors."""
+    """Give the n-th request the n-th fault, and all later ones their vectors."""
     return lambda texts, number: faults[number] if number < len(faults) else reply_to(texts)
 
 
@@ -219,7 +219,7 @@ def test_no_key_names_the_other_provider(encode):
 
 @pytest.fixture
 def prices(tmp_path):
-    """A dollar for a hundred tokens: a text of the loopback costs a cent."""
+    """Price of a dollar per hundred tokens: a text of the local server costs a cent."""
     path = tmp_path / "prices.csv"
     path.write_text("model,input,output,batch_share,as_of\ntest-model,10000,0,0.5,2026-01\n", encoding="utf-8")
     return str(path)

@@ -1,4 +1,4 @@
-"""Tables of ranks for tests."""
+"""Tables of ranks for the tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lecdsr.core.schemas import RANKS, TEST, VALID
 
 
 def ranks(rows: list[tuple[int, int, int, int, float]], split: int = TEST, **changed: object) -> pa.Table:
-    """Rows of (user, domain, target, train_count, full rank); the sampled rank is half of the full one."""
+    """Build ranks from rows of (user, domain, target, train_count, full rank); sampled ranks are half of full ranks."""
     user, domain, target, count, full = zip(*rows, strict=True)
     columns = {
         "split": np.full(len(rows), split),
@@ -27,7 +27,7 @@ def ranks(rows: list[tuple[int, int, int, int, float]], split: int = TEST, **cha
 
 
 def random_ranks(quality: float, seed: int, users: int = 150) -> pa.Table:
-    """A target in each domain and split for every user; the same targets whatever quality and seed."""
+    """Give every user a target in each domain and split; the targets do not depend on quality and seed."""
     targets, chance = np.random.default_rng(0), np.random.default_rng(seed)
     size = 4 * users
     full = 1 + np.floor(targets.gamma(2, 20, size) * chance.exponential(1, size) / quality)

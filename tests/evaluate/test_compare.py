@@ -1,4 +1,4 @@
-"""Comparisons by hand: targets, users and seeds averaged in this order; refusals; what is said in the end."""
+"""Comparisons computed by hand: means over targets, users and seeds, refusals, and conclusions."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def side(name, *tables):
 
 
 def test_by_hand():
-    """User 0 has two targets in X, users 1 and 2 one; A has two seeds, B one."""
+    """User 0 has two targets in X, users 1 and 2 have one each; A has two seeds, B one."""
     places = [(0, 0, 3, 9), (0, 0, 4, 9), (1, 0, 3, 9), (2, 0, 5, 9)]
 
     def table(*given):
@@ -204,7 +204,7 @@ def test_split_without_targets():
 
 
 def mixed():
-    """A is far better in X; in Y both are alike."""
+    """A is much better in X; in Y both are equal."""
     a, b = random_ranks(4, 1), random_ranks(1, 2)
     in_y = a["domain"].to_numpy() == 1
     columns = {}

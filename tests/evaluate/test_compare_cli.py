@@ -1,4 +1,4 @@
-"""`lecdsr compare` as its users run it, in a small repository with two commits and an experiment."""
+"""`lecdsr compare` on the command line, in a small repository with two commits and an experiment."""
 
 import json
 import shutil
@@ -57,13 +57,13 @@ source: synthetic
 
 
 class CompareRepository(Repository):
-    """Runs `lecdsr compare`."""
+    """Run `lecdsr compare`."""
 
     def compare(self, *arguments: str, check: bool = True) -> str:
         return self.lecdsr("compare", *arguments, check=check)
 
     def figures(self, *arguments: str) -> dict:
-        """What --format json prints, after the warnings."""
+        """Return the output of --format json, after the warnings."""
         shown = self.compare(*arguments, "--format", "json")
         return json.loads(shown[shown.index("{") :])
 

@@ -1,4 +1,4 @@
-"""Evaluation of held-out targets: the table of ranks, and the metrics worked out by hand."""
+"""Evaluation of held-out targets: the table of ranks, and metrics computed by hand."""
 
 import json
 
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 class ByNumber(Recommender):
-    """The higher an item's number, the higher its score."""
+    """Model that scores an item by its number."""
 
     def queries(self, histories: Histories) -> Tensor:
         return torch.ones(len(histories.user), 1)
@@ -41,7 +41,7 @@ class ByNumber(Recommender):
 
 
 def ranks_table(rows: list[tuple[int, int, int, bool, float, float]]) -> pa.Table:
-    """Rows of (split, user, domain, day_tied, rank_sampled, rank_full)."""
+    """Build ranks from rows of (split, user, domain, day_tied, rank_sampled, rank_full)."""
     split, user, domain, tied, sampled, full = zip(*rows, strict=True)
     nothing = [0] * len(rows)
     columns = [split, user, domain, nothing, tied, nothing, nothing, nothing, sampled, full]
@@ -128,7 +128,7 @@ def test_the_table_of_ranks(tables, tmp_path):
     assert rows[TEST, 0]["history_own"] == 2  # 6 and 7
     assert rows[TEST, 0]["train_count"] == 8
     assert rows[TEST, 0]["rank_full"] == 3
-    assert rows[TEST, 0]["rank_sampled"] == 3  # 9 and 10 are the only two that he never had
+    assert rows[TEST, 0]["rank_sampled"] == 3  # 9 and 10 are the only items that the user never had
     # User 1: test target 4 of X with 3 before it; only 5 scores higher.
     assert (rows[TEST, 1]["rank_full"], rows[TEST, 1]["day_tied"], rows[TEST, 1]["history"]) == (2, False, 2)
     # User 3: validation target 0 of X, without history in X.
@@ -214,7 +214,7 @@ def test_metrics_table_leaves_out_what_is_not_there():
 
 
 class Folder:
-    """Only the path that provenance asks for."""
+    """Return the only path that provenance reads."""
 
     def __init__(self, root):
         self.root = root

@@ -1,4 +1,4 @@
-"""Metrics as fractions worked out by hand, and as an independent library has them."""
+"""Metrics as fractions computed by hand, and compared with an independent library."""
 
 import ir_measures
 import numpy as np

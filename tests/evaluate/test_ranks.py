@@ -1,4 +1,4 @@
-"""Ranks against brute force over lists, with ties, exclusions and short lists of negatives."""
+"""Ranks compared with brute force over lists, with ties, exclusions and short lists of negatives."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from lecdsr.evaluate import ranks as ranking
 from lecdsr.evaluate.ranks import rank, rank_targets
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
-from tests.data.pairs import shops
 from tests.models import zoo
 from tests.tiny import circle, info, interactions, sequences, windows_table
 
@@ -25,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 class Table(Recommender):
-    """Score of user and item read from a table; halves make the bias matter."""
+    """Model that reads the score of user and item from a table; halves make the bias matter."""
 
     def __init__(self, scores: Tensor) -> None:
         super().__init__()
@@ -39,62 +38,62 @@ class Table(Recommender):
 
 
 class Biased(Table):
-    """The same score for every user, in the bias alone."""
+    """Model with the same score for every user, in the bias alone."""
 
     def keys(self) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(self.scores).T, self.scores[0]
 
 
 def plain_rank(scores: list[float], own: float) -> float:
-    """Rank of ``own`` among other ``scores``."""
+    """Compute the rank of ``own`` among other ``scores``."""
     return 1 + sum(score > own for score in scores) + sum(score == own for score in scores) / 2
 
 
-def ranked(model, shop, batch_size=3, exclude_history=True, negatives=None):
-    info = DatasetInfo(shop.n_x, shop.n_y, len(shop.histories), None, None, torch.zeros(shop.n_x + shop.n_y))
-    built = from_tables(*shop.tables)
+def ranked(model, pair, batch_size=3, exclude_history=True, negatives=None):
+    info = DatasetInfo(pair.n_x, pair.n_y, len(pair.histories), None, None, torch.zeros(pair.n_x + pair.n_y))
+    built = from_tables(*pair.tables)
     return rank_targets(model, built, info, 4, batch_size, CPU, exclude_history, negatives)
 
 
 @st.composite
-def scored_shops(draw):
-    shop = draw(shops())
-    n = shop.n_x + shop.n_y
+def scored_pairs(draw):
+    pair = draw(random_pairs())
+    n = pair.n_x + pair.n_y
     row = st.lists(st.integers(-2, 2), min_size=n, max_size=n)  # few values, many ties
-    scores = draw(st.lists(row, min_size=len(shop.histories), max_size=len(shop.histories)))
-    return shop, torch.tensor(scores, dtype=torch.float32)
+    scores = draw(st.lists(row, min_size=len(pair.histories), max_size=len(pair.histories)))
+    return pair, torch.tensor(scores, dtype=torch.float32)
 
 
 @small
-@given(scored_shops(), st.booleans(), st.integers(1, 4), st.data())
+@given(scored_pairs(), st.booleans(), st.integers(1, 4), st.data())
 def test_ranks_as_by_brute_force(scored, exclude_history, batch_size, data):
-    shop, scores = scored
-    domains = (range(shop.n_x), range(shop.n_x, shop.n_x + shop.n_y))
+    pair, scores = scored
+    domains = (range(pair.n_x), range(pair.n_x, pair.n_x + pair.n_y))
     negatives, full, sampled = [], [], []
-    for _, user, _, _, end in shop.rows:
-        target, score = shop.items[end - 1], scores[user].tolist()
-        others = [item for item in domains[shop.domain(target)] if item != target]
+    for _, user, _, _, end in pair.rows:
+        target, score = pair.items[end - 1], scores[user].tolist()
+        others = [item for item in domains[pair.domain(target)] if item != target]
         some = data.draw(st.lists(st.sampled_from(others), unique=True)) if others else []
         negatives.append(np.array(some, np.int64))
         sampled.append(plain_rank([score[item] for item in some], score[target]))
-        before = shop.items[shop.first_row[user] : end - 1] if exclude_history else []
+        before = pair.items[pair.first_row[user] : end - 1] if exclude_history else []
         full.append(plain_rank([score[item] for item in others if item not in before], score[target]))
-    ranks = ranked(Table(scores), shop, batch_size, exclude_history, negatives)
+    ranks = ranked(Table(scores), pair, batch_size, exclude_history, negatives)
     assert ranks.full.tolist() == full
     assert ranks.sampled is not None
     assert ranks.sampled.tolist() == sampled
 
 
 @small
-@given(scored_shops())
+@given(scored_pairs())
 def test_the_bias_counts(scored):
-    shop, scores = scored
+    pair, scores = scored
     same = Table(scores[:1].expand(len(scores), -1))
-    assert ranked(Biased(scores), shop).full.tolist() == ranked(same, shop).full.tolist()
+    assert ranked(Biased(scores), pair).full.tolist() == ranked(same, pair).full.tolist()
 
 
 def rank_one(history: list[int], scores: list[float], **options) -> float:
-    """Full rank of the last item of one user's history; X is 0 … 3, Y is 4 and 5."""
+    """Return the full rank of the last item of a user's history; X is 0 … 3, Y is 4 and 5."""
     built = from_tables(interactions([history], 4), windows_table([(TEST, 0, 0, len(history) - 1, len(history))]))
     info = DatasetInfo(4, 2, 1, None, None, torch.zeros(6))
     return float(rank_targets(Table(torch.tensor([scores])), built, info, 4, 2, CPU, **options).full[0])

@@ -1,4 +1,4 @@
-"""Significance by hand, by closed forms, by scipy, and by simulation."""
+"""Significance tests compared with hand calculation, closed forms, scipy, and simulation."""
 
 import math
 import tracemalloc
@@ -160,7 +160,7 @@ def test_holm_properties(values, random):
 
 @given(P_VALUES)
 def test_holm_rejects_as_step_by_step(values):
-    """The rule as it is usually told: go up from the smallest, stop at the first that is not small enough."""
+    """Apply Holm's rule in its usual form: from the smallest p-value on, stop at the first that is not small enough."""
     rejected = set()
     for done, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
         if values[place] * (len(values) - done) > 0.05:

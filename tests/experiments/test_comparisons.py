@@ -1,4 +1,4 @@
-"""Comparisons of `lecdsr results`: made from ranks in Git, kept where these are lost, made anew where more are."""
+"""Comparisons of `lecdsr results`: computed from ranks in Git, kept if ranks are lost, recomputed if there are more."""
 
 import json
 
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def put(method, seed):
-    """Ranks of ten users, every other one worse by a place."""
+    """Make ranks of ten users, every other one worse by one."""
     table = ranks([(user, 0, 5, 0, RANK[method] + user % 2) for user in range(10)])
     write_table(rank_file(Artefacts(PAIR), f"{method}{seed}"), table, RANKS)
 
@@ -66,7 +66,7 @@ def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
     more = recorded(rows=[*ROWS, *(row("popularity", "seed", seed, 0.01, 0.01) for seed in (1, 2, 3))], tests=before)
     assert _with_comparisons(more).tests == before == stored()
     assert "lacks ranks of popularity" in " ".join("".join(capsys.readouterr()).split())
-    # The ranks of a method that was compared are lost: what is stored says more than what could be made now.
+    # The ranks of a method that was compared are lost: the stored comparison has more than a new one could.
     all_of("popularity")
     lost = [rank_file(Artefacts(PAIR), f"hgn{seed}") for seed in (1, 2, 3)]
     kept = [path.read_bytes() for path in lost]
@@ -77,7 +77,7 @@ def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
         path.write_bytes(data)
     tests = _with_comparisons(more).tests
     assert [one["b"]["name"] for one in tests["comparisons"]] == ["popularity", "hgn"]
-    # Among all items everybody loses the hit to popularity: no deviation, no test.
+    # Among all items every user loses the hit to popularity, so there is no deviation and no test.
     assert tests["tests"] == before["tests"] + 3
 
 

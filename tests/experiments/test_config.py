@@ -1,4 +1,4 @@
-"""The declared experiments: what is refused, and with which words; which setting is chosen; which runs follow."""
+"""The declared experiments: refusals and their messages, the chosen setting, and the runs that follow."""
 
 from pathlib import Path
 

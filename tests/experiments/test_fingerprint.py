@@ -1,4 +1,4 @@
-"""Names of runs change with what decides their numbers, and with nothing else."""
+"""Names of runs change exactly if something changes that affects their results."""
 
 import shutil
 from pathlib import Path
@@ -34,7 +34,7 @@ def copy(tmp_path_factory):
 
 @pytest.fixture
 def changed(copy):
-    """Hashes of two models after some text was added to a file."""
+    """Return the hashes of two models after text was added to a file."""
 
     def hashes(name: str, text: str):
         path = copy / name

@@ -1,4 +1,4 @@
-"""The tables of experiments: a row by hand, sorted files, and a kill while one is written."""
+"""The tables of experiments: a row computed by hand, sorted files, and a kill while a table is written."""
 
 import csv
 import os

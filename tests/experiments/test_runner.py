@@ -1,4 +1,4 @@
-"""`lecdsr tune` with DVC and training left out: what is run, chosen, recorded, taken up again and forgotten."""
+"""`lecdsr tune` without DVC and training: what is run, chosen, recorded, resumed and dropped."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ controls:
 
 
 class FakeDvc:
-    """Stands in for DVC: experiments by name, and trainings that score by their width."""
+    """Replacement of DVC: experiments by name, and trainings whose score depends on their width."""
 
     def __init__(self, folder):
         self.folder, self.experiments, self.trained = folder, {}, []
@@ -102,7 +102,7 @@ WHOLE = [
 def test_grid_then_seeds_then_controls(fake, jobs):
     runner.tune("demo", [], jobs)
     assert fake.kinds() == WHOLE
-    assert len(fake.trained) == len(set(fake.trained)) == 7  # the chosen one has its first seed from the grid
+    assert len(fake.trained) == len(set(fake.trained)) == 7  # the first seed of the chosen setting is in the grid
     assert all((row["test.x.full.mrr"] == "") == (row["role"] == "grid") for row in fake.table())
     assert {(row["method"], row["control"], row["seed"]) for row in fake.table("experiments-slices")} == {
         ("popularity", "", "1"), ("popularity", "", "2"),
@@ -127,7 +127,7 @@ def test_ranks_of_what_was_chosen_are_kept_and_no_others(fake):
     assert {path.stem for path in folder.iterdir()} == wanted
     for name in wanted:
         assert read_table(folder / f"{name}.parquet", RANKS).equals(ranks_of_test(fake.experiments[name].ranks))
-    fake.scores = {8: 0.1, 16: 0.2}  # the other setting wins when all is run afresh
+    fake.scores = {8: 0.1, 16: 0.2}  # the other setting wins when everything is run again
     (fake.folder / "metrics/demo/experiments.csv").unlink()
     fake.experiments.clear()
     runner.tune("demo", [], 1)

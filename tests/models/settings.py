@@ -1,4 +1,4 @@
-"""Settings of small models for tests: the defaults, with some changed."""
+"""Settings of small models for tests: the defaults, with some of them changed."""
 
 from typing import Any
 

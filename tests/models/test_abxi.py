@@ -1,4 +1,4 @@
-"""ABXI against three encoders run one by one, its alignment and loss by hand, and its adapters."""
+"""ABXI compared with three encoders run one by one; its alignment and loss by hand, and its adapters."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def lora(adapter: Adapter, x):
 
 
 def encode(m: ABXI, items: list[int], total: int, which: int):
-    """State ``[d]`` of the last of ``items``, the first of a sequence of ``total``, without padding."""
+    """Compute the state ``[d]`` of the last of ``items``, which start a sequence of ``total`` items without padding."""
     d = m.settings.width
     numbers = [total - place for place in range(len(items))]
     x = m.item_embeddings.weight[items] + m.position_embeddings.weight[numbers]
@@ -56,7 +56,7 @@ def encode(m: ABXI, items: list[int], total: int, which: int):
 
 
 def reference(m: ABXI, items: list[int], total: int, own: list[int], own_total: int, domain: int):
-    """State to predict an item of ``domain`` after ``items``, of which ``own`` are the domain's."""
+    """Compute the state to predict an item of ``domain`` after ``items``, of which ``own`` are in that domain."""
     mixed = encode(m, items, total, MIXED)
     specific = encode(m, own, own_total, domain) if own else torch.zeros(m.settings.width)
     invariant = mixed + swiglu(m.invariant_projector, mixed) + lora(m.invariant_adapters[domain], mixed)
@@ -79,7 +79,7 @@ def test_queries_are_those_of_three_encoders(variant):
 
 
 def loss_by_hand(m: ABXI, batch: SequenceBatch, negatives: torch.Tensor | None) -> dict[str, torch.Tensor]:
-    """The loss of either domain by loops over sequences and positions."""
+    """Compute the loss of either domain with loops over sequences and positions."""
     table, losses = m.item_embeddings.weight, {"x": [], "y": []}
     for b, sequence in enumerate(batch.histories.sequence.tolist()):
         items = [item for item in sequence if item != PADDING]
@@ -183,7 +183,7 @@ def test_negatives_are_of_both_domains_and_none_of_the_sequence():
     assert ((drawn[..., k:] >= N_X) & (drawn[..., k:] < PADDING)).all()
     for row, seen, wanted in zip(drawn, sequence, targets, strict=True):
         assert not torch.isin(row, torch.cat([seen, wanted])).float().mean() > 0.2  # redrawn three times
-        assert len(row.unique(dim=0)) == 5  # anew for every position
+        assert len(row.unique(dim=0)) == 5  # drawn separately for every position
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(256, 680), (64, 168), (8, 16), (1, 8)])

@@ -1,4 +1,4 @@
-"""Content-based ranking against plain arithmetic, and a toy of themes."""
+"""Content-based ranking compared with plain arithmetic, and on a toy dataset of themes."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_scores_by_hand():
 
 
 def test_whitening_makes_a_rare_direction_count_as_much():
-    """Along the first axis items differ a hundredfold: unwhitened it alone decides."""
+    """On the first axis items differ a hundredfold, so that without whitening it alone decides."""
     vectors = np.random.default_rng(0).normal(size=(N_X + N_Y, 2)) * [100.0, 1.0]
     data = with_vectors(vectors.tolist(), N_X, N_Y, USERS)
     history = batch_of([[3]], [0])
@@ -54,7 +54,7 @@ def test_whitening_makes_a_rare_direction_count_as_much():
 
 
 def test_themes_are_learned_to_the_optimum():
-    """Every user stays with one theme, whose texts are alike, and takes all of its items but the target first."""
+    """Every user stays with one theme, whose texts are similar, and takes all of its items, the target last."""
     themes, size = 4, 3
     n = themes * size
     texts = np.repeat(np.eye(themes), size, axis=0) + 0.01 * np.random.default_rng(0).normal(size=(n, themes))

@@ -1,4 +1,4 @@
-"""What every model must do, whatever its settings: its scores, padding, the future, learning, saving."""
+"""Contracts of every model under all settings: scores, padding, causality, learning, saving."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -178,7 +178,7 @@ def test_later_items_leave_the_loss_of_earlier_positions(model, variant):
             assert not torch.equal(loss(earlier, kept), loss(inputs, kept))
 
 
-# A user's next item follows from the last one: everybody walks the same circle of all items.
+# A user's next item follows from the last one: every user walks the same circle of all items.
 def learn(model: str, settings: Any, walks: list[list[int]], data: DatasetInfo) -> TrainingResult:
     shared = shared_settings(seed=1, device="cpu", epochs=40, patience=40)
     network = build(model, settings, data, 1)
@@ -195,7 +195,7 @@ def test_a_toy_is_learned_to_the_optimum(model, toy):
 
 
 def test_popularity_learns_a_toy_to_the_optimum():
-    # Everybody takes the items in one order, some go on for longer: the next is the most popular not yet had.
+    # Every user takes the items in one order, some go further: the next is the most popular item they lack.
     n = 6
     order = [item for place in range(n) for item in (place, n + place)]
     walks = [order[:length] for length in range(4, 2 * n + 1)]

@@ -1,4 +1,4 @@
-"""The variant ``lecdsr`` against the golden file: scores, losses, gradients."""
+"""The model ``lecdsr`` compared with the golden file: scores, losses, gradients."""
 
 from pathlib import Path
 

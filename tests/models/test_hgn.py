@@ -1,4 +1,4 @@
-"""HGN against its formulas, written as loops."""
+"""HGN compared with its formulas written as loops."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Item-kNN against dense arithmetic: similarities, neighbours, recency."""
+"""Item-kNN compared with dense arithmetic: similarities, neighbours, recency."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ N = N_X + N_Y
 
 
 def dense(training: list[list[int]], chosen) -> np.ndarray:
-    """``[N, N]`` similarity of column to row where the column is among the row's neighbours in its domain."""
+    """Compute similarities ``[N, N]`` of column to row, if the column is a neighbour of the row in its domain."""
     had = np.zeros((len(training), N))
     for user, items in enumerate(training):
         had[user, items] = 1

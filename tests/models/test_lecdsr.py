@@ -1,4 +1,4 @@
-"""LeCDSR as published: masks, gates by loop, alignment, what it needs. Its golden file: test_golden.py."""
+"""LeCDSR as published: masks, gates in loops, alignment, required inputs. Its golden file: test_golden.py."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SASRec: causal states, its loss position by position, text on both sides or as a start."""
+"""SASRec: causal states, its loss position by position, text on both sides or as initial embeddings."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Models on disk: the same after loading, and refused where a file or the data is not theirs."""
+"""Models on disk: the same after loading, and refused if a file or the data does not match."""
 
 import pytest
 import torch

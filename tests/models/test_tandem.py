@@ -1,4 +1,4 @@
-"""Our own model: what an item is, what the calendar says, and what an item never seen is ranked by."""
+"""Tandem: representation of items, calendar, and ranking of unseen items."""
 
 from dataclasses import replace
 

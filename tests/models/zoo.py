@@ -20,9 +20,9 @@ N_X, N_Y, USERS, LENGTH = 6, 5, 4, 5
 PADDING = N_X + N_Y
 HISTORIES = [[0, 6, 1, 7, 2, 8, 3, 9], [10, 5, 4, 9, 3], [1, 2, 3, 4], [6, 0, 7, 10, 5, 2]]
 
-#: Sizes that are made small wherever a model has such a key.
+#: Settings of sizes that are made small in every model that has them.
 SMALL = {"width": 8, "heads": 2, "hidden": 12, "history_length": LENGTH, "batch_size": 4}
-#: The same for models that must learn a toy data set.
+#: The same for models that must learn a toy dataset.
 TOY = {
     **{"width": 32, "hidden": 32, "layers": 1, "dropout": 0.1},
     **{"history_length": 8, "batch_size": 8, "learning_rate": 0.01},
@@ -33,25 +33,25 @@ TOYS = [(model, toy) for model in model_names() for toy in find_model(model).rec
 
 
 def settings_of(model: str, variant: str) -> Any:
-    """Settings of a variant, with small sizes."""
+    """Return the settings of a variant, with small sizes."""
     contract = find_model(model).recommender.contract
     return settings_for(model, **{**known(model, SMALL), **contract.settings, **contract.variants[variant]})
 
 
 def toy_settings(model: str, toy: str) -> Any:
-    """Settings by which a model learns a toy data set."""
+    """Return settings with which a model learns a toy dataset."""
     contract = find_model(model).recommender.contract
     return settings_for(model, **{**known(model, TOY), **contract.toys[toy]})
 
 
 def known(model: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The values whose keys are settings of the model."""
+    """Select the values whose keys are settings of the model."""
     fields = find_model(model).settings.model_fields
     return {key: value for key, value in values.items() if key in fields}
 
 
 def keeping(contract: str, cases: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The models and variants that declare no exception from a contract."""
+    """List the models and variants that declare no exception from a contract."""
     return [case for case in cases if not {case[1], "all"} & set(exceptions(case[0]).get(contract, ()))]
 
 
@@ -60,7 +60,7 @@ def exceptions(model: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def make(model: str, variant: str, seed: int = 0, data: DatasetInfo | None = None) -> Recommender:
-    """A variant with weights drawn from ``seed``, or counted over ``HISTORIES``, in evaluation mode."""
+    """Build a variant with weights drawn from ``seed``, or counted over ``HISTORIES``, in evaluation mode."""
     data = data or info(N_X, N_Y, USERS)
     network = build(model, settings_of(model, variant), data, seed).eval()
     network.count(sequences(HISTORIES, N_X).of_split(TRAIN))
@@ -68,7 +68,7 @@ def make(model: str, variant: str, seed: int = 0, data: DatasetInfo | None = Non
 
 
 def config_of(model: str, settings: Any, seed: int = 0) -> dict[str, Any]:
-    """What is saved beside the weights."""
+    """Return the config that is saved with the weights."""
     sizes = {"n_x": N_X, "n_y": N_Y, "n_users": USERS}
     return {"model": model, "settings": settings.model_dump(), "seed": seed, **sizes}
 
@@ -82,25 +82,25 @@ def draws(seed: int = 0) -> Draws:
 
 
 def histories_for(model: Recommender) -> Histories:
-    """All histories, with an empty one and a single item among them."""
+    """Build a batch of all histories, including an empty one and a single item."""
     return batch_of([*HISTORIES, [], [7]], [0, 1, 2, 3, 0, 1], model.settings.history_length)
 
 
 def row(histories: Histories, place: int) -> Histories:
-    """A batch of one."""
+    """Build a batch of one history."""
     some = slice(place, place + 1)
     parts = (histories.sequence, histories.position, histories.user, histories.day)
     return Histories(*(part[some] for part in parts))
 
 
 def scores(network: Recommender, histories: Histories) -> torch.Tensor:
-    """``[B, N]`` scores of all items, one domain at a time as ranking does it."""
+    """Score all items, ``[B, N]``, one domain at a time as in ranking."""
     score = network.scorer()
     return torch.cat([score(histories, network.info.items_of(domain)) for domain in (0, 1)], dim=1).detach()
 
 
 def perturb(network: Recommender, scale: float = 0.3) -> Recommender:
-    """Weights of a trained size everywhere, so that a term that vanishes at the start is seen."""
+    """Set all weights to a trained size, so that terms which vanish at the start are tested."""
     source = generator(99)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -109,7 +109,7 @@ def perturb(network: Recommender, scale: float = 0.3) -> Recommender:
 
 
 def batch_of(rows: list[list[int]], users: list[int], length: int = LENGTH) -> Histories:
-    """Histories of plain lists of items."""
+    """Build histories from plain lists of items."""
     sequence = torch.full((len(rows), length), PADDING)
     for place, row in enumerate(rows):
         if row:
@@ -118,13 +118,13 @@ def batch_of(rows: list[list[int]], users: list[int], length: int = LENGTH) -> H
 
 
 def histories_of(sequence: torch.Tensor, users: list[int]) -> Histories:
-    """Histories of padded items, the latest item on day 9, the one before on day 8 and so on."""
+    """Build histories of padded items, the latest item on day 9, the one before on day 8 and so on."""
     day = torch.arange(10 - sequence.shape[1], 10).expand_as(sequence)
     return Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor(users), day)
 
 
 def training_batch(model: Recommender, settings: Any, chosen: list[int] | None = None) -> PrefixBatch | SequenceBatch:
-    """Training samples of ``HISTORIES`` as the model wants them."""
+    """Build training samples of ``HISTORIES`` in the form that the model needs."""
     built = sequences(HISTORIES, N_X)
     gatherer = Gatherer(built, settings.history_length, N_X, PADDING, torch.device("cpu"))
     training = built.of_split(TRAIN)

@@ -1,4 +1,4 @@
-"""What the install asks for can be had by every Python 3.11, not only by the one that the tests run on."""
+"""The dependencies can be installed with every Python 3.11, not only with the one that runs the tests."""
 
 import re
 import tomllib

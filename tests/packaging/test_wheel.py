@@ -1,4 +1,4 @@
-"""The built wheel works in an empty folder outside any clone, and holds what it needs beside code."""
+"""The built wheel works in an empty folder outside any clone, and contains all data files it needs."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*command: str, folder: Path) -> str:
-    """Run a command outside the clone, with nothing of it on the path."""
+    """Run a command outside the clone, without the clone on the path."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LECDSR", "DVC"))}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -23,7 +23,7 @@ def run(*command: str, folder: Path) -> str:
 
 
 def package_files() -> list[str]:
-    """Files of the package, also those that are not committed yet."""
+    """List the files of the package, including uncommitted ones."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "lecdsr"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [name for name in listed if (ROOT / name).is_file()]

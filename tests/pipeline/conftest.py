@@ -9,7 +9,7 @@ from tests.repository import Repository
 
 @pytest.fixture(scope="session")
 def clone(built: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """This process's own copy of the built clone."""
+    """Copy the built clone for this process."""
     folder = tmp_path_factory.mktemp("clone")
     for source, name in ((built.folder, "repository"), (built.store, "vectors")):
         shutil.copytree(source, folder / name, symlinks=True)
@@ -18,7 +18,7 @@ def clone(built: Repository, tmp_path_factory: pytest.TempPathFactory) -> Reposi
 
 @pytest.fixture
 def repository(clone: Repository):
-    """The clone; left as it was found."""
+    """Provide the clone, and restore it afterwards."""
     yield clone
     clone.run("git", "reset", "-q", "--hard", "main")
     clone.run("git", "clean", "-fdq")

@@ -1,4 +1,4 @@
-"""The code that a stage imports is a dependency of the stage, and nothing else is."""
+"""A stage's dependencies are exactly the code that it imports."""
 
 import ast
 from pathlib import Path
@@ -20,7 +20,7 @@ CASES = [
 
 
 def imported(path: Path) -> set[Path]:
-    """Files of this project that a file imports, wherever in it the import stands."""
+    """List the project's files that a file imports, anywhere in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -37,7 +37,7 @@ def imported(path: Path) -> set[Path]:
 
 
 def by_name(stage: str, model: str) -> set[Path]:
-    """Files that a stage imports by their name: settings imports those of all stages and models, training its model."""
+    """List the files that a stage imports by name: ``settings`` all stages and models, ``train`` its model."""
     if model:
         return {ROOT / "lecdsr" / "models" / f"{model}.py"}
     if stage == "settings":
@@ -61,7 +61,7 @@ def relative(files: set[Path]) -> list[str]:
 
 
 def imports_of(stage: str, model: str) -> set[Path]:
-    """All files of this project that a stage runs with a model; packages hold no code of their own."""
+    """List all project files that a stage runs with a model; packages have no code of their own."""
     files = closure({ROOT / "stages" / f"{stage}.py"} | by_name(stage, model))
     return {file for file in files if file.name != "__init__.py" or file.parents[1] not in (ROOT, ROOT / "lecdsr")}
 
@@ -98,7 +98,7 @@ def test_packages_hold_no_code():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_its_own_settings(stage):
-    """The stage, its script and its settings have one name; training reads those of its model."""
+    """A stage, its script and its settings have one name; training reads those of its model."""
     entry = STAGES[stage]
     assert (ROOT / "stages" / f"{stage}.py").is_file()
     assert entry["desc"]

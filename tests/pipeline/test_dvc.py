@@ -1,4 +1,4 @@
-"""The pipeline as its users run it: what dvc re-runs, what it does not, and what its commands show."""
+"""The pipeline on the command line: what dvc reruns, what it skips, and what its commands show."""
 
 import json
 import re
@@ -115,11 +115,11 @@ def test_recommend(built):
     assert "Cookware: recommended by sasrec" in shown
     one = built.lecdsr("recommend", "--pair", "demo", "--user", user, "--domain", "y")
     assert "Pantry: recommended" not in one
-    assert "Traceback" not in built.lecdsr("recommend", "--pair", "demo", "--user", "nobody", check=False)
+    assert "Traceback" not in built.lecdsr("recommend", "--pair", "demo", "--user", "stranger", check=False)
 
 
 def test_mistake_gets_one_clear_message_and_harms_nothing(repository):
-    """One of the mistakes of test_mistakes.py, as a user of DVC makes it."""
+    """Make one of the mistakes of test_mistakes.py in a DVC run."""
     path = repository.folder / "params.yaml"
     text = path.read_text()
     assert "min_item: 5" in text

@@ -1,4 +1,4 @@
-"""Every stage explains itself."""
+"""Every stage has a help text."""
 
 import runpy
 import sys

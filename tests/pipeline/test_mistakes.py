@@ -1,4 +1,4 @@
-"""Wrong settings, as the first stages refuse them: called in process, on the data that was there before."""
+"""Wrong settings as the first stages refuse them: called in process, on existing data."""
 
 import importlib
 import shutil
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def sequences(tmp_path_factory):
-    """A folder with settings, the raw data of the tiny demo, and its sequences."""
+    """Write a folder with settings, the raw data of the tiny demo, and its sequences."""
     folder = tmp_path_factory.mktemp("sequences")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
@@ -41,7 +41,7 @@ def sequences(tmp_path_factory):
 
 @pytest.fixture
 def folder(sequences, tmp_path, monkeypatch):
-    """A copy of it, the current one."""
+    """Copy this folder and change into it."""
     shutil.copytree(sequences, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

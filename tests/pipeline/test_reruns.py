@@ -1,4 +1,4 @@
-"""What DVC runs again after a change of code or of a setting, and what `-S` accepts."""
+"""What DVC reruns after a change of code or of a setting, and what `-S` accepts."""
 
 import pytest
 

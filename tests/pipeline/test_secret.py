@@ -1,4 +1,4 @@
-"""A key in the environment: no file, log, lock, store, error or process list shows it."""
+"""An API key in the environment appears in no file, log, lock, store, error or process list."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.repository import Repository, copy_repository, shrink
 
 
 class Server(Loopback):
-    """Answers and encodes; now and then it says the key back. Looks at every process's arguments meanwhile."""
+    """Server that sometimes repeats the key in its reply, and inspects the arguments of every process."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""`lecdsr tune` and `lecdsr results` as their users run them: killed, taken up again, and read without a cache."""
+"""`lecdsr tune` and `lecdsr results` on the command line: killed, resumed, and read without a cache."""
 
 import csv
 import os
@@ -42,7 +42,7 @@ def table(repository, name="experiments"):
 
 
 def experiments(repository):
-    """Those of `lecdsr tune`, whose names begin with the pair; the repository may hold others."""
+    """List the experiments of `lecdsr tune`, whose names start with the pair; the repository may hold others."""
     return repository.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/demo-*").split()
 
 
@@ -58,7 +58,7 @@ def kill_after_the_first_run(repository):
 
 
 def test_killed_and_taken_up_again(declared):
-    """Two methods, two seeds, four different runs: the chosen one has its first seed from the grid."""
+    """Two methods and two seeds make four different runs: the first seed of the chosen setting is in the grid."""
     kill_after_the_first_run(declared)
     before = set(experiments(declared))
     assert 1 <= len(before) < 4
@@ -81,7 +81,7 @@ def test_killed_and_taken_up_again(declared):
     assert all(row["test.x.full.ndcg@10"] == "" for row in rows if row["role"] == "grid")
     assert all(float(row["test.x.full.hr@10"]) >= 0 and row["seconds"] for row in rows if row["role"] == "seed")
 
-    # A table that is lost is made again from the experiments, without a training.
+    # A lost table is rebuilt from the experiments, without training.
     files = [declared.folder / "metrics/demo" / f"experiments{part}.csv" for part in ("", "-slices")]
     text = [path.read_text() for path in files]
     files[0].unlink()

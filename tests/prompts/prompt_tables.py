@@ -1,4 +1,4 @@
-"""Small tables with one item for every interaction, so that a title names a row."""
+"""Small tables with a different item for every interaction, so that a title identifies a row."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def users(count):
 
 
 def interactions(rows):
-    """``rows``: (user, item, domain, split), already in order."""
+    """Build interactions from ``rows`` of (user, item, domain, split), already in order."""
     return pa.Table.from_pylist(
         [
             {"user": user, "item": number, "domain": domain, "time": place, "rating": 5.0, "split": split}
@@ -63,6 +63,6 @@ def interactions(rows):
 
 
 def windows(rows):
-    """``rows``: (split, user, start, first_target, end)."""
+    """Build windows from ``rows`` of (split, user, start, first_target, end)."""
     names = ("split", "user", "start", "first_target", "end")
     return pa.Table.from_pylist([{**dict(zip(names, row, strict=True)), "tied": False} for row in rows], schema=WINDOWS)

@@ -16,7 +16,7 @@ _SHOWN = re.compile(r"Thing-(\d+)-")
 
 @st.composite
 def sequences(draw):
-    """Users with a training prefix, windows over it, and validation and test rows after it."""
+    """Draw users with a training prefix, windows over it, and validation and test rows after it."""
     rows, cuts = [], []
     n_users = draw(st.integers(1, 5))
     for user in range(n_users):

@@ -20,7 +20,7 @@ BODY = {"system": "Sé", "user": 'say "hi"\n', "model": "m", "temperature": 0, "
 
 
 def one_user(rows, **values):
-    """Questions of one user who bought every item of ``rows`` in turn."""
+    """Write the questions of one user who bought every item of ``rows`` in turn."""
     bought = interactions([(0, row["item"], row["domain"], TRAIN) for row in rows])
     return write_questions(items(rows), users(1), bought, windows([]), DOMAINS, settings(**values))
 

@@ -1,4 +1,4 @@
-"""Wording in versions, the token budget, and which questions a change asks again."""
+"""Template versions, the token budget, and which questions a change asks again."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.prompts.test_questions import one_user, prompt_of
 
 
 def shop(n_users, **values):
-    """Two purchases for each user, all of different items; profiles and descriptions wanted."""
+    """Write two purchases per user, all of different items; profiles and descriptions are requested."""
     rows = [item(number, number % 2, f"Product {number}", "Brand", ["Kind"]) for number in range(2 * n_users)]
     bought = interactions([(number // 2, number, number % 2, TRAIN) for number in range(2 * n_users)])
     chosen = settings(descriptions=True, **values)

@@ -1,4 +1,4 @@
-"""What there is to download: names as in the files, sizes where known, addresses as the pairs have them."""
+"""The index of downloads: names as in the files, sizes where known, addresses as in the pairs."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A catalogue of one's own: CSV and Parquet through the mapping of columns."""
+"""Custom catalogues: CSV and Parquet files read through a mapping of columns."""
 
 import datetime
 import gzip
@@ -28,7 +28,7 @@ def pair(interactions=None, items=ITEMS, **more):
 
 
 def ratings(folder, chosen):
-    """(item, user, rating, time) of the first domain, and its malformed lines."""
+    """Return (item, user, rating, time) of the first domain, and its malformed lines."""
     layout = layout_of(chosen)
     with connect(folder / "spill") as db:
         create_ratings(db, "r")

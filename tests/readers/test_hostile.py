@@ -1,4 +1,4 @@
-"""Hostile files: each a counted bad line or a clear error, and never memory without bound."""
+"""Hostile files give a counted malformed line or a clear error, and never use unbounded memory."""
 
 import contextlib
 import gzip

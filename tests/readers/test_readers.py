@@ -1,4 +1,4 @@
-"""Raw readers against straightforward ones written here, on real samples and on odd files."""
+"""Readers of raw files compared with simple ones written here, on real samples and on unusual files."""
 
 import ast
 import csv
@@ -36,7 +36,7 @@ def ratings(db, path, release):
 
 
 def metadata(path, release, asins):
-    """Items by ASIN, malformed lines, repeated lines."""
+    """Return items by ASIN, malformed lines, and repeated lines."""
     wanted = {asin: number for number, asin in enumerate(sorted(set(asins)))}
     rejected = RejectedLines(path)
     reading = MetadataReader(wanted, 2000, rejected)
@@ -58,7 +58,7 @@ def test_sample_reviews_equal_a_plain_reader(db):
 
 @needs_samples
 def test_sample_metadata_without_loss():
-    """Every product of the sample is read; every oddity it has is accounted for."""
+    """Every product of the sample is read, and all its irregularities are handled."""
     path = find(SAMPLES, LAYOUTS[2018].metadata, "Gift_Cards")
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = {row["asin"]: row for row in map(json.loads, lines)}

@@ -1,4 +1,4 @@
-"""A pair on disk as the stages leave it, with a small model of every kind."""
+"""A pair on disk as the stages write it, with a small model of every kind."""
 
 import shutil
 from pathlib import Path
@@ -27,13 +27,13 @@ BEST = {"hgn": 0.9, "tandem": 0.5}
 
 
 def settings_of(model: str, variant: str, domains: str = "both") -> Any:
-    """Settings of a variant; popularity knows no other domains."""
+    """Return the settings of a variant; popularity has no choice of domains."""
     settings = zoo.settings_of(model, variant)
     return settings if model == "popularity" else settings.model_copy(update={"domains": domains})
 
 
 def recommender_of(model: str, variant: str, domains: str = "both") -> PairRecommender:
-    """A recommender of the users and histories of the zoo, with weights of a trained size."""
+    """Build a recommender for the users and histories of the zoo, with weights of a trained size."""
     users = {"user": range(4), "reviewer": USER_IDS, "n_x": [0] * 4, "n_y": [0] * 4}
     network = zoo.perturb(zoo.make(model, variant))
     return PairRecommender(
@@ -48,7 +48,7 @@ def recommender_of(model: str, variant: str, domains: str = "both") -> PairRecom
 
 
 def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") -> None:
-    """The pair ``demo`` under ``folder``, the current one; ``variants`` names one of the zoo for each model."""
+    """Write the pair ``demo`` to ``folder`` and change into it; ``variants`` names a variant for each model."""
     shutil.copytree(ROOT / "pairs", folder / "pairs")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)

@@ -1,4 +1,4 @@
-"""What every model must do once it is trained, whatever its settings: recommend, explain, compare items, export."""
+"""Contracts of every trained model under all settings: recommend, explain, compare items, export."""
 
 import numpy as np
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Parts of a score and similarities of single models, and requests that cannot be answered."""
+"""Score parts and similarities of single models, and requests that cannot be answered."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is exported gives the model's own recommendations, exactly and through an index."""
+"""Exported vectors give the model's own recommendations, exactly and through an index."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, dom
 
 
 def enlarge(out):
-    """A larger catalogue of the same kind, in which an index that lost bias or lengths would miss."""
+    """Make a larger catalogue of the same kind, on which an index without biases or lengths would fail."""
     random = np.random.default_rng(0)
     table = pq.read_table(out / "items.parquet").to_pandas()
     large = table.loc[np.repeat(np.arange(len(table)), 100)].reset_index(drop=True)
@@ -117,5 +117,5 @@ def test_nan_and_a_file_in_the_way(tmp_path, monkeypatch):
         recommender.network.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="NaN"):
         export(recommender, {}, tmp_path / "out")
-    # No facts: nobody takes what lies there for a whole export.
+    # Without facts.json, the files cannot be mistaken for a complete export.
     assert not (tmp_path / "out" / "facts.json").exists()

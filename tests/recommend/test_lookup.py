@@ -1,4 +1,4 @@
-"""Items found by ASIN and title, and what is said where they are not."""
+"""Finding items by ASIN and title, and the messages if they do not exist."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Recommendations for one user: what is excluded, what is read, who is not known."""
+"""Recommendations for one user: excluded items, history that is read, unknown users."""
 
 import numpy as np
 import pyarrow as pa

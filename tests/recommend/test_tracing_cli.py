@@ -1,4 +1,4 @@
-"""`lecdsr recommend`, `explain`, `similar` and `export` as their users run them."""
+"""`lecdsr recommend`, `explain`, `similar` and `export` on the command line."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def lecdsr(folder, monkeypatch, capsys):
-    """Runs a command; gives exit code, output, errors, without the breaks that a terminal's width makes."""
+    """Run a command; return exit code, output and errors, without the line breaks of the terminal's width."""
     monkeypatch.chdir(folder)
 
     def command(name, *arguments):
@@ -58,7 +58,7 @@ def test_recommend_to_a_user(lecdsr):
     # ANNA owns 0–3 and 6–9; of X remain 4 and 5, of Y 10.
     shown = [line.split("│")[2].strip() for line in out.splitlines() if line.startswith(("│ 1 ", "│ 2 "))]
     assert shown == [SALT, "B000000004", "B000000010"]
-    assert "[bold]Salt[/bold] <script> \\ " in out  # as it stands in the data, with one backslash
+    assert "[bold]Salt[/bold] <script> \\ " in out  # unchanged from the data, with one backslash
 
 
 def test_owned_items_when_asked_for(lecdsr):
@@ -114,7 +114,7 @@ def test_explain(lecdsr):
     assert re.search(r"rank +1 of 1 ", out)
     assert "id " in out
     assert "text " in out
-    assert "Why: 3 of 8 items of the history" in out
+    assert "Contributions: 3 of 8 items of the history" in out
 
 
 def test_explain_as_json(lecdsr):

@@ -1,4 +1,4 @@
-"""Typed histories, and which users a model can recommend to."""
+"""Typed histories, and the users that a model can recommend to."""
 
 import dataclasses
 import datetime
@@ -59,7 +59,7 @@ def test_unknown_item_of_a_list(finder):
 
 
 class Forgetful(Recommender):
-    """A model with user embeddings whose author did not declare them; ``Honest`` did."""
+    """Model with user embeddings whose author did not declare them; ``Honest`` did."""
 
     def __init__(self, info):
         super().__init__()
@@ -141,7 +141,7 @@ def test_known_and_anonymous_user():
         (None, [""], None, "the history is empty"),
         (None, [], None, "the history is empty"),
         (None, [A], "soon", "'soon' is not a day"),
-        ("NOBODY", [], None, "there is no user 'NOBODY'"),
+        ("STRANGER", [], None, "there is no user 'STRANGER'"),
     ],
 )
 def test_mistakes(reviewer, history, day, message):

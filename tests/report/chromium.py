@@ -1,4 +1,4 @@
-"""A headless Chromium on this machine, driven through its DevTools protocol."""
+"""A headless Chromium on this machine, controlled through its DevTools protocol."""
 
 import asyncio
 import base64
@@ -21,12 +21,12 @@ COMMAND = (
 
 
 def find():
-    """Path of the browser, or None."""
+    """Return the path of the browser, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Tab:
-    """One page: what it asks for, and what it complains of, is kept in ``requests`` and ``complaints``."""
+    """A page that records its requests in ``requests`` and its errors in ``complaints``."""
 
     def __init__(self, runner, socket):
         self.runner, self.socket, self.numbers = runner, socket, itertools.count(1)
@@ -85,7 +85,7 @@ class Tab:
         return result["result"].get("value")
 
     def type(self, selector, text):
-        """Focus a field, empty it, and type as a person does."""
+        """Focus a field, clear it, and type as a user does."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus(); document.activeElement.select()")
         self.call("Input.dispatchKeyEvent", type="keyDown", key="Delete", windowsVirtualKeyCode=46)
         self.call("Input.dispatchKeyEvent", type="keyUp", key="Delete", windowsVirtualKeyCode=46)
@@ -93,7 +93,7 @@ class Tab:
             self.call("Input.dispatchKeyEvent", type="char", text=letter)
 
     def screenshot(self, path, selector=None):
-        """The whole page, or one element of it, as PNG."""
+        """Take a PNG of the whole page or of one element."""
         options = {"captureBeyondViewport": True}
         box = f"document.querySelector({json.dumps(selector or 'html')}).getBoundingClientRect()"
         x, y, width, height = self.evaluate(
@@ -105,7 +105,7 @@ class Tab:
 
 @contextmanager
 def chromium(path, folder):
-    """Start the browser with its profile in ``folder`` and give a function that opens a tab."""
+    """Start the browser with its profile in ``folder``, and yield a function that opens a tab."""
     command = [path, *COMMAND, f"--user-data-dir={folder}", "about:blank"]
     with (
         open(folder / "stderr", "wb") as log,

@@ -1,4 +1,4 @@
-"""A small run, from tables to page: two models, two domains, every text in it hostile if wanted."""
+"""A small run, from tables to page: two models, two domains, and hostile texts if wanted."""
 
 from functools import cache
 
@@ -97,5 +97,5 @@ def content(text: str = "", given: Measured | None = None) -> Content:
 
 @cache
 def page(text: str = "") -> str:
-    """The page, drawn once for all tests that only read it."""
+    """The page, rendered once for all tests that only read it."""
     return render(content(text))

@@ -1,4 +1,4 @@
-"""The model card: what it says, and that it says no more than is known."""
+"""The model card: its content, and that it states no more than is known."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_before_evaluation_it_holds_the_config():
     assert "| `width` | 64 |\n| `item_text` | `none` |\n| `hidden` | None |" in card
     assert "`metrics/demo/sasrec.json`" in card
     assert "synthetic" not in card
-    assert "rest on" not in card
+    assert "Provenance" not in card
     assert card == model_card("demo", dict(CONFIG))
 
 
@@ -41,7 +41,7 @@ def test_after_evaluation_it_holds_figures_and_what_they_rest_on():
     assert "| y |" not in card  # no target there
     assert "**The pair is synthetic**" in card
     assert "| text_provider | `offline` |" in card
-    assert "Profiles were written from interactions that training predicts." in card
+    assert "Profiles were written from interactions that are also training targets." in card
     assert "training predicts" not in model_card("demo", CONFIG, provenance={"profiles_saw_targets": False})
 
 

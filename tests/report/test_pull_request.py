@@ -1,4 +1,4 @@
-"""The page of a review, by hand."""
+"""The review page of a pull request, compared with hand-made texts."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_first_rows_are_shown_and_all_are_folded_away():
     assert rows_of(METRICS, re.compile("nothing")) == ""
     text = page("main (abc)", PARAMS, METRICS, [Curve("sasrec on demo", [0.0, 0.1], [0.0, 0.2, 0.15])])
     shown, folded = text.split("<details>")
-    assert shown.startswith(f"{MARK}\n\n## Against `main (abc)`\n")
+    assert shown.startswith(f"{MARK}\n\n## Changes relative to `main (abc)`\n")
     assert "train.sasrec.width | 64 | 96" in shown
     assert FULL in shown
     assert FIVE not in shown
@@ -35,7 +35,7 @@ def test_without_a_change_it_says_so():
     assert "No metric changed." in text
     assert "mermaid" not in text
     assert "<details>" not in text
-    assert "None of the first rank changed." in page("main", "", f"{HEAD}\n{FIVE}\n", [])
+    assert "No main metric changed." in page("main", "", f"{HEAD}\n{FIVE}\n", [])
 
 
 def test_a_chart_holds_the_best_so_far_to_the_last_epoch():

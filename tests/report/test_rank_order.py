@@ -1,4 +1,4 @@
-"""The order of methods under several measures, by hand."""
+"""The order of methods under several measures, computed by hand."""
 
 from lecdsr.report.rank_order import rank_order
 

@@ -1,4 +1,4 @@
-"""The page of results from hand-made rows, with means computed by hand; what is missing is said to be missing."""
+"""The results page from hand-made rows, with means computed by hand; missing runs are marked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The script that a person and CI call, in a repository that was built."""
+"""The review script that users and CI call, in a repository that was built."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def changed(copy):
-    """A committed copy, in which then a setting, a metric and a training differ."""
+    """Make a committed copy, then change a setting, a metric and a training log."""
     copy.run("git", "init", "-q", "-b", "main")
     copy.run("git", "config", "user.name", "tests")
     copy.run("git", "config", "user.email", "tests@example.org")

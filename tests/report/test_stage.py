@@ -1,4 +1,4 @@
-"""The stage entry point: what it reads of a log, what it leaves in the folder of figures, and the data card in it."""
+"""The stage ``report``: how it reads a log, which figures it leaves in the folder, and the data card in it."""
 
 import xml.etree.ElementTree as ET
 

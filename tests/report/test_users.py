@@ -1,4 +1,4 @@
-"""What the browser of users shows: the model's own order before the true next item, and why."""
+"""Data of the user browser: the model's own order before the true next item, and explanations."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from tests.report.small import HISTORIES, N_X, N_Y, RANKS, TARGETS, WANTED, WIND
 
 
 def shown(one=None, wanted=WANTED):
-    """The browser's data with the ids of items in place of their places."""
+    """Return the browser's data with item ids in place of positions."""
     data = browse(one or recommender(), WINDOWS, RANKS, wanted)
     return data["users"], [int(title.split()[1]) for _, _, title, _ in data["items"]]
 
@@ -30,7 +30,7 @@ def test_history_next_item_and_its_rank():
     assert (item[anna["next"][0]], anna["next"][1], anna["rank"]) == (2, 4, 3.0)
     assert (anna["profile"], carl["profile"]) == ("likes tea", "")
     assert bert["rank"] == 7.5
-    # No test target: recommended after all that they had.
+    # No test target: recommendations follow the whole history.
     assert "next" not in carl
     assert [item[one] for one, _ in carl["history"]] == [5, 10]
     assert dora["history"] == []
@@ -75,7 +75,7 @@ def test_the_nearest_items_are_those_that_the_model_read():
 
 
 def test_an_item_had_again_can_be_the_next_one():
-    """With `repeats: all` the next item may be one of the history, which is left out of what is recommended."""
+    """With `repeats: all` the next item may be in the history, which is excluded from recommendations."""
     users, item = shown(wanted=Wanted(1, 20, 0))
     had = {one for one, _ in users[0]["history"]}
     for domain, size in ((0, N_X - 2), (1, N_Y - 2)):

@@ -1,4 +1,4 @@
-"""The stage over files: a small raw pair, its tables by hand, the checks that stop it."""
+"""The stage ``sequences`` on files: a small raw pair, its tables by hand, and the checks that stop it."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ FOOD_KITCHEN = Path(__file__).parents[3] / "shared" / "data" / "food-kitchen"
 
 
 class Built(NamedTuple):
-    """What the stage made of a pair."""
+    """Tables and metrics that the stage wrote for a pair."""
 
     items: pa.Table
     users: pa.Table
@@ -46,7 +46,7 @@ def settings(**changed):
 
 @pytest.fixture
 def raw(tmp_path):
-    """Two users; B's second day holds one item of each domain."""
+    """Write the files of two users; B's second day has one item of each domain."""
     tea = [("T2", "A", 0), ("T1", "A", 2), ("T1", "B", 1), ("T3", "B", 3)]
     cups = [("C1", "A", 1), ("C1", "B", 1), ("C2", "B", 2), ("C2", "A", 3)]
     for domain, rows in (("Tea", tea), ("Cups", cups)):

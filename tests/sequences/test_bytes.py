@@ -1,4 +1,4 @@
-"""The same raw files give the same bytes: twice, with one thread or two, and with memory enough or spilling."""
+"""The same raw files give the same bytes: in two runs, with one or two threads, with and without spilling."""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +33,7 @@ def chosen(monkeypatch):
 
 
 def made(raw, chosen, folder):
-    """Hashes of the tables, and the facts."""
+    """Return the hashes of the tables, and the metrics."""
     facts = build(PAIR, chosen, raw, folder, folder.parent / "rejected")
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.parquet" for name in NAMES)
     return {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in NAMES}, facts

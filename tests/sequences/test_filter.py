@@ -1,4 +1,4 @@
-"""Filters against plain Python, on random interactions; and the tie rule."""
+"""Filters compared with plain Python, on random interactions; and the rule for ties."""
 
 import datetime
 from collections import Counter
@@ -40,7 +40,7 @@ BASE = {
 
 
 def ratings(rows):
-    """Arrow table of ``rows`` of (reviewer, domain, asin, time), as the readers leave it."""
+    """Build the Arrow table of ``rows`` of (reviewer, domain, asin, time), as the readers do."""
     columns = list(zip(*rows, strict=True))
     return pa.table(
         {
@@ -70,7 +70,7 @@ def left(engine):
 
 
 def oracle(rows, min_item, min_domain, min_total):
-    """k-core by the definition: drop whoever has too few, until nobody has."""
+    """Compute the k-core by definition: drop users and items with too few interactions until none is left."""
     rows = list(dict.fromkeys(rows))
     while True:
         items = Counter((d, a) for _, d, a, _ in rows)

@@ -25,7 +25,7 @@ SPLITS = ("leave_one_out", "ratio_windows", "temporal")
 
 @pytest.fixture
 def raw(tmp_path):
-    """Every interaction has an item of its own, whose title names it: a leak cannot hide."""
+    """Give every interaction its own item, whose title names it, so that every leak is found."""
     chance, folder = random.Random(5), tmp_path / "raw"
     folder.mkdir()
     rows, titles = {"Tea": [], "Cups": []}, {"Tea": [], "Cups": []}
@@ -45,7 +45,7 @@ def raw(tmp_path):
 
 
 class Made:
-    """The tables of one build, and by a plain rule which rows lie at or after a cut."""
+    """The tables of one build, and by a simple rule the rows at or after a cut."""
 
     def __init__(self, raw, folder, split, overlap):
         chosen = settings(split=split, overlap=overlap, min_history=2, min_user_total=5, min_window=3)
@@ -57,7 +57,7 @@ class Made:
         self.user, self.time = (self.interactions[name].to_numpy() for name in ("user", "time"))
 
     def forbidden(self):
-        """Rows that nothing but evaluation may see."""
+        """List the rows that only evaluation may read."""
         if self.split == "temporal":
             part = self.interactions["split"].to_numpy()
             return self.time >= self.time[part != TRAIN].min()
@@ -80,7 +80,7 @@ class Made:
         return write_questions(self.items, self.users, self.interactions, self.windows, PAIR.domains, chosen).table
 
     def leaks(self, windows=None):
-        """Forbidden items in prompts, in training batches, and in what counts as seen in training."""
+        """List the forbidden items in prompts, in training batches, and in training counts."""
         item = self.interactions["item"].to_numpy()
         late = set(item[self.forbidden()].tolist())
         asin = self.items["asin"].to_pylist()
@@ -94,7 +94,7 @@ class Made:
         return found | {("count", i) for i in late if counts[i]}
 
     def _in_batches(self):
-        """Every item that the tensors of training batches hold, as history or as target."""
+        """List every item in the tensors of training batches, as history or as target."""
         sequences = from_tables(self.interactions, self.windows)
         training = sequences.of_split(TRAIN)
         n_x = int((self.items["domain"].to_numpy() == 0).sum())

@@ -1,4 +1,4 @@
-"""Spark gives the same rows as DuckDB: filters against each other, and the whole stage byte for byte."""
+"""Spark gives the same rows as DuckDB: filters are compared by row, the whole stage byte by byte."""
 
 import importlib.util
 import shutil
@@ -28,7 +28,7 @@ TABLES = ("items", "users", "interactions", "windows")
 
 @pytest.fixture(autouse=True)
 def few_partitions(monkeypatch):
-    """A few thousand rows need no 200 tasks."""
+    """Reduce the number of tasks: a few thousand rows need no 200 tasks."""
     monkeypatch.setitem(spark.SETTINGS, "spark.sql.shuffle.partitions", "3")
 
 
@@ -41,7 +41,7 @@ def engine(name, rows, spill):
 
 
 def random_rows(seed, n=3_000):
-    """Interactions with odd names, many repeats and ties."""
+    """Make interactions with unusual names, many repeats and ties."""
     rng = np.random.default_rng(seed)
     names = ["a", "B", "é", "茶", "a b", "'q'", "z,9", "🙂"]
     users = [f"{names[n % 8]}{n}" for n in rng.zipf(1.4, 400) % 60]

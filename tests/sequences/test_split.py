@@ -1,4 +1,4 @@
-"""Split rules, on hand-made sequences and as properties of random ones."""
+"""Split rules on hand-made sequences, and as properties of random ones."""
 
 import datetime
 
@@ -12,7 +12,7 @@ from lecdsr.sequences.split import day_cuts, leave_one_out, ratio_windows, tempo
 
 
 def rows_of(split, code):
-    """(user, start, first_target, end) of the windows of one split."""
+    """Return (user, start, first_target, end) of the windows of one split."""
     columns = [split.windows[name].to_pylist() for name in ("split", "user", "start", "first_target", "end")]
     return [tuple(row[1:]) for row in zip(*columns, strict=True) if row[0] == code]
 
@@ -92,7 +92,7 @@ histories_of_days = st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=2
 
 
 def tied_sequences(histories):
-    """Users with many interactions a day; days hold seconds in order."""
+    """Draw users with many interactions per day; the seconds of a day are in order."""
     user = np.repeat(np.arange(len(histories)), [len(h) for h in histories])
     time = np.concatenate([np.sort(h) * SECONDS_PER_DAY + np.arange(len(h)) for h in histories])
     return user, time
@@ -158,13 +158,13 @@ def test_leave_one_out_properties(histories, min_history, chance):
 @given(lengths, st.integers(1, 3))
 def test_users_who_are_not_evaluated_are_all_training(sizes, min_history):
     user, time = sequence(sizes)
-    nobody = np.zeros(len(user), np.bool_)
+    none_evaluated = np.zeros(len(user), np.bool_)
     for split in (
-        leave_one_out(user, time, min_history, nobody),
-        ratio_windows(user, time, (0.8, 0.1), 15, 4, min_history, nobody),
+        leave_one_out(user, time, min_history, none_evaluated),
+        ratio_windows(user, time, (0.8, 0.1), 15, 4, min_history, none_evaluated),
     ):
         assert (split.part == TRAIN).all()
         assert (split.windows["split"].to_numpy() == TRAIN).all()
-    cut = temporal(user, time, (5 * SECONDS_PER_DAY, 9 * SECONDS_PER_DAY), min_history, nobody)
+    cut = temporal(user, time, (5 * SECONDS_PER_DAY, 9 * SECONDS_PER_DAY), min_history, none_evaluated)
     assert (cut.windows["split"].to_numpy() == TRAIN).all()
     assert ((time >= 5 * SECONDS_PER_DAY) == (cut.part != TRAIN)).all()

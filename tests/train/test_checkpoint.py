@@ -1,4 +1,4 @@
-"""Checkpoint files: what they hold, which training they belong to, and files that cannot be used."""
+"""Checkpoint files: their content, the training they belong to, and files that cannot be used."""
 
 import json
 

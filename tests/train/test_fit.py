@@ -1,4 +1,4 @@
-"""Training on data in memory: no files, the same result as on tables, quiet where asked, switches restored."""
+"""Training on data in memory: no files, the same result as on tables, quiet if requested, switches restored."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ from tests.train.toy import write_pair
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch, capsys):
-    """Precision, weights and output of a training with the given precision, on a device with or without bfloat16."""
+    """Return precision, weights and output of a training in a precision, on a device with or without bfloat16."""
     write_pair(tmp_path)
     monkeypatch.chdir(tmp_path)
 

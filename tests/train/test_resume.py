@@ -101,7 +101,7 @@ def test_two_processes_are_one_with_the_doubled_batch(folders):
 
 
 def pair_of_processes(folder, chosen):
-    """Both processes of a distributed training, started by hand, so that both can be killed."""
+    """Start both processes of a distributed training by hand, so that both can be killed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}

@@ -1,4 +1,4 @@
-"""Settings that all models share: defaults, bounds, descriptions."""
+"""Settings shared by all models: defaults, bounds, descriptions."""
 
 import pytest
 
@@ -25,7 +25,9 @@ def test_every_setting_is_described(name):
         ("warmup_steps", -1),
         ("precision", "float16"),
         ("tables", "sparse"),
+        # words: off
         ("anneals", 3),  # the former name of lr_decays
+        # words: on
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(name, value):

@@ -1,4 +1,4 @@
-"""The state of a training: all fields survive a checkpoint, and a training that was interrupted repeats exactly."""
+"""The training state: all fields survive a checkpoint, and an interrupted training repeats exactly."""
 
 from dataclasses import dataclass, field, fields
 
@@ -39,7 +39,7 @@ class Interrupted(Exception):
 
 
 class ScriptedValidator(Validator):
-    """Has a score for each epoch, and stops training at one of them as a kill does."""
+    """Validator with a score for each epoch, which stops training at one of them like a kill."""
 
     def __init__(self, *arguments, at):
         super().__init__(*arguments)

@@ -1,4 +1,4 @@
-"""Shares of a batch: they cover it, draw the same negatives, and may be empty. Optimisers by rows."""
+"""Shares of a batch cover it, draw the same negatives, and may be empty; optimisers that update by row."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it repeats, it stops in time, it refuses what cannot work."""
+"""The training loop learns, repeats exactly, stops in time, and refuses what cannot work."""
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_popularity_is_counted_not_trained():
 
 
 class Counter(Recommender):
-    """One weight that moves by about one learning rate a step; ``bad`` makes the loss not finite."""
+    """Model with one weight that moves by about one learning rate per step; ``bad`` makes the loss not finite."""
 
     objective = "prefix"
 
@@ -153,7 +153,7 @@ class Counter(Recommender):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Validation in which every target of an epoch has the next rank of a list; gives the weights seen."""
+    """Replace validation: every target of an epoch gets the next rank of a list; return the weights seen."""
 
     def script(ranks: list[int]) -> list[float]:
         seen: list[float] = []

@@ -1,4 +1,4 @@
-"""A training run of a real process: a small pair on the disk, a script that trains it and writes what came out."""
+"""A training in a real process: a small pair on disk, and a script that trains it and writes the results."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ print("ended", flush=True)
 
 
 def write_pair(folder: Path, seed: int = 0, users: int = 40) -> None:
-    """Random walks over two domains of N items, with random vectors, as the artefacts of the pair ``toy``."""
+    """Write random walks in two domains of N items, with random vectors, as the files of the pair ``toy``."""
     draw = np.random.default_rng(seed)
     walks = [[int(item) for item in draw.permutation(2 * N)[: draw.integers(6, 14)]] for _ in range(users)]
     table, built = interactions(walks, N), sequences(walks, N)
@@ -67,7 +67,7 @@ def environment(**changed: str) -> dict[str, str]:
 
 
 def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subprocess.Popen[str]:
-    """Start the script in ``folder``; ``before`` goes before it on the command line."""
+    """Start the script in ``folder``; ``before`` is put before it on the command line."""
     script = folder / "script.py"
     if not script.exists():  # another process may be reading it
         script.write_text(SCRIPT)
@@ -78,7 +78,7 @@ def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subproces
 
 
 def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> None:
-    """SIGKILL some time after a line with ``said`` in it."""
+    """Send SIGKILL some time after a line that contains ``said``."""
     assert process.stdout is not None
     assert any(said in line for line in process.stdout), f"never said {said!r}"
     time.sleep(after_s)
@@ -87,7 +87,7 @@ def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> Non
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What the process printed; it must have ended well."""
+    """Return the output of the process, which must have succeeded."""
     try:
         printed, _ = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:

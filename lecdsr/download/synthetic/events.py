@@ -1,7 +1,7 @@
-"""Draw the interactions of users: sessions with a theme and a style, over both domains.
+"""Draw the interactions of users, in sessions with a theme and a style that hold in both domains.
 
-A user's interactions are divided into sessions. A session has one theme and one style, drawn from the user's taste,
-which hold in both domains: purchases in one domain predict the next ones in the other.
+A user's interactions are divided into sessions. Each session has a theme and a style drawn from the user's taste,
+which hold in both domains, so that purchases in one domain predict the next ones in the other.
 
 Shape legend: U users of a chunk, R interactions of a chunk, G sessions, K themes of a user's taste.
 """
@@ -22,21 +22,21 @@ Bools = NDArray[np.bool_]
 
 # 2014-01-01 and 2018-09-30, in days since 1970.
 FIRST_DAY, LAST_DAY = 16_071, 17_804
-# Fewest interactions of a user, in all and in each domain, where the mean allows.
+# Minimum number of interactions of a user, in total and in each domain, if the mean allows it.
 SHORTEST, SHORTEST_DOMAIN = 10, 3
-# Longest user, as a multiple of the mean.
+# Maximum number of interactions of a user, as a multiple of the mean.
 LONGEST = 10
-# Approximate rows of a chunk; it affects the random numbers, so it must not depend on the machine.
+# Approximate number of rows in a chunk; it affects the random numbers, so it must not depend on the machine.
 CHUNK_ROWS = 2_000_000
 
 TASTE_THEMES = 8
-LOYALTY = (0.5, 0.25)  # chances of the user's first and second style; the rest goes by popularity
-SAME_DAY = 0.4  # chance that an interaction follows on the day of the last one
-SWITCH_SAME_DAY, SWITCH_LATER = 0.15, 0.45  # chance that a new session begins
-OFF_TASTE = 0.1  # chance that an interaction has nothing to do with its session
-OFF_STYLE = 0.1  # chance that it only has another style
-TRIES = 6  # items looked at for the noun that is needed next
-REDRAWS = 5  # rounds of redrawing repeated items, each farther from the session
+LOYALTY = (0.5, 0.25)  # probabilities of the user's first and second style; otherwise by popularity
+SAME_DAY = 0.4  # probability that an interaction is on the same day as the last one
+SWITCH_SAME_DAY, SWITCH_LATER = 0.15, 0.45  # probability that a new session begins
+OFF_TASTE = 0.1  # probability that an interaction is independent of its session
+OFF_STYLE = 0.1  # probability that only its style differs from the session's
+TRIES = 6  # candidate items per interaction; the first with the noun needed next is taken
+REDRAWS = 5  # rounds of redrawing repeated items, each less bound to the session
 RATING_EDGES = (1.9, 2.6, 3.4, 4.2)
 
 
@@ -45,9 +45,9 @@ class Interactions:
     """Interactions of a chunk of users: users ascending, each in time order.
 
     Args:
-        user: ``[R]`` user, counted over all chunks.
+        user: ``[R]`` user, numbered over all chunks.
         domain: ``[R]`` 0 for the first, 1 for the second domain.
-        item: ``[R]`` item, counted within its domain.
+        item: ``[R]`` item, numbered within its domain.
         day: ``[R]`` days since 1970.
         rating: ``[R]`` 1 to 5.
     """
@@ -59,7 +59,7 @@ class Interactions:
     rating: Codes
 
     def take(self, rows: NDArray[np.int64]) -> Interactions:
-        """Return some rows, in the given order."""
+        """Select rows in the given order."""
         return Interactions(self.user[rows], self.domain[rows], self.item[rows], self.day[rows], self.rating[rows])
 
     @classmethod
@@ -71,7 +71,7 @@ class Interactions:
 
 @dataclass(frozen=True)
 class _Timeline:
-    """Users and times of interactions: ``user`` counts from 0 in the chunk, ``age`` grows from 0 to 1 per user."""
+    """Users and times of interactions: ``user`` is numbered within the chunk, ``age`` grows from 0 to 1 per user."""
 
     user: Ints
     first: Bools
@@ -82,7 +82,7 @@ class _Timeline:
 
 @dataclass(frozen=True)
 class _Need:
-    """Theme, style and facet of every interaction, ``[R]`` each."""
+    """Theme, style and facet (noun) that every interaction asks for, ``[R]`` each."""
 
     theme: Codes
     style: Codes
@@ -108,7 +108,7 @@ def _chunk(rng: np.random.Generator, world: World, users: int, mean: float, star
 
 
 def _lengths(rng: np.random.Generator, users: int, mean: float) -> NDArray[np.int64]:
-    """``[U]`` interactions of each user: a shortest length and a log-normal rest."""
+    """Draw the number of interactions of each user ``[U]``: the minimum plus a log-normal rest."""
     shortest = min(SHORTEST, int(mean))
     rest = (mean - shortest) * np.exp(rng.standard_normal(users) - 0.5)
     return shortest + np.floor(np.minimum(rest, LONGEST * mean) + rng.random(users)).astype(np.int64)
@@ -151,9 +151,9 @@ def _needs(rng: np.random.Generator, world: World, timeline: _Timeline, users: i
 
 
 def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Floats, users: int) -> Codes:
-    """``[G]`` themes from the users' tastes, which drift: weights rise or fall over a user's life."""
+    """Draw a theme for each session ``[G]`` from its user's taste, whose weights drift over the user's lifetime."""
     liked = _draw(rng, world.theme_share, users * TASTE_THEMES).reshape(users, TASTE_THEMES)
-    # Exponentials over their sum are a Dirichlet distribution with all parameters one.
+    # Normalised exponentials have a Dirichlet distribution with all parameters one.
     weight = rng.exponential(size=(users, TASTE_THEMES))
     drift = rng.uniform(-0.9, 0.9, size=(users, TASTE_THEMES))
     # [G, K]
@@ -165,32 +165,32 @@ def _session_themes(rng: np.random.Generator, world: World, owner: Ints, age: Fl
 
 
 def _favourite_styles(rng: np.random.Generator, world: World, users: int) -> Codes:
-    """``[U, 2]`` first and second style of every user."""
+    """Draw the first and second favourite style of every user, ``[U, 2]``."""
     return _draw(rng, world.style_share, 2 * users).reshape(users, 2)
 
 
 def _session_styles(rng: np.random.Generator, world: World, favourites: Codes) -> Codes:
-    """Styles drawn for rows of ``favourites`` ``[n, 2]``."""
+    """Draw a style for each row of ``favourites`` ``[n, 2]``."""
     uniform = rng.random(len(favourites))
     second = np.where(uniform < sum(LOYALTY), favourites[:, 1], _draw(rng, world.style_share, len(favourites)))
     return np.where(uniform < LOYALTY[0], favourites[:, 0], second).astype(np.int8)
 
 
 def _facets(rng: np.random.Generator, begins: Bools, session: NDArray[np.int64]) -> Codes:
-    """``[R]`` nouns needed: a session begins anywhere and goes on to the next noun every other time."""
+    """Draw the noun ``[R]`` of each interaction: a session starts anywhere and moves to the next noun half the time."""
     steps = np.cumsum(rng.random(len(begins)) < 0.5)
     origin = steps[begins] - rng.integers(FACETS, size=int(begins.sum()))
     return ((steps - origin[session]) % FACETS).astype(np.int8)
 
 
 def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
-    """``[R]`` domains by each user's leaning, with the fewest of each domain made sure of."""
+    """Draw the domain ``[R]`` of each interaction by its user's preference, with the minimum of each domain ensured."""
     leaning = rng.beta(6.0, 6.0, users)
     domain = (rng.random(len(user)) < leaning[user]).astype(np.int8)
     for wanted in (0, 1):
         other = domain != wanted
         missing = SHORTEST_DOMAIN - np.bincount(user, weights=~other, minlength=users)
-        # Of a user who lacks some, the first few of the others in a random order change sides.
+        # If a user has too few in a domain, move randomly chosen interactions of the other domain there.
         order = np.lexsort((rng.random(len(user)), ~other, user))
         place = np.arange(len(user)) - np.searchsorted(user, user)
         changed = order[place < missing[user]]
@@ -199,7 +199,7 @@ def _domains(rng: np.random.Generator, user: Ints, users: int) -> Codes:
 
 
 def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, need: _Need) -> Ints:
-    """``[R]`` items. Repeats are drawn again, from the same cell first, and rarely remain."""
+    """Draw the item ``[R]`` of each interaction; redraw repeats, first from the same cell, so that few remain."""
     item = _pick(rng, world, domain, need)
     for attempt in range(REDRAWS):
         again = _repeats(user, domain, item)
@@ -213,7 +213,7 @@ def _items(rng: np.random.Generator, world: World, user: Ints, domain: Codes, ne
 
 
 def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) -> Ints:
-    """``[R]`` items of the needed cells: the first of a few popular ones whose noun is needed."""
+    """Draw items ``[R]`` of the wanted cells; of a few popular candidates, the first with the wanted noun is taken."""
     item = np.empty(len(domain), dtype=np.int32)
     for number, domain_items in enumerate(world.domains):
         rows = np.flatnonzero(domain == number)
@@ -227,7 +227,7 @@ def _pick(rng: np.random.Generator, world: World, domain: Codes, need: _Need) ->
 
 
 def _repeats(user: Ints, domain: Codes, item: Ints) -> NDArray[np.int64]:
-    """Rows whose user had the item before."""
+    """Find the rows whose user already had the item."""
     key = ((user.astype(np.int64) << 32) | item) * 2 + domain
     order = np.argsort(key, kind="stable")
     same = key[order[1:]] == key[order[:-1]]
@@ -235,7 +235,7 @@ def _repeats(user: Ints, domain: Codes, item: Ints) -> NDArray[np.int64]:
 
 
 def _ratings(rng: np.random.Generator, world: World, user: Ints, domain: Codes, item: Ints, users: int) -> Codes:
-    """``[R]`` ratings 1 to 5: a kind or strict user, a good or bad item, and chance."""
+    """Draw ratings ``[R]`` of 1 to 5 from the user's mildness, the item's quality, and chance."""
     score = 4.5 + 0.4 * rng.standard_normal(users)[user] + 0.9 * rng.standard_normal(len(user))
     for number, domain_items in enumerate(world.domains):
         rows = np.flatnonzero(domain == number)
@@ -244,6 +244,6 @@ def _ratings(rng: np.random.Generator, world: World, user: Ints, domain: Codes, 
 
 
 def _draw(rng: np.random.Generator, share: Floats, size: int) -> Codes:
-    """Draw ``size`` codes with the given shares."""
+    """Draw ``size`` codes with the given probabilities."""
     place = np.searchsorted(np.cumsum(share), rng.random(size), side="right")
     return np.minimum(place, len(share) - 1).astype(np.int8)

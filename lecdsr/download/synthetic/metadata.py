@@ -1,6 +1,6 @@
 """Format metadata lines as JSON, with the typical faults of real metadata files.
 
-Values are columns of JSON, one per item; ``None`` is a key that the line lacks.
+Values are columns of JSON texts, one per item; ``None`` means that the line lacks the key.
 
 Shape legend: n items of a part of the catalogue.
 """
@@ -19,33 +19,33 @@ from lecdsr.download.synthetic.world import DomainItems
 
 Bools = NDArray[np.bool_]
 
-# Items of a part; it affects the random numbers, so it must not depend on the machine.
+# Items per part; it affects the random numbers, so it must not depend on the machine.
 PART = 100_000
 
-# Shares of items.
+# Shares of items without a metadata line and with a second one.
 NO_LINE = 0.02
-SECOND_LINE = 0.03  # a third each: the same line, another title, an empty title
+SECOND_LINE = 0.03  # in equal parts: the same line, another title, an empty title
 NO_TITLE, EMPTY_TITLE, SCRIPT_TITLE = 0.015, 0.015, 0.005
 NO_DESCRIPTION, EMPTY_DESCRIPTION, TEXT_DESCRIPTION = 0.02, 0.05, 0.02
 NO_BRAND, EMPTY_BRAND = 0.02, 0.04
 ENTITIES, TAGS_TITLE, TAGS_DESCRIPTION, NATIVE_TITLE = 0.6, 0.02, 0.05, 0.03
 
-# Content of the title field if the web page was scraped wrongly.
+# Content of the title field where the web page was scraped wrongly.
 _SCRIPT = "var aPageStart = (new Date()).getTime();\nvar ue_t0=ue_t0||+new Date();"
 
 
 def metadata_lines(
     settings: Settings, domain_items: DomainItems, domain: int, name: str, asin: pa.Array, part: int
 ) -> pa.Array:
-    """Make the lines of one part of a domain's items: the first line of every item, then second lines of some.
+    """Make the lines of one part of a domain's items: the first line of every item, then second lines of some items.
 
     Args:
-        settings: for the seed.
+        settings: supply the random seed.
         domain_items: items of the domain.
-        domain: 0 or 1.
+        domain: number of the domain, 0 or 1.
         name: the domain's name.
         asin: ids of all items.
-        part: number of the part, ``PART`` items each.
+        part: number of the part, which has ``PART`` items.
     """
     rng = stream(settings.seed, "texts", domain, part)
     items = slice(part * PART, min((part + 1) * PART, len(domain_items)))
@@ -61,7 +61,7 @@ def metadata_lines(
 def _fields(
     rng: np.random.Generator, texts: Texts, label: str, asin: pa.Array, also_buy: pa.Array
 ) -> dict[str, pa.Array]:
-    """Make the JSON of all fields, in the order of a line."""
+    """Make the JSON of all fields, in the order in which a line lists them."""
     return {
         "category": _list(_json(_entities(pa.scalar(label))), _json(_entities(texts.shelf)), _json(texts.kind)),
         "description": _descriptions(rng, texts),
@@ -106,7 +106,7 @@ def _brands(rng: np.random.Generator, texts: Texts) -> pa.Array:
 
 
 def _ranks(rng: np.random.Generator, label: str, n: int) -> pa.Array:
-    """Mostly a string that is cut off, sometimes a list of strings or an empty list."""
+    """Make sales ranks: mostly a string that is cut off, sometimes a list of strings or an empty list."""
     thousands = pc.cast(pa.array(rng.integers(1, 3000, size=n)), pa.string())
     place = join(thousands, any_of(rng, [f"{rest:03d}" for rest in range(1000)], n), separator=",")
     luck = rng.random(n)
@@ -115,7 +115,7 @@ def _ranks(rng: np.random.Generator, label: str, n: int) -> pa.Array:
 
 
 def _prices(rng: np.random.Generator, n: int) -> pa.Array:
-    """Mostly a string with a currency sign, often an empty one, sometimes a range or a number."""
+    """Make prices: mostly a string with a currency sign, often an empty one, sometimes a range or a number."""
     low = pc.cast(pa.array(rng.integers(2, 100, size=n)), pa.string())
     luck = rng.random(n)
     span = join('"$', low, ".49 - $", low, '.99"', separator="")
@@ -124,7 +124,7 @@ def _prices(rng: np.random.Generator, n: int) -> pa.Array:
 
 
 def _also_buy(rng: np.random.Generator, domain_items: DomainItems, asin: pa.Array, items: slice) -> pa.Array:
-    """Lists of ids: the most popular item of the own cell, or nothing."""
+    """Make lists of related item ids: the most popular item with the same theme and style, or an empty list."""
     cell = domain_items.theme[items].astype(np.int64) * len(STYLES) + domain_items.style[items]
     leader = domain_items.by_cell[domain_items.cell_start[cell]]
     listed = join("[", _json(asin.take(pa.array(leader))), "]", separator="")
@@ -132,7 +132,7 @@ def _also_buy(rng: np.random.Generator, domain_items: DomainItems, asin: pa.Arra
 
 
 def _second_lines(rng: np.random.Generator, fields: dict[str, pa.Array], texts: Texts, present: Bools) -> pa.Array:
-    """A second line for some items whose first line has a title; the second is the same or worse."""
+    """Make second lines for some items whose first line has a title; they have the same or worse content."""
     useless = pa.array(["", _SCRIPT])
     titled = ~pc.is_in(pc.fill_null(fields["title"], '""'), _json(useless)).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(present & titled & (rng.random(len(titled)) < SECOND_LINE))
@@ -156,7 +156,7 @@ def _list(*values: pa.Array) -> pa.Array:
 
 
 def _json(text: pa.Array) -> pa.Array:
-    """Text as a JSON string; a row without text stays without."""
+    """Encode texts as JSON strings; a row without text stays null."""
     for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
         text = pc.replace_substring(text, raw, escaped)
     return pc.binary_join_element_wise('"', text, '"', "", null_handling="emit_null")

@@ -1,4 +1,4 @@
-"""Settings of the synthetic data set, and its independent streams of random numbers."""
+"""Settings of the synthetic dataset, and its independent streams of random numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lecdsr.config.schema import Block
 
 
 class Settings(Block):
-    """Size and seed of the synthetic pair."""
+    """Size and random seed of the synthetic dataset."""
 
     seed: int = Field(default=7, ge=0, description="Random seed of the generator.")
     users: int = Field(
@@ -41,10 +41,10 @@ class Settings(Block):
 
     @property
     def items(self) -> tuple[int, int]:
-        """Items of both domains."""
+        """Number of items of each domain."""
         return self.items_x, self.items_y
 
 
 def stream(seed: int, purpose: str, *part: int) -> np.random.Generator:
-    """A generator for one purpose and part of the work; others do not move when one draws more."""
+    """Create a random generator for one purpose and part, whose numbers do not depend on draws made elsewhere."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*purpose.encode(), *part)))

@@ -1,6 +1,6 @@
 """Compose titles, brands, categories and descriptions of the synthetic items.
 
-Texts are columns, one string per item; ``None`` is a field that the line lacks.
+Texts are columns, one string per item; ``None`` means that the line lacks the field.
 
 Shape legend: n items of a part of the catalogue.
 """
@@ -30,13 +30,13 @@ from lecdsr.download.synthetic.world import DomainItems
 
 Places = NDArray[np.int64]
 
-# Chances that an item's brand is at home in its theme, or else in its style.
+# Probabilities that an item has a brand of its theme, or else of its style.
 HOME_THEME, HOME_STYLE = 0.5, 0.25
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Columns ``[n]`` of plain strings; ``description`` holds up to three sentences each."""
+    """Text columns of some items ``[n]``; ``description`` holds up to three sentences per item."""
 
     brand: pa.Array
     title: pa.Array
@@ -47,13 +47,13 @@ class Texts:
 
 
 def write_texts(rng: np.random.Generator, domain_items: DomainItems, domain: int, part: slice) -> Texts:
-    """Compose the texts of the items of ``part``.
+    """Compose the texts of a slice of the items.
 
     Args:
-        rng: draws synonyms, brands, sizes and sentences.
-        domain_items: the items.
+        rng: random generator for synonyms, brands, sizes and sentences.
+        domain_items: items of the domain.
         domain: 0 for groceries, 1 for tools.
-        part: the items wanted.
+        part: slice of the items.
     """
     theme, style, facet = (getattr(domain_items, name)[part].astype(np.int64) for name in ("theme", "style", "facet"))
     brand = pick(brand_names(), _brands(rng, theme, style))
@@ -72,31 +72,31 @@ def write_texts(rng: np.random.Generator, domain_items: DomainItems, domain: int
 
 
 def pick(words: Sequence[str], place: Places) -> pa.Array:
-    """``[n]`` words at the given places."""
+    """Return the words at the given positions, ``[n]``."""
     return pa.array(words, pa.string()).take(pa.array(place))
 
 
 def any_of(rng: np.random.Generator, words: Sequence[str], size: int) -> pa.Array:
-    """``[size]`` words drawn evenly."""
+    """Draw words uniformly, ``[size]``."""
     return pick(words, rng.integers(len(words), size=size))
 
 
 def join(*parts: pa.Array | str, separator: str = " ") -> pa.Array:
-    """Join columns and fixed strings, row by row; what a row lacks is left out.
+    """Join columns and constant strings row by row; missing values are skipped.
 
-    Every row has at least one of the parts: Arrow 26 loses rows that have none.
+    Every row must have at least one value: Arrow 26 drops rows without any.
     """
     return pc.binary_join_element_wise(*parts, separator, null_handling="skip")
 
 
 def where(mask: NDArray[np.bool_], yes: pa.Array | str | None, no: pa.Array | str | None) -> pa.Array:
-    """Row by row ``yes`` or ``no``."""
+    """Choose ``yes`` or ``no`` for each row by the mask."""
     scalars = (pa.scalar(value, pa.string()) if value is None else value for value in (yes, no))
     return pc.if_else(pa.array(mask), *scalars)
 
 
 def _synonym(rng: np.random.Generator, synonyms: Sequence[Sequence[str]], code: Places) -> pa.Array:
-    """One of the synonyms of every code; the first is the most usual."""
+    """Draw a synonym of every code; the first synonym is the most frequent."""
     counts = np.array([len(words) for words in synonyms])
     starts = np.cumsum(counts) - counts
     turn = np.floor(rng.random(len(code)) ** 1.5 * counts[code]).astype(np.int64)
@@ -104,10 +104,10 @@ def _synonym(rng: np.random.Generator, synonyms: Sequence[Sequence[str]], code: 
 
 
 def _brands(rng: np.random.Generator, theme: Places, style: Places) -> Places:
-    """Brands lean to a theme and to a style, but tell neither for sure."""
+    """Draw brands that often, but not always, match the theme or the style."""
     brand = rng.integers(BRANDS, size=len(theme))
     luck = rng.random(len(theme))
-    # Brand b is at home in theme b mod T and in style (b // T) mod S.
+    # Brand b belongs to theme b mod T and to style (b // T) mod S.
     themes, styles = len(THEMES), len(STYLES)
     at_theme = brand - brand % themes + theme
     at_style = (brand // (themes * styles) * styles + style) * themes + brand % themes
@@ -117,7 +117,7 @@ def _brands(rng: np.random.Generator, theme: Places, style: Places) -> Places:
 def _titles(
     rng: np.random.Generator, domain: int, brand: pa.Array, manner: pa.Array, about: pa.Array, kind: pa.Array
 ) -> pa.Array:
-    """Titles in four orders of words; a few leave out the style, some the variant or the size."""
+    """Compose titles in four word orders; some omit the style, the variant or the size."""
     n = len(brand)
     manner = where(rng.random(n) < 0.08, None, manner)
     variant = where(rng.random(n) < 0.75, None, any_of(rng, VARIANTS[domain], n))
@@ -135,7 +135,7 @@ def _titles(
 def _sentences(
     rng: np.random.Generator, domain: int, theme: Places, style: Places, kind: pa.Array, follower: pa.Array
 ) -> tuple[pa.Array, ...]:
-    """One to three sentences: what for, how made, what goes with it."""
+    """Compose one to three sentences: intended use, how the item is made, what goes with it."""
     n = len(theme)
     use = _synonym(rng, [one.uses for one in THEMES], theme)
     purpose = join(join(any_of(rng, OPENERS, n), use), ".", separator="")

@@ -1,8 +1,8 @@
 """Vocabulary of titles, categories and descriptions of the synthetic items.
 
-Every theme has words for groceries (the first domain) and for tools (the second). They differ, but belong to the same
-kitchen, so that a sentence encoder places both near each other. Noun ``k`` of one domain belongs to noun ``k`` of the
-other: a user who buys one soon needs the other. All brands are invented.
+Every theme has words for groceries (the first domain) and for tools (the second). The words differ but belong to the
+same kind of cooking, so that a sentence encoder places the items of both near each other. Noun ``k`` of one domain
+matches noun ``k`` of the other: a user who buys one soon needs the other. All brands are invented.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BRANDS = 288
 
 @dataclass(frozen=True)
 class Theme:
-    """One cuisine or craft; pairs hold the first domain's words, then the second's."""
+    """A cuisine or craft; pairs hold the words of the first domain, then those of the second."""
 
     native: str
     shelves: tuple[str, str]
@@ -26,7 +26,7 @@ class Theme:
 
 @dataclass(frozen=True)
 class Style:
-    """How an item is made or for whom; ``claims`` are sentences for a description."""
+    """A style: how an item is made or for whom; ``claims`` are sentences for a description."""
 
     words: tuple[tuple[str, ...], tuple[str, ...]]
     claims: tuple[tuple[str, ...], tuple[str, ...]]
@@ -294,5 +294,5 @@ ENDINGS = _words("wick|by| & Finch|ston|élle|ora|more & Daughters|dale|ünd| & 
 
 
 def brand_names() -> tuple[str, ...]:
-    """All invented brands: every root with every ending."""
+    """List all invented brands: every root with every ending."""
     return tuple(root + ending for root in ROOTS for ending in ENDINGS)

@@ -17,9 +17,9 @@ Ints = NDArray[np.int32]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-# Popularity of the item of rank r in its cell is proportional to 1 / (r + 1) ** ZIPF.
+# The item of rank r in its cell has a popularity proportional to 1 / (r + 1) ** ZIPF.
 ZIPF = 1.4
-# With fewer items per theme the cells are too small to learn from, so fewer themes are used.
+# With fewer items per theme, cells are too small to learn from, so fewer themes are used.
 ITEMS_PER_THEME = 12
 
 
@@ -28,10 +28,10 @@ class DomainItems:
     """Items of one domain, numbered in the order of their ids.
 
     Args:
-        theme, style, facet: ``[N]`` properties of each item; ``facet`` is a noun of its theme.
-        quality: ``[N]`` mean shift of its ratings.
-        by_cell: ``[N]`` items cell by cell, the most popular of a cell first.
-        cell_start: ``[C + 1]`` start of each cell in ``by_cell``.
+        theme, style, facet: ``[N]`` properties of each item; ``facet`` is the index of a noun of its theme.
+        quality: ``[N]`` offset that the item adds to its mean rating.
+        by_cell: ``[N]`` items sorted by cell, the most popular of a cell first.
+        cell_start: ``[C + 1]`` position in ``by_cell`` at which each cell starts.
     """
 
     theme: Codes
@@ -45,11 +45,11 @@ class DomainItems:
         return len(self.theme)
 
     def draw(self, theme: Codes, style: Codes, uniform: Floats) -> Ints:
-        """Draw items of the given cells by popularity.
+        """Draw items of the given cells by their popularity.
 
         Args:
-            theme, style: ``[R]`` cells.
-            uniform: ``[R]`` numbers in [0, 1).
+            theme, style: ``[R]`` cell of each draw.
+            uniform: ``[R]`` random numbers in [0, 1).
 
         Returns:
             ``[R]`` items.
@@ -57,7 +57,7 @@ class DomainItems:
         cell = theme.astype(np.int64) * len(STYLES) + style
         start = self.cell_start[cell]
         size = self.cell_start[cell + 1] - start
-        # Inverse of a continuous Zipf distribution, which needs no search in a table of all items.
+        # Invert a continuous Zipf distribution, which needs no search in a table of all items.
         power = 1.0 - ZIPF
         reach = (size + 1.0) ** power
         rank = (1.0 - uniform * (1.0 - reach)) ** (1.0 / power) - 1.0
@@ -67,7 +67,7 @@ class DomainItems:
 
 @dataclass(frozen=True)
 class World:
-    """Popularity of themes and styles as shares ``[T]`` and ``[S]``, and the items of both domains."""
+    """The synthetic catalogue: shares of themes ``[T]`` and styles ``[S]``, and the items of both domains."""
 
     theme_share: Floats
     style_share: Floats
@@ -75,7 +75,7 @@ class World:
 
 
 def make_world(settings: Settings) -> World:
-    """Draw popularities and items from the settings."""
+    """Draw popularities and items according to the settings."""
     rng = stream(settings.seed, "world")
     themes = int(np.clip(min(settings.items) // ITEMS_PER_THEME, 2, len(THEMES)))
     theme_share = _shares(rng, themes, spread=0.7)
@@ -96,11 +96,12 @@ def _shares(rng: np.random.Generator, count: int, spread: float) -> Floats:
 
 def _domain_items(rng: np.random.Generator, items: int, cell_share: Floats) -> DomainItems:
     cells = len(cell_share)
-    # Popular cells have more items, but less than proportionally: the rest shows in the counts. No cell is empty.
+    # Popular cells have more items, but less than proportionally, so their items also have more interactions. No cell
+    # is empty.
     weights = np.sqrt(cell_share) / np.sqrt(cell_share).sum()
     cell = np.concatenate([np.arange(cells), rng.choice(cells, size=items - cells, p=weights)]).astype(np.int16)
     rng.shuffle(cell)
-    # The random order of items inside a cell is their order of popularity.
+    # Within a cell, items are in random order, which becomes their order of popularity.
     by_cell = np.lexsort((rng.random(items), cell)).astype(np.int32)
     return DomainItems(
         theme=(cell // len(STYLES)).astype(np.int8),

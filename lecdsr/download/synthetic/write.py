@@ -21,24 +21,24 @@ from lecdsr.download.synthetic.settings import Settings, stream
 from lecdsr.download.synthetic.texts import join, pick
 from lecdsr.download.synthetic.world import World, make_world
 
-# Lines to spoil and their numbers among the malformed lines of the file, to spoilt lines.
+# Function from valid lines and a running number of malformed lines to malformed lines.
 Spoil: TypeAlias = Callable[[pa.Array, pa.Array], pa.Array]
 
-# Rows turned into text at once.
+# Rows converted to text at a time.
 BATCH = 500_000
-# Share of rating lines that stand in the file twice.
+# Share of rating lines that occur twice in the file.
 TWICE = 0.01
-# Higher levels of compression cost twice the time for a tenth of the size.
+# Higher compression levels take twice the time and save a tenth of the size.
 LEVEL = 4
 
 
 def generate(folder: Path, domains: tuple[str, str], settings: Settings) -> None:
-    """Write ``DOMAIN.csv`` and ``meta_DOMAIN.json.gz`` for both domains; same settings, same bytes.
+    """Write ``DOMAIN.csv`` and ``meta_DOMAIN.json.gz`` for both domains; the same settings give the same bytes.
 
     Args:
-        folder: where the files go.
-        domains: names of the first and the second domain; any names, the words go by position.
-        settings: sizes and seed.
+        folder: folder to write to.
+        domains: names of the two domains; any names, because the first always sells groceries and the second tools.
+        settings: size and random seed.
     """
     world = make_world(settings)
     asins = [item_ids(settings, domain) for domain in (0, 1)]
@@ -55,7 +55,7 @@ def _write_metadata(path: Path, world: World, settings: Settings, domain: int, n
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as raw,
-        # No name and no time in the header, so that the same content gives the same bytes.
+        # The gzip header holds no name and no time, so that the same content gives the same bytes.
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=LEVEL) as file,
     ):
         for part in range(-(-len(asin) // PART)):
@@ -66,7 +66,7 @@ def _write_metadata(path: Path, world: World, settings: Settings, domain: int, n
 
 
 def _by_domain(world: World, settings: Settings) -> list[Interactions]:
-    """All interactions of each domain, in compact columns."""
+    """Collect all interactions of each domain in compact columns."""
     chunks: list[list[Interactions]] = [[], []]
     for chunk in interaction_chunks(world, settings):
         for domain in (0, 1):
@@ -78,7 +78,7 @@ def _write_ratings(
     path: Path, settings: Settings, domain: int, ratings: Interactions, asin: pa.Array, reviewer: pa.Array
 ) -> None:
     rng = stream(settings.seed, "ratings", domain)
-    # Sorted as in the real files: by item, latest first.
+    # Sort as in the real files: by item, latest first.
     key = (ratings.item.astype(np.int64) << 16) - ratings.day
     order = np.argsort(key, kind="stable")
     del key
@@ -98,12 +98,12 @@ def _rating_lines(ratings: Interactions, asin: pa.Array, reviewer: pa.Array) -> 
 
 
 def _places(rows: int, count: int) -> NDArray[np.int64]:
-    """``[count]`` rows, evenly spread, before which a malformed line goes."""
+    """Choose ``[count]`` evenly spaced rows before which a malformed line is inserted."""
     return np.arange(1, count + 1) * rows // (count + 1)
 
 
 def _mix_in(lines: pa.Array, places: NDArray[np.int64], numbers: NDArray[np.int64], spoil: Spoil) -> pa.Array:
-    """Put a spoilt copy of the line before each of ``places``; ``numbers`` count the spoilt lines."""
+    """Insert a malformed copy of a line before each of ``places``; ``numbers`` is their running number."""
     if not len(places):
         return lines
     spoilt = spoil(lines.take(pa.array(places)), pa.array(numbers))
@@ -112,7 +112,7 @@ def _mix_in(lines: pa.Array, places: NDArray[np.int64], numbers: NDArray[np.int6
 
 
 def _garble(lines: pa.Array, numbers: pa.Array) -> pa.Array:
-    """Rating lines with too few columns, a rating in words, a time in words, and empty ones, in turn."""
+    """Make malformed rating lines: too few columns, a rating in words, a time in words, and empty, in turn."""
     fates = [
         pc.replace_substring_regex(lines, pattern, replacement)
         for pattern, replacement in (
@@ -126,12 +126,12 @@ def _garble(lines: pa.Array, numbers: pa.Array) -> pa.Array:
 
 
 def _cut_off(lines: pa.Array, numbers: pa.Array) -> pa.Array:
-    """Metadata lines that end in the middle of a value."""
+    """Cut metadata lines off in the middle of a value."""
     return pc.utf8_slice_codeunits(lines, 0, 60)
 
 
 def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: pa.Array) -> None:
-    """Write a column of lines, each with a line feed, straight from its memory."""
+    """Write a column of lines, each with a line feed, directly from Arrow's memory."""
     ended = pc.binary_join_element_wise(lines, "", "\n")
     _, offsets, data = ended.buffers()
     ends = np.frombuffer(offsets, dtype=np.int32)[ended.offset :][: len(ended) + 1]

@@ -1,4 +1,4 @@
-"""What the models with self-attention share: who may attend to whom, the attention itself, a layer of it."""
+"""Parts shared by models with self-attention: attention masks, packing without padding, and a transformer layer."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lecdsr.data.batch import true_places
 
 
 def causal(real: Tensor) -> Tensor:
-    """``[B, L]`` true where there is an item -> ``[B, L, L]`` true where a position may attend: to earlier items."""
+    """Make a causal mask ``[B, L, L]`` from ``real [B, L]``: a position may attend to the items up to itself."""
     length = real.shape[1]
     before = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
     return before & real.unsqueeze(1)
 
 
 def or_itself(allowed: Tensor) -> Tensor:
-    """``[B, L, L]`` -> ``[B, 1, L, L]``; each position may attend to itself, so that no softmax row is fully masked."""
+    """Let each position attend to itself, so that no softmax row is fully masked: ``[B, L, L]`` -> ``[B, 1, L, L]``."""
     itself = torch.eye(allowed.shape[1], dtype=torch.bool, device=allowed.device)
     return (allowed | itself).unsqueeze(1)
 
 
 def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
-    """Attention of queries, keys and values ``[B, L, 3d]`` where ``allowed [B, 1, L, L]`` -> ``[B, L, d]``."""
+    """Compute attention from queries, keys and values ``[B, L, 3d]``, with mask ``[B, 1, L, L]`` -> ``[B, L, d]``."""
     batch, length, width = qkv.shape
     q, k, v = qkv.view(batch, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
     attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
@@ -33,7 +33,7 @@ def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
 
 
 class Packing:
-    """The items of a batch of histories without its padding, more than half of it on Food–Kitchen.
+    """Conversion of a batch of histories to its items without padding, which is more than half of it on Food–Kitchen.
 
     Args:
         real: ``[B, L]`` true where there is an item; T of them.
@@ -45,22 +45,22 @@ class Packing:
         self.places = true_places(real, items)  # [T]
 
     def pack(self, x: Tensor) -> Tensor:
-        """``[B, L, …]`` -> ``[T, …]``."""
+        """Remove padding: ``[B, L, …]`` -> ``[T, …]``."""
         return x.flatten(0, 1)[self.places]
 
     def positions(self, table: Tensor) -> Tensor:
-        """``[T, d]`` vectors of places from ``table``, whose last row is that of the latest item."""
+        """Select each item's position vector ``[T, d]`` from ``table``, whose last row belongs to the latest item."""
         batch, length = self.shape
         return self.pack(table[-length:].expand(batch, -1, -1))
 
     def unpack(self, x: Tensor) -> Tensor:
-        """``[T, …]`` -> ``[B, L, …]``, zero where padding is."""
+        """Restore padding as zeros: ``[T, …]`` -> ``[B, L, …]``."""
         whole = x.new_zeros(self.shape.numel(), *x.shape[1:])
         return whole.index_copy(0, self.places, x).view(*self.shape, *x.shape[1:])
 
 
 class Layer(nn.Module):
-    """Pre-norm attention and feed-forward layer on packed items, ``[T, d]`` -> ``[T, d]``."""
+    """Transformer layer with pre-norm attention and feed-forward network on packed items, ``[T, d]`` -> ``[T, d]``."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, packing: Packing, allowed: Tensor) -> Tensor:
-        """Attend where ``allowed [B, 1, L, L]`` is true."""
+        """Apply the layer; positions attend where ``allowed [B, 1, L, L]`` is true."""
         qkv = packing.unpack(self.qkv(self.attention_norm(x)))  # [B, L, 3d]
         attended = packing.pack(attend(qkv, self.heads, allowed))  # [T, d]
         x = x + self.dropout(self.output(attended))
@@ -85,7 +85,7 @@ class Layer(nn.Module):
 
 
 def encode(x: Tensor, packing: Packing, layers: nn.ModuleList, norm: nn.Module) -> Tensor:
-    """Packed inputs ``[T, d]`` -> ``[B, L, d]`` states, each of its own and earlier items; zero for padding."""
+    """Encode packed inputs ``[T, d]`` to causal states ``[B, L, d]``, which are zero for padding."""
     allowed = or_itself(causal(packing.real))  # [B, 1, L, L]
     for layer in layers:
         x = layer(x, packing, allowed)

@@ -1,7 +1,7 @@
-"""Losses; the formulas and their sources are in docs/model.md.
+"""Training losses; docs/model.md has the formulas and their sources.
 
-Each gives a :class:`~lecdsr.models.base.Term`: a sum, and the count it is a mean over. Shape legend: B samples,
-K negatives of each, L positions, M targets, N items, d width.
+Each function returns a :class:`~lecdsr.models.base.LossTerm`: a sum and the count to divide it by. Shape legend:
+B samples, K negatives per sample, L positions, M targets, N items, d width.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Align = Literal["sequence", "batch"]
 
 
 def hinge(target: Tensor, negatives: Tensor, tau: float, reduction: str) -> LossTerm:
-    """Published ranking loss of LeCDSR: ``Σ_b Σ_n relu(1 + (r_n - r_target) / tau)``.
+    """Compute the published ranking loss of LeCDSR: ``Σ_b Σ_n relu(1 + (r_n - r_target) / tau)``.
 
     Args:
         target: ``[B]`` scores of targets.
@@ -35,39 +35,39 @@ def hinge(target: Tensor, negatives: Tensor, tau: float, reduction: str) -> Loss
 
 
 def psl(target: Tensor, negatives: Tensor, tau: float, outer: float, surrogate: Surrogate) -> LossTerm:
-    """Pairwise softmax loss (Yang et al., NeurIPS 2024), on scores that are cosines.
+    """Compute the pairwise softmax loss (Yang et al., NeurIPS 2024) of scores that are cosines.
 
-    ``logsumexp_n( log σ(d_n) / outer )`` with ``d_n = (r_n - r_target) / tau``, mean over samples; ``σ(d)``
-    is ``relu(1 + d)``, ``tanh(d) + 1`` or ``atan(d) + 1``.
+    The loss is ``logsumexp_n( log σ(d_n) / outer )`` with ``d_n = (r_n - r_target) / tau``, averaged over samples.
+    ``σ(d)`` is ``relu(1 + d)``, ``tanh(d) + 1`` or ``atan(d) + 1``.
 
     Args:
         target: ``[B]`` cosines of targets.
         negatives: ``[B, K]`` cosines of negatives.
-        tau: temperature of the differences; 2 in the paper.
+        tau: temperature of the score differences; 2 in the paper.
         outer: temperature ``tau*`` of the sum; 1 in the paper.
-        surrogate: the function σ.
+        surrogate: name of the function σ.
     """
     d = (negatives - target.unsqueeze(1)) / tau  # [B, K]
     activated = {"relu": lambda: F.relu(1 + d), "tanh": lambda: d.tanh() + 1, "atan": lambda: d.atan() + 1}[surrogate]()
-    # σ may be 0, and atan even below it: such a negative is ranked low enough, and pulls no more.
+    # σ can be 0, and with atan negative: such a negative is ranked low enough and gets no gradient.
     logs = activated.clamp(min=torch.finfo(d.dtype).tiny).log() / outer
     return LossTerm(torch.logsumexp(logs, dim=1).sum(), len(target))
 
 
 def sampled_softmax(target: Tensor, negatives: Tensor, tau: float) -> LossTerm:
-    """Cross-entropy of the target among itself and its negatives, mean over samples.
+    """Compute the cross-entropy of the target among itself and its negatives, averaged over samples.
 
     Args:
         target: ``[B]`` scores of targets.
         negatives: ``[B, K]`` scores of negatives.
-        tau: temperature that scores are divided by.
+        tau: temperature by which scores are divided.
     """
     logits = torch.cat([target.unsqueeze(1), negatives], dim=1) / tau  # [B, 1 + K]
     return LossTerm((torch.logsumexp(logits, dim=1) - logits[:, 0]).sum(), len(target))
 
 
 def binary_cross_entropy(target: Tensor, negatives: Tensor) -> LossTerm:
-    """``-log σ(r_target) - mean_n log(1 - σ(r_n))``, mean over samples; SASRec's loss where K = 1.
+    """Compute the binary cross-entropy of targets and negatives, averaged over samples; K = 1 is SASRec's loss.
 
     Args:
         target: ``[B]`` scores of targets.
@@ -88,8 +88,8 @@ def softmax_by_domain(
 
     Args:
         queries: ``[M, d]``.
-        keys: ``[N, d]`` of all items, X first.
-        bias: ``[N]``; ``None`` is zero.
+        keys: ``[N, d]`` keys of all items, domain X first.
+        bias: ``[N]`` item biases; ``None`` means zero.
         target: ``[M]`` item ids.
         n_x: items of domain X.
         in_domain: targets of X and of Y, if their numbers are known.
@@ -125,19 +125,19 @@ def sampled_softmax_by_domain(queries: Tensor, keys: tuple[Tensor, Tensor], samp
 
 
 def align(e: Tensor, t: Tensor, tau: float, mask: Tensor | None, over: Align) -> LossTerm:
-    """Alignment of ids and texts, after LLM4CDSR (Liu et al., SIGIR 2025).
+    """Compute the alignment loss of ids and texts, after LLM4CDSR (Liu et al., SIGIR 2025).
 
-    Soft cross-entropy of ``A = e tᵀ / tau`` and its transpose against
-    ``Q = softmax((t tᵀ + e eᵀ) / (2 tau))``, with gradient through ``Q``; mean over positions. The
-    published code adds the loss of ``(e, t)`` and that of ``(t, e)``, which are equal; so does this.
+    It is the soft cross-entropy of ``A = e tᵀ / tau`` and of its transpose against
+    ``Q = softmax((t tᵀ + e eᵀ) / (2 tau))``, with gradient through ``Q``, averaged over positions. The published code
+    adds the losses of ``(e, t)`` and ``(t, e)``, which are equal; so does this function.
 
     Args:
         e: ``[B, L, d]`` id embeddings.
         t: ``[B, L, d]`` projected texts.
         tau: temperature.
-        mask: ``[B, L]`` true where a position counts; ``None`` counts all.
-        over: ``sequence`` compares the positions of one sequence, as published; ``batch`` the latest
-            counted position of every sequence with those of the others.
+        mask: ``[B, L]``, true where a position counts; ``None`` counts all.
+        over: ``sequence`` compares the positions of one sequence, as published; ``batch`` compares the latest counted
+          position of every sequence with those of the others.
     """
     if mask is None:
         mask = torch.ones(e.shape[:2], dtype=torch.bool, device=e.device)
@@ -151,7 +151,7 @@ def align(e: Tensor, t: Tensor, tau: float, mask: Tensor | None, over: Align) ->
     targets = (similarity + hidden).softmax(dim=-1)
     total = logits.new_zeros(())
     for direction in (logits, logits.transpose(1, 2)):
-        # Zeros over hidden columns: their true logarithms are near the largest float, and so would be gradients.
+        # Set masked columns to zero: their logarithms are near the largest float, and so would be their gradients.
         log = (direction + hidden).log_softmax(dim=-1).masked_fill(~mask.unsqueeze(1), 0)
         cross_entropy = -(targets * log).sum(dim=-1)  # [B, L]
         total = total + (cross_entropy * mask).sum()

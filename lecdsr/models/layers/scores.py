@@ -1,8 +1,8 @@
-"""Scores of a few candidates a query, without a copy of their vectors.
+"""Scores of a few candidates per query, computed without copying the candidates' vectors.
 
-The plain way gathers the vectors of all candidates, ``[B, K, d]``, which at the published sizes is 210 MB to write and
-read again, and as much for its gradient. Here scores are a product of matrices taken at the candidates' places
-alone, and so are the gradients.
+The obvious implementation gathers the vectors of all candidates, ``[B, K, d]``. At the published sizes it writes and
+reads 210 MB, and as much again for the gradient. Here the scores are a matrix product that is sampled at the
+candidates only, and so are the gradients.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# The formats used are marked as beta; the tests hold their results against the plain way.
+# PyTorch marks these formats as beta; the tests compare their results with the obvious implementation.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 def candidate_scores(queries: Tensor, table: Tensor, candidates: Tensor) -> Tensor:
-    """``scores[b, k] = queries[b] · table[candidates[b, k]]``.
+    """Score candidates: ``scores[b, k] = queries[b] · table[candidates[b, k]]``.
 
     Args:
         queries: ``[B, d]``.
@@ -29,7 +29,7 @@ def candidate_scores(queries: Tensor, table: Tensor, candidates: Tensor) -> Tens
     Returns:
         ``[B, K]``.
     """
-    # A sparse matrix cannot have more entries than places, and on a GPU the plain way is as fast.
+    # A sparse matrix has at most one entry per position, and on a GPU gathering the vectors is as fast.
     if queries.device.type != "cpu" or not len(queries) or candidates.shape[1] > len(table):
         return (F.embedding(candidates, table) @ queries.unsqueeze(-1)).squeeze(-1)
     return cast(Tensor, _CandidateScores.apply(queries, table, candidates))  # type: ignore[no-untyped-call]
@@ -57,14 +57,14 @@ class _CandidateScores(torch.autograd.Function):
 
 
 def _rows(columns: Tensor, per_row: int, values: Tensor, width: int) -> Tensor:
-    """Sparse ``[B, width]`` with ``per_row`` entries in every row."""
+    """Build a sparse matrix ``[B, width]`` with ``per_row`` entries in every row."""
     starts = torch.arange(0, len(columns) + 1, per_row)
     size = (len(starts) - 1, width)
     return torch.sparse_csr_tensor(starts, columns, values, size=size, check_invariants=False)
 
 
 def _transposed(candidates: Tensor, values: Tensor, height: int) -> Tensor:
-    """Sparse ``[height, B]``: the entry of row ``candidates[b, k]`` and column b is ``values[b, k]``."""
+    """Build a sparse matrix ``[height, B]`` with ``values[b, k]`` in row ``candidates[b, k]`` and column b."""
     item, order = candidates.flatten().sort(stable=True)
     starts = torch.searchsorted(item, torch.arange(height + 1))
     row = order // candidates.shape[1]

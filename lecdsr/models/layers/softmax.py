@@ -1,8 +1,8 @@
-"""Cross-entropy over all items of a catalogue without a matrix of all scores.
+"""Cross-entropy over all items of a catalogue, computed without a matrix of all scores.
 
-The plain way writes the scores of M targets against N items, reads them for the softmax, writes their gradient and
-reads that twice more: at the size of Food–Kitchen 170 MB each time. Here a block of targets at a time goes
-through scores, softmax and both products of the gradient while it lies in the processor's cache.
+The obvious implementation writes the scores of M targets against N items, reads them for the softmax, writes their
+gradient and reads it twice: 170 MB each time at the size of Food–Kitchen. Here each block of targets goes through
+scores, softmax and both gradient products while it is in the processor's cache.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ def block_rows(n: int, device: torch.device) -> int:
 def cross_entropy(
     queries: Tensor, keys: Tensor, target: Tensor, bias: Tensor | None = None, weight: Tensor | None = None
 ) -> Tensor:
-    """``Σ_m w_m [ logsumexp_n(q_m · k_n + b_n) - (q_m · k_target + b_target) ]``.
+    """Compute a weighted cross-entropy ``Σ_m w_m [ logsumexp_n(q_m · k_n + b_n) - (q_m · k_target + b_target) ]``.
 
-    Under autocast the products are in its type, sums and softmax in float32.
+    Under autocast, products use its type; sums and the softmax use float32.
 
     Args:
         queries: ``[M, d]``.
         keys: ``[N, d]``.
-        target: ``[M]`` rows of ``keys``.
-        bias: ``[N]``; ``None`` is zero.
-        weight: ``[M]``, without a gradient; ``None`` is one.
+        target: ``[M]`` rows of ``keys`` that are the targets.
+        bias: ``[N]`` item biases; ``None`` means zero.
+        weight: ``[M]`` weights of the targets, without a gradient; ``None`` means one.
 
     Returns:
-        A scalar, the sum over targets.
+        Scalar, the sum over targets.
     """
     bias = keys.new_zeros(len(keys)) if bias is None else bias
     weight = queries.new_ones(len(queries)) if weight is None else weight
@@ -51,7 +51,7 @@ def cross_entropy(
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradient is made along with the value, times one; backward only scales it."""
+    """Cross-entropy whose gradient is computed together with the value; backward only scales it."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class _CrossEntropy(torch.autograd.Function):
 def _blocks(
     queries: Tensor, keys: Tensor, bias: Tensor, target: Tensor, weight: Tensor, low: torch.dtype
 ) -> tuple[Tensor, ...]:
-    """The sum, and its gradients for queries, keys and bias."""
+    """Compute the sum, and its gradients with respect to queries, keys and bias."""
     total = bias.new_zeros(())
     of_queries, of_keys, of_bias = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(bias)
     keys_low = keys.to(low)

@@ -1,8 +1,8 @@
-"""The real Fourier transform of short sequences, as matrix products.
+"""Real Fourier transform of short sequences, computed as matrix products.
 
-A history is some fifteen positions long and hundreds of components wide. The transform along its positions is
-then a matrix of 16 by 15, and the product with it several times as fast on a CPU as ``torch.fft``, which copies
-every component's positions together first (``benchmarks/training.py``).
+A history has about 15 positions and hundreds of components. The transform along its positions is then a product with
+a 16 × 15 matrix, which on a CPU is several times as fast as ``torch.fft``, because that first copies the positions of
+every component together (``benchmarks/training.py``).
 
 Shape legend: B batch, L positions, F = L // 2 + 1 frequencies, d width.
 """
@@ -17,20 +17,20 @@ from torch import Tensor
 
 
 class Spectrum(NamedTuple):
-    """Real and imaginary parts, each ``[B, F, d]`` or what broadcasts to it."""
+    """Complex numbers as real and imaginary parts, each ``[B, F, d]`` or broadcastable to it."""
 
     real: Tensor
     imaginary: Tensor
 
     def times(self, other: Spectrum) -> Spectrum:
-        """The product of complex numbers, element by element."""
+        """Multiply complex numbers element by element."""
         real = torch.addcmul(self.real * other.real, self.imaginary, other.imaginary, value=-1)
         imaginary = torch.addcmul(self.real * other.imaginary, self.imaginary, other.real)
         return Spectrum(real, imaginary)
 
 
 def rfft(x: Tensor) -> Spectrum:
-    """``torch.fft.rfft(x, dim=1, norm="ortho")``. ``[B, L, d]`` -> ``[B, F, d]``."""
+    """Compute ``torch.fft.rfft(x, dim=1, norm="ortho")``, ``[B, L, d]`` -> ``[B, F, d]``."""
     length = x.shape[1]
     both = _angles(length, x).T  # [F, L]
     matrix = torch.cat([both.cos(), -both.sin()]) / math.sqrt(length)  # [2F, L]
@@ -39,7 +39,7 @@ def rfft(x: Tensor) -> Spectrum:
 
 
 def irfft(spectrum: Spectrum, length: int) -> Tensor:
-    """``torch.fft.irfft(…, n=length, dim=1, norm="ortho")``. ``[B, F, d]`` -> ``[B, L, d]``."""
+    """Compute ``torch.fft.irfft(…, n=length, dim=1, norm="ortho")``, ``[B, F, d]`` -> ``[B, L, d]``."""
     angles = _angles(length, spectrum.real)  # [L, F]
     twice = torch.full((angles.shape[1],), 2.0, dtype=angles.dtype, device=angles.device)
     twice[:1].fill_(
@@ -52,7 +52,7 @@ def irfft(spectrum: Spectrum, length: int) -> Tensor:
 
 
 def _angles(length: int, like: Tensor) -> Tensor:
-    """``[L, F]``: 2π l f / L, the products taken modulo L while they are whole numbers."""
+    """Compute the angles 2π l f / L, ``[L, F]``; the products l f are taken modulo L while they are integers."""
     place = torch.arange(length, device=like.device)
     turns = place.unsqueeze(1) * place[: length // 2 + 1] % length
     return (turns.double() * (2 * math.pi / length)).to(like.dtype)

@@ -1,4 +1,4 @@
-"""Text vectors as models see them: real, absent, or a control; and their projections."""
+"""Text vectors as inputs of models: real, absent, or replaced as a control; and their projections."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TextMode = Literal["vectors", "none", "random", "shuffled"]
 
 
 def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
-    """Text vectors for a mode.
+    """Return the text vectors for a mode: unchanged, none, or a control.
 
-    ``random`` replaces every known (non-zero) row by Gaussian noise of the same length, ``shuffled``
-    permutes the known rows among themselves; both leave unknown rows zero. If a model does as well
-    with either as with ``vectors``, the text did nothing.
+    ``random`` replaces every known (non-zero) row by Gaussian noise of the same length; ``shuffled`` permutes the known
+    rows. Unknown rows stay zero in both. If a model does as well with a control as with ``vectors``, it did not benefit
+    from the texts.
 
     Raises:
-        ValueError: the mode needs vectors and there are none.
+        ValueError: the mode needs vectors, but there are none.
     """
     if mode == "none":
         return None
@@ -42,15 +42,15 @@ def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
 
 
 def whiten(vectors: Tensor, width: int) -> Tensor:
-    """First principal components of the known (non-zero) rows, each scaled to variance 1.
+    """Compute the first principal components of the known (non-zero) rows, each scaled to variance 1.
 
     Args:
         vectors: ``[N, D]``; unknown rows stay zero.
-        width: components wanted.
+        width: maximum number of components.
 
     Returns:
-        ``[N, c]``, c the least of ``width``, D and the dimensions in which the known rows differ. Signs are
-        such that the largest weight of a component is positive, so that they do not hang on the machine.
+        ``[N, c]``, where c is the minimum of ``width``, D and the rank of the centred known rows. The sign of a
+        component makes its largest weight positive, so that it does not depend on the machine.
     """
     known = vectors.norm(dim=1) > 0
     rows = vectors[known].double()
@@ -65,22 +65,22 @@ def whiten(vectors: Tensor, width: int) -> Tensor:
 
 
 def content_queries(texts: Tensor, sequence: Tensor, decay: float) -> Tensor:
-    """What the texts of a history have in common: Σ decay^(steps back) · text, as a unit vector.
+    """Compute the texts that a history has in common: Σ decay^(steps back) · text, normalised to length 1.
 
     Args:
         texts: ``[N+1, D]`` unit vectors, zero without text and for padding.
-        sequence: ``[B, L]`` items, the latest last, padding on the left.
-        decay: weight of an item by that of the next later one.
+        sequence: ``[B, L]`` items, latest last, padding on the left.
+        decay: weight of an item relative to the next later one.
 
     Returns:
-        ``[B, D]`` of length 1, zero where the history has no text.
+        ``[B, D]`` vectors of length 1, zero where the history has no text.
     """
     steps = torch.arange(sequence.shape[1] - 1, -1, -1, device=sequence.device)
     return F.normalize(torch.einsum("l,bld->bd", decay**steps, F.embedding(sequence, texts)), dim=1)
 
 
 def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
-    """The published projection: linear, layer norm, GELU, linear."""
+    """Build the published projection: linear, layer norm, GELU, linear."""
     return nn.Sequential(
         nn.Linear(width_in, hidden),
         nn.LayerNorm(hidden),
@@ -90,10 +90,10 @@ def mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
 
 
 class MixtureOfExperts(nn.Module):
-    """Projection by E experts ``W_e (dropout(x) - bias_e)`` under a softmax gate.
+    """Projection by E experts ``W_e (dropout(x) - bias_e)``, mixed by a softmax gate: ``[..., in]`` -> ``[..., out]``.
 
-    In training the gate's logits carry Gaussian noise of a learned scale, so that experts near the
-    top are tried too. ``[..., width_in] -> [..., width_out]``.
+    In training, Gaussian noise of a learned scale is added to the gate's logits, so that experts with nearly the
+    largest logit are tried too.
     """
 
     def __init__(self, width_in: int, width_out: int, experts: int, dropout: float) -> None:
@@ -120,6 +120,6 @@ class MixtureOfExperts(nn.Module):
 
 
 def project_distinct(projection: nn.Module, vectors: Tensor, ids: Tensor) -> Tensor:
-    """``projection(vectors[ids])``, computing each distinct id once. ``ids [...]`` -> ``[..., d]``."""
+    """Compute ``projection(vectors[ids])``, with each distinct id projected once: ``ids [...]`` -> ``[..., d]``."""
     found, inverse = distinct(ids)
     return F.embedding(inverse, projection(vectors[found]))

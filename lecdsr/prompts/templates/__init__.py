@@ -1,6 +1,6 @@
-"""Prompt templates: one folder per version, with text files in which ``$name`` stands for data.
+"""Prompt templates: one folder per version, with text files in which ``$name`` is a placeholder for data.
 
-A version is never changed, because its text is part of the keys of paid answers. A new wording is a new folder.
+Files of a version never change, because their text is part of the keys of paid answers. New wording gets a new folder.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from lecdsr.core.errors import UserError
 
 
 def versions() -> list[str]:
-    """List the names of the versions, sorted."""
+    """List the names of the versions in sorted order."""
     return sorted(folder.name for folder in files(__package__).iterdir() if folder.name.startswith("v"))
 
 
 def load_template(version: str, name: str) -> Template:
-    """Read ``VERSION/NAME.txt``; the newline at its end is not part of the prompt.
+    """Read the template ``VERSION/NAME.txt``; the newline at its end is not part of the prompt.
 
     Raises:
         UserError: there is no such version.

@@ -1,4 +1,4 @@
-"""Losses by hand and against slow loops."""
+"""Losses computed by hand and compared with slow loops."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Cross-entropy in blocks against the plain way and its derivatives."""
+"""Blocked cross-entropy compared with the obvious implementation and its derivatives."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The transform as matrix products against torch.fft."""
+"""The Fourier transform as matrix products, compared with torch.fft."""
 
 import pytest
 import torch
