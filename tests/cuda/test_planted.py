@@ -115,7 +115,7 @@ class _Careless:
 
 
 def test_a_wrong_count_changes_the_loss(cuda, monkeypatch):
-    """A count that the host has wrong drops a target where nobody would notice."""
+    """A count that the host has wrong drops a target without a notice."""
     right = float(next(iter(_losses("sasrec", "no dropout"))))
     plain = Steps.batches
 

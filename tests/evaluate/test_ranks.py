@@ -16,6 +16,7 @@ from lecdsr.evaluate import ranks as ranking
 from lecdsr.evaluate.ranks import rank, rank_targets
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
+from tests.data.pairs import random_pairs
 from tests.models import zoo
 from tests.tiny import circle, info, interactions, sequences, windows_table
 
