@@ -40,10 +40,12 @@ class Settings(Block):
         default=0.01, ge=0, le=1, description="Share of malformed lines in a raw file above which the stage stops."
     )
     start_date: datetime.date | None = Field(
-        default=None, description="First day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit."
+        default=None,
+        description="First day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit.",
     )
     end_date: datetime.date | None = Field(
-        default=None, description="Last day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit."
+        default=None,
+        description="Last day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit.",
     )
     overlap: Literal["only", "prefer", "all"] = Field(
         default="only",

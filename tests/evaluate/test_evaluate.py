@@ -49,7 +49,8 @@ def ranks_table(rows: list[tuple[int, int, int, bool, float, float]]) -> pa.Tabl
 
 
 def test_the_summary_holds_few_metrics_of_the_full_ranking():
-    metrics = metrics_of(ranks_table([(VALID, 0, 1, False, 2, 8), (TEST, 0, 0, False, 1, 3), (TEST, 1, 0, True, 1, 20)]))
+    rows = [(VALID, 0, 1, False, 2, 8), (TEST, 0, 0, False, 1, 3), (TEST, 1, 0, True, 1, 20)]
+    metrics = metrics_of(ranks_table(rows))
     metrics["run"] = {"seed": 1}
     full = metrics["test"]["x"]["full"]
     assert summary_of("sasrec", metrics) == {
