@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import lecdsr.core.schemas
 from docs.generate.commands import commands
+from docs.generate.models import model_classes
 from docs.generate.parameters import docstring, keys, parameters, settings_classes
 from docs.generate.tables import tables
 from lecdsr.cli.main import app
@@ -57,12 +58,16 @@ COMMANDS = """# Command line
 
 What `lecdsr --help` and `lecdsr COMMAND --help` say.
 """
+API = "api.md"
 NO_RESULTS = """# Results
 
 No experiment is recorded yet. `lecdsr tune --pair PAIR` runs them and `lecdsr results --pair PAIR` writes this page.
 """
 #: Where a page wants a section that comes from the code.
-SCHEMAS = "<!-- schemas -->"
+SCHEMAS, MODELS = "<!-- schemas -->", "<!-- models -->"
+#: References in docstrings, which Python's own tools read and Markdown does not.
+ROLE = re.compile(r":(?:attr|class|func|meth|mod):<code>~?([^<]+)</code>")
+DOCS_PAGE = re.compile(r"docs/(\w+)\.md")
 LINK = re.compile(r"\[([^]]+)]\((\.\./[^)]+)\)")
 
 
@@ -80,8 +85,27 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill in sections that come from the code; name files of the repository where the page links to them."""
-    markdown = markdown.replace(SCHEMAS, tables(lecdsr.core.schemas))
+    markdown = markdown.replace(SCHEMAS, tables(lecdsr.core.schemas)).replace(MODELS, model_classes())
     return LINK.sub(lambda link: _named(link, page.file.src_uri), markdown)
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Turn what docstrings refer to, other names and pages, into code and links."""
+    if page.file.src_uri != API:
+        return html
+    return DOCS_PAGE.sub(lambda found: _page_link(found[1]), ROLE.sub(r"<code>\1</code>", html))
+
+
+def _page_link(name: str) -> str:
+    """A link to a page that a docstring names by its file."""
+    file = DOCS / f"{name}.md"
+    if name == "parameters":  # written by this file
+        title = PARAMETERS
+    elif file.exists():
+        title = file.read_text(encoding="utf-8")
+    else:
+        raise PluginError(f"a docstring names docs/{name}.md, which is not there")
+    return f'<a href="{name}.html">{title.splitlines()[0].removeprefix("# ")}</a>'
 
 
 def _colours() -> str:
