@@ -36,14 +36,16 @@ _VECTORS = ("item_vectors", "user_vectors")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Two domains: items, users, interactions in time order, splits, negatives and text vectors.
+    """A pair of domains: items, users, interactions in time order, splits, negatives and text vectors.
+
+    Build one with :meth:`from_frames`, or load one with :func:`lecdsr.load_pair` or :meth:`load`.
 
     Args:
-        name: what to call it on a model card.
-        domains: names of domain X and Y.
-        tables: as the stages of the pipeline write them.
-        candidates: negatives of the sampled protocol.
-        facts: what was counted when it was built; empty where that is not known.
+        name: name of the data set, shown on model cards.
+        domains: names of domain X and domain Y.
+        tables: tables in the form in which the stages of the pipeline write them.
+        candidates: negatives of sampled ranking, one row per held-out target.
+        facts: counts taken when the data set was built; empty if they are not known.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Dataset:
         quiet: bool = False,
         **sequences: Any,
     ) -> Dataset:
-        """Build a data set of frames: pandas, pyarrow, or any other library that speaks Arrow.
+        """Build a data set from data frames of pandas, pyarrow, or any other library that speaks Arrow.
 
         Args:
             interactions: columns ``user``, ``item``, ``domain``, ``time`` (seconds since 1970, datetimes or dates;
@@ -91,7 +93,7 @@ class Dataset:
 
         Raises:
             ValueError: a frame or a setting is wrong; the message says which and what was expected.
-            TypeError: an argument is no frame.
+            TypeError: an argument is not a data frame.
         """
         names = check_domains(domains)
         settings = sequence_settings({"split": split, **sequences})
@@ -109,19 +111,19 @@ class Dataset:
         return cls(name or f"{names[0]} and {names[1]}", names, *built)
 
     def pair_data(self, domains: str = "both", order: str = "time", seed: int = 0) -> PairData:
-        """What training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
+        """Arrays and tensors that training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
         return pair_data(self.tables, domains, order, seed)
 
     @property
     def items(self) -> pd.DataFrame:
-        """Items that are left: ``item``, ``domain``, ``title``, ``brand``, ``categories``, ``description``, count."""
+        """Items after filtering: ``item``, ``domain``, the texts, and ``train_count``, their training interactions."""
         table = self.tables.items
         columns = {name: table[name] for name in ("title", "brand", "categories", "description", "train_count")}
         return pa.table({"item": table["asin"], "domain": self.domain_names(table["domain"]), **columns}).to_pandas()
 
     @property
     def users(self) -> pd.DataFrame:
-        """Users that are left, with their interactions in each domain."""
+        """Users after filtering, with their number of interactions in each domain."""
         table = self.tables.users
         return pa.table(
             {"user": table["reviewer"], self.domains[0]: table["n_x"], self.domains[1]: table["n_y"]}
@@ -129,7 +131,7 @@ class Dataset:
 
     @property
     def interactions(self) -> pd.DataFrame:
-        """Interactions that are left: ``user``, ``item``, ``domain``, ``time``, ``rating``, ``split``."""
+        """Interactions after filtering: ``user``, ``item``, ``domain``, ``time``, ``rating``, ``split``."""
         table = self.tables.interactions
         columns = {
             "user": self.tables.users["reviewer"].take(table["user"]),
@@ -250,7 +252,7 @@ def load_pair(name: str, root: Path | str = ".") -> Dataset:
     """What the pipeline built for a pair.
 
     Args:
-        name: of the pair.
+        name: name of the pair.
         root: a folder inside the clone.
 
     Raises:

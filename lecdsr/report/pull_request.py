@@ -33,13 +33,13 @@ def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
 
     Args:
         base: name of the revision that the change is compared with.
-        params: output of ``dvc params diff --md``; empty if no setting changed.
+        params: output of ``dvc params diff --md``; empty, or a table without rows, if no setting changed.
         metrics: output of ``dvc metrics diff --md``; empty, or a table without rows, if no metric changed.
         curves: training of the models whose curve changed.
     """
     metrics = rows_of(metrics, ANY).strip()
     first = rows_of(metrics, FIRST)
-    parts = [MARK, f"## Against `{base}`", "### Settings", params.strip() or "No setting changed."]
+    parts = [MARK, f"## Against `{base}`", "### Settings", rows_of(params, ANY) or "No setting changed."]
     parts += ["### Metrics", first or ("None of the first rank changed." if metrics else "No metric changed.")]
     if metrics:
         parts.append(f"<details><summary>All metrics that changed</summary>\n\n{metrics}\n\n</details>")
