@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import lecdsr
+from lecdsr.api.dataset import load_pair
+from lecdsr.api.evaluation import compare, evaluate
 from lecdsr.core.paths import Artefacts
 from lecdsr.models.registry import find_model, model_names
 
@@ -81,8 +83,8 @@ def test_the_python_interface_comes_from_its_docstrings(site):
         assert f"lecdsr.{name}" in page
     for model in model_names():
         assert f"lecdsr.models.{find_model(model).recommender.__name__}" in page
-    for name in ("evaluate", "compare", "load_pair"):
-        first, *_ = inspect.getdoc(getattr(lecdsr, name)).splitlines()
+    for function in (evaluate, compare, load_pair):
+        first, *_ = inspect.getdoc(function).splitlines()
         assert first in page
     assert "include_owned: bool = False" in page
     # What is written for Python's own tools became code and links.
