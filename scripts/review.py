@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from lecdsr.core.paths import enter_repository
 from lecdsr.report.pull_request import Curve, comment, page
 
 SCORE = "valid_ndcg@10"
+#: All metrics of models and stages. DVC by itself compares their summaries only.
+METRICS = re.compile(r"metrics/\w+/(stages/)?(?!experiments-)[^/]+\.json")
 
 
 def main() -> None:
@@ -33,12 +36,20 @@ def main() -> None:
     # Compare with the commit at which the branch began, whatever happened on its base since.
     base = git("merge-base", arguments.base, "HEAD").strip()
     name = f"{arguments.base} ({base[:7]})"
-    text = page(name, dvc("params", "diff", "--md", base), dvc("metrics", "diff", "--md", base), curves(base))
-    text = text.replace(base, base[:7])  # a column as wide as a full hash is hard to read
+    metrics = dvc("metrics", "diff", "--md", base, "--targets", *recorded(base))
+    text = page(name, dvc("params", "diff", "--md", base), metrics, curves(base))
+    text = text.replace(base, base[:7])  # a column as wide as a hash is hard to read
     write_text(arguments.output / "review.md", text)
     write_text(arguments.output / "comment.md", comment(text))
     dvc("plots", "diff", base, "--out", str(arguments.output / "plots"))
     print(text)
+
+
+def recorded(base: str) -> list[str]:
+    """Files of metrics in the revision or in the working tree."""
+    tracked = git("ls-tree", "-r", "--name-only", base, "metrics").splitlines()
+    present = (path.as_posix() for path in Path("metrics").rglob("*.json"))
+    return sorted(filter(METRICS.fullmatch, {*tracked, *present}))
 
 
 def curves(base: str) -> list[Curve]:

@@ -1,7 +1,8 @@
 """Rank the validation and test targets of one model under full and sampled ranking.
 
 Reads the sequences, vectors, candidates and the trained model of a pair. Writes one row per target to
-data/PAIR/ranks/MODEL.parquet and the metrics to metrics/PAIR/MODEL.json.
+data/PAIR/ranks/MODEL.parquet, the metrics to metrics/PAIR/MODEL.json, and the few of them that DVC shows to
+metrics/PAIR/summary/MODEL.json.
 """
 
 from lecdsr.config.resolved import read_resolved
@@ -12,7 +13,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import CANDIDATES, RANKS
 from lecdsr.core.stage import run_stage
 from lecdsr.data.load import load_pair_data
-from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import metrics_of, rank_held_out, summary_of
 from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
@@ -32,6 +33,7 @@ def main(pair: str, model: str) -> None:
     table = rank_held_out(network, data.sequences, data.info, candidates, length, settings, device)
     metrics = metrics_of(table)
     write_table(artefacts.ranks(model), table, RANKS)
+    write_json(artefacts.model_summary(model), summary_of(model, metrics))
     write_json(
         artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config, settings.exclude_history)}
     )

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import lecdsr.core.schemas
 from docs.generate.commands import commands
+from docs.generate.models import model_classes
 from docs.generate.parameters import docstring, keys, parameters, settings_classes
 from docs.generate.tables import tables
 from lecdsr.cli.main import app
@@ -57,12 +58,19 @@ COMMANDS = """# Command line
 
 What `lecdsr --help` and `lecdsr COMMAND --help` say.
 """
+API, GLOSSARY = "api.md", "glossary.md"
 NO_RESULTS = """# Results
 
 No experiment is recorded yet. `lecdsr tune --pair PAIR` runs them and `lecdsr results --pair PAIR` writes this page.
 """
-#: Marker on a page that is replaced by a section generated from the code.
-SCHEMAS = "<!-- schemas -->"
+#: Where a page wants a section that comes from the code.
+SCHEMAS, MODELS = "<!-- schemas -->", "<!-- models -->"
+#: References in docstrings, which Python's own tools read and Markdown does not.
+ROLE = re.compile(r":(?:attr|class|func|meth|mod):<code>~?([^<]+)</code>")
+TERM = re.compile(r"^- \*\*([^*]+)\*\*", re.MULTILINE)
+#: A dotted key that fills the cell of a table.
+KEY = re.compile(r"<td><code>[\w.]+</code></td>")
+DOCS_PAGE = re.compile(r"docs/(\w+)\.md")
 LINK = re.compile(r"\[([^]]+)]\((\.\./[^)]+)\)")
 
 
@@ -74,25 +82,52 @@ def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, "commands.md", content=COMMANDS + "\n" + commands(app, "lecdsr")))
     if not (DOCS / "results.md").exists():
         files.append(File.generated(config, "results.md", content=NO_RESULTS))
-    files.append(File.generated(config, "code.css", content=_colours()))
+    files.append(File.generated(config, "code.css", content=_styles()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Insert sections that are generated from the code, and show links to files of the repository as their names."""
-    markdown = markdown.replace(SCHEMAS, tables(lecdsr.core.schemas))
+    """Fill in sections that come from the code; name files of the repository where the page links to them."""
+    markdown = markdown.replace(SCHEMAS, tables(lecdsr.core.schemas)).replace(MODELS, model_classes())
+    if page.file.src_uri == GLOSSARY:
+        markdown = TERM.sub(_anchored, markdown)
     return LINK.sub(lambda link: _named(link, page.file.src_uri), markdown)
 
 
-def _colours() -> str:
-    """Return the style sheet for code, with colours for light and dark pages."""
+def _anchored(term: re.Match[str]) -> str:
+    """A term of the glossary with an anchor for each of its names: ``**Data card, model card**`` has two."""
+    names = (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in term[1].split(","))
+    return "- " + "".join(f'<span id="{name}"></span>' for name in names) + f"**{term[1]}**"
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Let keys break after their dots; turn what docstrings refer to, other names and pages, into code and links."""
+    html = KEY.sub(lambda cell: cell[0].replace(".", ".<wbr>"), html)
+    if page.file.src_uri != API:
+        return html
+    return DOCS_PAGE.sub(lambda found: _page_link(found[1]), ROLE.sub(r"<code>\1</code>", html))
+
+
+def _page_link(name: str) -> str:
+    """A link to a page that a docstring names by its file."""
+    file = DOCS / f"{name}.md"
+    if name == "parameters":  # written by this file
+        title = PARAMETERS
+    elif file.exists():
+        title = file.read_text(encoding="utf-8")
+    else:
+        raise PluginError(f"a docstring names docs/{name}.md, which is not there")
+    return f'<a href="{name}.html">{title.splitlines()[0].removeprefix("# ")}</a>'
+
+
+def _styles() -> str:
+    """Colours of code, for light and dark pages, and what this site changes in the theme."""
     light, dark = (HtmlFormatter(style=style) for style in ("default", "github-dark"))
     return "\n".join(
         [
             light.get_style_defs(".highlight"),
             dark.get_style_defs('[data-bs-theme="dark"] .highlight'),
-            # Wide tables and code scroll inside the page, which stays as wide as a phone.
-            "table { display: block; overflow-x: auto; }",
+            Path(__file__).with_name("site.css").read_text(encoding="utf-8"),
         ]
     )
 

@@ -36,7 +36,9 @@ _VECTORS = ("item_vectors", "user_vectors")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Two domains: items, users, interactions in time order, splits, negatives and text vectors.
+    """A pair of domains: items, users, interactions in time order, splits, negatives and text vectors.
+
+    Build one with :meth:`from_frames`, or load one with :func:`lecdsr.load_pair` or :meth:`load`.
 
     Args:
         name: name of the dataset on a model card.
@@ -109,12 +111,12 @@ class Dataset:
         return cls(name or f"{names[0]} and {names[1]}", names, *built)
 
     def pair_data(self, domains: str = "both", order: str = "time", seed: int = 0) -> PairData:
-        """Prepare what training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
+        """Arrays and tensors that training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
         return pair_data(self.tables, domains, order, seed)
 
     @property
     def items(self) -> pd.DataFrame:
-        """Items after filtering: ``item``, ``domain``, ``title``, ``brand``, ``categories``, ``description``, count."""
+        """Items after filtering: ``item``, ``domain``, the texts, and ``train_count``, their training interactions."""
         table = self.tables.items
         columns = {name: table[name] for name in ("title", "brand", "categories", "description", "train_count")}
         return pa.table({"item": table["asin"], "domain": self.domain_names(table["domain"]), **columns}).to_pandas()

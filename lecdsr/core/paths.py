@@ -95,8 +95,12 @@ class Artefacts:
         return self.metrics / "stages" / f"{stage}.json"
 
     def model_metrics(self, model: str) -> Path:
-        """File of the metrics of a model, in Git."""
+        """All metrics of a model, in Git."""
         return self.metrics / f"{model}.json"
+
+    def model_summary(self, model: str) -> Path:
+        """The few metrics of a model that DVC shows, in Git."""
+        return self.metrics / "summary" / f"{model}.json"
 
     def training_log(self, model: str) -> Path:
         """Training log of a model with one row per epoch, in Git."""

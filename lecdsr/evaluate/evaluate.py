@@ -12,10 +12,13 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences, before_in_domain
-from lecdsr.evaluate.metrics import mean_over_users
+from lecdsr.evaluate.metrics import MONITOR, mean_over_users
 from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
+
+#: Metrics of the summary, by split: models are chosen on validation and reported on test.
+SUMMARY = {SPLITS[VALID]: (MONITOR,), SPLITS[TEST]: (MONITOR, "hr@10")}
 
 
 def rank_held_out(
@@ -83,6 +86,28 @@ def metrics_of(ranks: pa.Table) -> dict[str, Any]:
                 block["untied"] = _protocols(column, chosen & untied)
             metrics.setdefault(SPLITS[split], {})[domain] = block
     return metrics
+
+
+def summary_of(model: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Pick the metrics by which models are compared at a glance, in the full ranking of each domain.
+
+    DVC shows every figure of a metrics file as a column of its own, hence the short list. The name of the model comes
+    first, so that no two columns of `dvc exp show` have the same name.
+
+    Args:
+        model: name of the model.
+        metrics: what :func:`metrics_of` returned.
+
+    Returns:
+        ``{model: {split: {domain: {metric: value}}}}``: NDCG@10 on validation, NDCG@10 and HR@10 on test.
+    """
+    return {
+        model: {
+            split: {domain: {name: block["full"][name] for name in SUMMARY[split]} for domain, block in blocks.items()}
+            for split, blocks in metrics.items()
+            if split in SUMMARY
+        }
+    }
 
 
 def _protocols(column: dict[str, Any], chosen: Any) -> dict[str, Any]:

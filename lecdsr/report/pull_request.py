@@ -11,6 +11,7 @@ from typing import NamedTuple
 MARK = "<!-- lecdsr review -->"
 #: Metrics that are always shown; all others are collapsed.
 FIRST = re.compile(r"^test\.[xy]\.(full|sampled)\.(ndcg@10|mrr)$")
+ANY = re.compile("")
 #: Maximum number of characters of a comment on GitHub.
 LONGEST = 65_000
 TRAINING = """\
@@ -33,15 +34,16 @@ def page(base: str, params: str, metrics: str, curves: Sequence[Curve]) -> str:
 
     Args:
         base: name of the revision that the change is compared with.
-        params: output of ``dvc params diff --md``; empty if no setting changed.
-        metrics: output of ``dvc metrics diff --md``; empty if no metric changed.
-        curves: training curves that changed.
+        params: output of ``dvc params diff --md``; empty, or a table without rows, if no setting changed.
+        metrics: output of ``dvc metrics diff --md``; empty, or a table without rows, if no metric changed.
+        curves: training of the models whose curve changed.
     """
+    metrics = rows_of(metrics, ANY).strip()
     first = rows_of(metrics, FIRST)
-    parts = [MARK, f"## Changes relative to `{base}`", "### Settings", params.strip() or "No setting changed."]
-    parts += ["### Metrics", first or ("No main metric changed." if metrics.strip() else "No metric changed.")]
-    if metrics.strip():
-        parts.append(f"<details><summary>All metrics that changed</summary>\n\n{metrics.strip()}\n\n</details>")
+    parts = [MARK, f"## Changes relative to `{base}`", "### Settings", rows_of(params, ANY) or "No setting changed."]
+    parts += ["### Metrics", first or ("No main metric changed." if metrics else "No metric changed.")]
+    if metrics:
+        parts.append(f"<details><summary>All metrics that changed</summary>\n\n{metrics}\n\n</details>")
     if curves:
         parts.append("### Training")
         parts.append(TRAINING)

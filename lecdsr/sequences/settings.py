@@ -40,10 +40,12 @@ class Settings(Block):
         default=0.01, ge=0, le=1, description="Share of malformed lines in a raw file above which the stage stops."
     )
     start_date: datetime.date | None = Field(
-        default=None, description="First day whose interactions are kept (YYYY-MM-DD, UTC); null sets no limit."
+        default=None,
+        description="First day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit.",
     )
     end_date: datetime.date | None = Field(
-        default=None, description="Last day whose interactions are kept (YYYY-MM-DD, UTC); null sets no limit."
+        default=None,
+        description="Last day whose interactions are kept (YYYY-MM-DD in quotes, UTC); null sets no limit.",
     )
     overlap: Literal["only", "prefer", "all"] = Field(
         default="only",
@@ -95,8 +97,8 @@ class Settings(Block):
     )
     cuts: tuple[float, float] | tuple[datetime.date, datetime.date] = Field(
         default=(0.8, 0.9),
-        description="`temporal`: first day of validation and first day of test (YYYY-MM-DD, UTC), or the shares of "
-        "all interactions before them. In ascending order; a cut always falls on midnight.",
+        description="`temporal`: first day of validation and first day of test (YYYY-MM-DD in quotes, UTC), or the "
+        "shares of all interactions before them. In ascending order; a cut always falls on midnight.",
     )
     min_history: int = Field(default=2, ge=1, description="Minimum number of history items in front of a target.")
     expect: Expect | None = Field(

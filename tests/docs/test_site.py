@@ -1,6 +1,7 @@
 """The documentation site: it builds without a warning, uses no other host, and covers everything."""
 
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -8,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import lecdsr
+from lecdsr.api.dataset import load_pair
+from lecdsr.api.evaluation import compare, evaluate
 from lecdsr.core.paths import Artefacts
+from lecdsr.models.registry import find_model, model_names
 
 ROOT = Path(__file__).parents[2]
 #: What a browser fetches when it shows a page: not what a reader may follow.
@@ -19,8 +24,8 @@ FETCHED = re.compile(
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    if not importlib.util.find_spec("mkdocs"):
-        pytest.skip("MkDocs is not installed: pip install -e '.[docs]'")
+    if not all(map(importlib.util.find_spec, ("mkdocs", "mkdocstrings"))):
+        pytest.skip("MkDocs or mkdocstrings is not installed: pip install -e '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -62,11 +67,28 @@ def test_pages_hold_what_comes_from_the_code_and_the_examples(site):
         "extend-encoder": ["class HashingEncoder", "return HashingEncoder(settings.width or 256)"],
         "extend-provider": ["class CommandProvider", "CommandProvider(os.environ)"],
         "catalogue": ["release: custom", "category_separator"],
+        "python": ["lecdsr.Dataset.from_frames(", "lecdsr.load("],
     }.items():  # fmt: skip
         shown = text(site / f"{page}.html").replace("&quot;", '"').replace("&#39;", "'")
         for word in words:
             assert word in shown, page
         assert "--8&lt;--" not in shown
+
+
+@pytest.mark.slow
+def test_the_python_interface_comes_from_its_docstrings(site):
+    page = text(site / "api.html")
+    names = [name for name in lecdsr.__all__ if name != "models"]
+    for name in names:
+        assert f"lecdsr.{name}" in page
+    for model in model_names():
+        assert f"lecdsr.models.{find_model(model).recommender.__name__}" in page
+    for function in (evaluate, compare, load_pair):
+        first, *_ = inspect.getdoc(function).splitlines()
+        assert first in page
+    assert "include_owned: bool = False" in page
+    # What is written for Python's own tools became code and links.
+    assert not re.search(r":(meth|func|class|attr|mod):|docs/\w+\.md", page)
 
 
 def test_every_artefact_is_told_of():
@@ -75,7 +97,8 @@ def test_every_artefact_is_told_of():
         value for name, value in vars(paths).items() if isinstance(value, Path) and name not in ("root", "metrics")
     ]
     named += [paths.experiments, paths.experiment_slices, paths.experiment_tests, paths.stage_metrics("STAGE")]
-    named += [of("MODEL") for of in (paths.model, paths.times, paths.ranks, paths.model_metrics, paths.training_log)]
+    named += [of("MODEL") for of in (paths.model, paths.times, paths.ranks, paths.training_log)]
+    named += [of("MODEL") for of in (paths.model_metrics, paths.model_summary)]
     page = (ROOT / "docs/artefacts.md").read_text(encoding="utf-8")
     told = {path.rstrip("/") for path in re.findall(r"`((?:data|metrics)/[^`]+)`", page)}
     for path in named:

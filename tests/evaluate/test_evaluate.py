@@ -16,7 +16,7 @@ from lecdsr.core.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables, own_domain
-from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import metrics_of, rank_held_out, summary_of
 from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
@@ -46,6 +46,20 @@ def ranks_table(rows: list[tuple[int, int, int, bool, float, float]]) -> pa.Tabl
     nothing = [0] * len(rows)
     columns = [split, user, domain, nothing, tied, nothing, nothing, nothing, sampled, full]
     return pa.table(dict(zip(RANKS.names, columns, strict=True))).cast(RANKS)
+
+
+def test_the_summary_holds_few_metrics_of_the_full_ranking():
+    rows = [(VALID, 0, 1, False, 2, 8), (TEST, 0, 0, False, 1, 3), (TEST, 1, 0, True, 1, 20)]
+    metrics = metrics_of(ranks_table(rows))
+    metrics["run"] = {"seed": 1}
+    full = metrics["test"]["x"]["full"]
+    assert summary_of("sasrec", metrics) == {
+        "sasrec": {
+            "valid": {"y": {"ndcg@10": metrics["valid"]["y"]["full"]["ndcg@10"]}},
+            "test": {"x": {"ndcg@10": full["ndcg@10"], "hr@10": full["hr@10"]}},
+        }
+    }
+    assert full["hr@10"] == 0.5
 
 
 def test_metrics_by_hand():

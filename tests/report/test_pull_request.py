@@ -33,6 +33,7 @@ def test_without_a_change_it_says_so():
     text = page("main", "", "", [])
     assert "No setting changed." in text
     assert "No metric changed." in text
+    assert page("main", f"{HEAD}\n\n", f"\n{HEAD}\n\n", []) == text  # tables without rows
     assert "mermaid" not in text
     assert "<details>" not in text
     assert "No main metric changed." in page("main", "", f"{HEAD}\n{FIVE}\n", [])
