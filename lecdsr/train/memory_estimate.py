@@ -23,8 +23,8 @@ from lecdsr.train.validator import VALIDATION_BATCH
 
 # Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
 _MEASURED_SAMPLES = (8, 32)
-#: What the heap of a CPU grows to by the arrays of steps, relative to those that live at the same time: their sizes vary
-#: from step to step, so freed places often do not fit (benchmarks/memory.py).
+#: What the heap of a CPU grows to by the arrays of steps, relative to those that live at the same time: their sizes
+#: vary from step to step, so freed places often do not fit (benchmarks/memory.py).
 HEAP_GROWTH = 2.2
 #: Share of the free memory that an estimate may use.
 USABLE_SHARE = 0.9
