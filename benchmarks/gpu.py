@@ -171,8 +171,8 @@ def check_precision() -> str:
     """6: TF32 and bfloat16 are within .001 NDCG@10 of float32."""
     data, found = pair(), {}
     for precision in ("float32", "tf32", "bfloat16"):
-        result = fitted("tandem", data, epochs=3, precision=precision)
-        found[precision] = ndcg(ranks_of(result.network, data, DEVICE))
+        network = fitted("tandem", data, epochs=3, precision=precision).network
+        found[precision] = ndcg(ranks_of(network, data, DEVICE))
     off = max(abs(value - found["float32"]) for value in found.values())
     text = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
     assert off < 0.001, text
@@ -262,7 +262,7 @@ CHECKS = (
 
 
 def run(check: Callable[[], str], left_s: float) -> tuple[str, str]:
-    """Run one check and return its conclusion and what it says."""
+    """Run one check and return its result and what it says."""
     if left_s <= 0:
         return "SKIP", "no time left"
     try:
@@ -283,10 +283,10 @@ def main() -> int:
     failed = 0
     for number, check in enumerate(CHECKS, start=1):
         started = time.monotonic()
-        conclusion, said = run(check, LIMIT_S - (started - begin))
-        failed += conclusion == "FAIL"
+        result, said = run(check, LIMIT_S - (started - begin))
+        failed += result == "FAIL"
         what = (check.__doc__ or "").split(": ", 1)[1].rstrip(".")
-        lines.append(f"{conclusion} {number:2} {what}: {said} ({time.monotonic() - started:.0f} s)")
+        lines.append(f"{result} {number:2} {what}: {said} ({time.monotonic() - started:.0f} s)")
         print(lines[-1], flush=True)
         if os.environ.get("OUT"):
             Path(os.environ["OUT"], "gpu.txt").write_text("\n".join(lines) + "\n")

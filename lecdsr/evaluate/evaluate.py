@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
@@ -19,6 +20,8 @@ from lecdsr.models.base import Recommender
 
 #: Metrics of the summary, by split: models are chosen on validation and reported on test.
 SUMMARY = {SPLITS[VALID]: (MONITOR,), SPLITS[TEST]: (MONITOR, "hr@10")}
+#: Targets whose negatives are unpacked at once: half a gigabyte for a thousand of each.
+BLOCK = 65_536
 
 
 def rank_held_out(
@@ -38,19 +41,19 @@ def rank_held_out(
     held_out = sequences.take(sequences.split != TRAIN)
     if not np.array_equal(candidates["row"].to_numpy(), held_out.target_row):
         raise UserError("the candidates belong to other windows", do="run `dvc repro` to draw them again")
-    column = candidates["negatives"].combine_chunks()
-    values, offsets = column.values.to_numpy().astype(np.int64), column.offsets.to_numpy()
-    negatives = np.split(values, offsets[1:-1])
-    ranks = rank_targets(
-        model,
-        held_out,
-        info,
-        history_length,
-        settings.batch_size,
-        device,
-        settings.exclude_history,
-        negatives,
-    )
+    parts = [
+        rank_targets(
+            model,
+            held_out.take(np.arange(first, min(first + BLOCK, len(held_out)))),
+            info,
+            history_length,
+            settings.batch_size,
+            device,
+            settings.exclude_history,
+            _negatives(candidates.slice(first, BLOCK)),
+        )
+        for first in range(0, max(1, len(held_out)), BLOCK)
+    ]
     return pa.table(
         {
             "split": held_out.split,
@@ -61,10 +64,22 @@ def rank_held_out(
             "train_count": info.train_counts.numpy()[held_out.target],
             "history": held_out.end - 1 - held_out.start,
             "history_own": before_in_domain(held_out, info.n_x),
-            "rank_sampled": ranks.sampled,
-            "rank_full": ranks.full,
+            "rank_sampled": np.concatenate([part.sampled for part in parts if part.sampled is not None]),
+            "rank_full": np.concatenate([part.full for part in parts]),
         }
     ).cast(RANKS)
+
+
+def _negatives(candidates: pa.Table) -> list[NDArray[np.int64]]:
+    """The negatives of every target of a block, as arrays of their own."""
+    rows = (
+        pa.concat_arrays(candidates["negatives"].chunks)
+        if len(candidates)
+        else candidates["negatives"].combine_chunks()
+    )
+    offsets = rows.offsets.to_numpy()
+    values = rows.values.to_numpy()[offsets[0] : offsets[-1]].astype(np.int64)
+    return np.split(values, offsets[1:-1] - offsets[0]) if len(rows) else []
 
 
 def metrics_of(ranks: pa.Table) -> dict[str, Any]:
