@@ -151,7 +151,8 @@ def recommend(
         typer.Option(metavar="FILE", help="Recommend to the users of a text file, one id on each line, into --out."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Parquet file to write, with --all or --users; relative to the root.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Parquet file to write, with --all or --users; relative to the root."),
     ] = None,
     evaluated: Annotated[
         bool,

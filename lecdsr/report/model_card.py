@@ -15,6 +15,9 @@ other items, or a later catalogue, need a new training. It learned from past int
 data; see the slices of `lecdsr compare` for rare items and short histories. It was not tested for differences between
 groups of people. Do not use it for decisions about persons."""
 SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about real data."
+NOT_EVALUATED = (
+    "None, because no interaction was held out. `metrics/{}/{}.json` are those of the model that validation chose."
+)
 SAW_TARGETS = "**Profiles were written from interactions that training predicts.**"
 
 
@@ -43,7 +46,8 @@ def model_card(
         parts.append(SYNTHETIC)
     parts += ["## What it is", _facts(config), "## Intended use and limitations", USE]
     parts += ["## Training", _training(config), "### Settings", _settings(config["settings"])]
-    parts += ["## Evaluation", _evaluation(pair, name, metrics)]
+    production = config.get("trained_on") == "all"
+    parts += ["## Evaluation", NOT_EVALUATED.format(pair, name) if production else _evaluation(pair, name, metrics)]
     if provenance is not None:
         parts += [
             "## Provenance of the metrics",
@@ -66,6 +70,13 @@ def _facts(config: Mapping[str, Any]) -> str:
 
 
 def _training(config: Mapping[str, Any]) -> str:
+    if config.get("trained_on") == "all":
+        epochs = sum(config["schedule"])
+        return (
+            f"Seed {config['seed']}. Trained on every interaction, those of validation and test included, with the "
+            f"settings and the schedule that validation had chosen: {epochs} epochs, {config['schedule']} by number of "
+            "learning-rate decays."
+        )
     score = config["valid_ndcg@10"]
     return (
         f"Seed {config['seed']}. Kept at epoch {config['best_epoch']}, the best by NDCG@10 on validation, all items "
