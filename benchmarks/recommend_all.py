@@ -110,14 +110,14 @@ def main() -> None:
 def row_of(model: str, arguments: Any, device: torch.device) -> tuple[str, ...]:
     """Medians over the rounds of one model."""
     one = recommender_of(model, arguments.users, arguments.items, arguments.vectors)
-    everybody = np.arange(arguments.users)
+    all_users = np.arange(arguments.users)
     some = np.sort(np.random.default_rng(1).permutation(arguments.users)[: arguments.loop_users])
     loop(one, some[:3])  # builds what the loop builds once
     rates, equal = [], 0.0
     for _ in range(arguments.rounds):
         slow, wanted = loop(one, some)
-        fast, found = batch(one, everybody, device)
-        rates.append((len(some) / slow, len(everybody) / fast))
+        fast, found = batch(one, all_users, device)
+        rates.append((len(some) / slow, len(all_users) / fast))
         equal = float(np.mean([found[user] == row for user, row in zip(some.tolist(), wanted, strict=True)]))
     alone, together = np.median(rates, axis=0)
     ratio = float(np.median([fast / slow for slow, fast in rates]))

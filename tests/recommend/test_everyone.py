@@ -72,11 +72,11 @@ def test_rows_are_those_of_single_users(demo):
 
 
 def test_users_by_their_ids(demo):
-    everybody = written(demo)[1]
+    whole = written(demo)[1]
     _, table = written(demo, reviewers=["CARL", "ANNA", "CARL"])
     assert table["reviewer"].unique().to_pylist() == ["ANNA", "CARL"]
     columns = ["user", "domain", "rank", "item"]
-    wanted = [row for row in everybody.select(columns).to_pylist() if row["user"] in (0, 2)]
+    wanted = [row for row in whole.select(columns).to_pylist() if row["user"] in (0, 2)]
     assert table.select(columns).to_pylist() == wanted
 
 
