@@ -9,7 +9,7 @@ from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import say, summary
 from lecdsr.core.device import choose_device
 from lecdsr.core.files import write_table
-from lecdsr.core.memory import peak_memory
+from lecdsr.core.memory import keep_freed_memory, peak_memory
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RECOMMENDATIONS
 from lecdsr.core.stage import run_stage
@@ -20,6 +20,7 @@ from lecdsr.recommend.settings import Settings
 
 def main(pair: str, model: str) -> None:
     """Run the stage for one pair and model."""
+    keep_freed_memory()  # every block of scores has the same size
     artefacts = Artefacts(pair)
     settings = read_resolved(artefacts.stage_settings("recommend"), Settings).settings
     path = artefacts.recommendations(model)

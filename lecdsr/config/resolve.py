@@ -22,6 +22,8 @@ from lecdsr.core.paths import Artefacts
 
 #: Setting of ``train.shared`` that the stage ``refit`` reads. The first training must not run again because of it.
 REFIT = "refit"
+#: Settings of ``train.shared`` that choose epochs and schedule; the stage ``refit`` is given what they chose.
+CHOOSING = ("epochs", "patience", "lr_decays")
 
 
 def check_all() -> tuple[int, int]:
@@ -93,7 +95,8 @@ def _resolved(artefacts: Artefacts) -> Iterator[tuple[Path, dict[str, Any]]]:
             own = load_block(TRAIN, find_model(model).settings, pair.name, model).model_dump(mode="json")
             shared = {name: value for name, value in settings.items() if name != REFIT}
             yield artefacts.model_settings(model), {"facts": facts, "settings": own, "shared": shared}
-            yield artefacts.refit_settings(model), {"facts": facts, "settings": own, "shared": settings}
+            again = {name: value for name, value in settings.items() if name not in CHOOSING}
+            yield artefacts.refit_settings(model), {"facts": facts, "settings": own, "shared": again}
 
 
 def _facts(stage: str, pair: Pair, models: Sequence[str]) -> dict[str, Any]:

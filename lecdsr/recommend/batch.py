@@ -77,29 +77,39 @@ class UserHistories:
         self, interactions: pa.Table, info: DatasetInfo, history_length: int, domains: str, device: torch.device
     ) -> None:
         self.info, self.device = info, device
-        self.owner = interactions["user"].to_numpy()  # [R]
-        self.item = interactions["item"].to_numpy()
+        self.item = interactions["item"].to_numpy()  # [R]
         self.reads_own = domains == "own"
+        owner = interactions["user"].to_numpy().astype(np.int64)
+        self._users = int(owner.max(initial=-1)) + 1
+        self._bounds = self._bounds_of(owner)
         in_y = self.item >= info.n_x
         readings = [~in_y, in_y] if self.reads_own else [np.ones(len(in_y), bool)]
         self._readings = [
-            (self.owner[rows], self._gatherer(interactions.filter(pa.array(rows)), history_length)) for rows in readings
+            (self._bounds_of(owner[rows]), self._gatherer(interactions.filter(pa.array(rows)), history_length))
+            for rows in readings
         ]
 
     def _gatherer(self, interactions: pa.Table, length: int) -> Gatherer:
         sequences = from_tables(interactions, WINDOWS.empty_table())
         return Gatherer(sequences, length, self.info.n_x, self.info.padding, self.device)
 
+    def _bounds_of(self, owner: IntArray) -> IntArray:
+        """``[U+1]`` first row of each user among rows of ``owner``, and the end of the last one."""
+        return np.searchsorted(owner, np.arange(self._users + 1))
+
+    def _rows(self, bounds: IntArray, numbers: IntArray) -> tuple[IntArray, IntArray]:
+        """``[B]`` first rows of users and the rows after their last; users after the last one known have none."""
+        known = np.minimum(numbers, self._users)
+        return bounds[known], bounds[np.minimum(known + 1, self._users)]
+
     def read(self, numbers: IntArray, domain: int, rows: IntArray) -> Histories:
         """What the model reads of the users ``numbers [B]`` for a domain; it knows them as ``rows [B]``."""
-        owner, gatherer = self._readings[domain if self.reads_own else 0]
-        start, end = (np.searchsorted(owner, numbers, side) for side in ("left", "right"))
-        return gatherer.histories(rows, start, end)
+        bounds, gatherer = self._readings[domain if self.reads_own else 0]
+        return gatherer.histories(rows, *self._rows(bounds, numbers))
 
     def owned(self, numbers: IntArray) -> Owned:
         """All items of the users ``numbers [B]``."""
-        start, end = (np.searchsorted(self.owner, numbers, side) for side in ("left", "right"))
-        place, row = expand(start, end)
+        place, row = expand(*self._rows(self._bounds, numbers))
         item = self.item[row].astype(np.int64)
         order = np.argsort(item, kind="stable")
         places, items = (to_device(torch.from_numpy(part[order]), self.device) for part in (place, item))

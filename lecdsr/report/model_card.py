@@ -15,6 +15,9 @@ for other items or a later catalogue, train it again. It learned from past inter
 data; see the slices of `lecdsr compare` for rare items and short histories. It was not tested for differences between
 groups of people. Do not use it for decisions about people."""
 SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about real data."
+NOT_EVALUATED = (
+    "None, because no interaction was held out. `metrics/{}/{}.json` are those of the model that validation chose."
+)
 SAW_TARGETS = "**Profiles were written from interactions that are also training targets.**"
 
 
@@ -43,7 +46,8 @@ def model_card(
         parts.append(SYNTHETIC)
     parts += ["## What it is", _facts(config), "## Intended use and limitations", USE]
     parts += ["## Training", _training(config), "### Settings", _settings(config["settings"])]
-    parts += ["## Evaluation", _evaluation(pair, name, metrics)]
+    production = config.get("trained_on") == "all"
+    parts += ["## Evaluation", NOT_EVALUATED.format(pair, name) if production else _evaluation(pair, name, metrics)]
     if provenance is not None:
         parts += [
             "## Provenance of the metrics",
@@ -66,6 +70,13 @@ def _facts(config: Mapping[str, Any]) -> str:
 
 
 def _training(config: Mapping[str, Any]) -> str:
+    if config.get("trained_on") == "all":
+        epochs, falling = len(config["schedule"]), sum(last < first for first, last in config["schedule"])
+        return (
+            f"Seed {config['seed']}. Trained on every interaction, including those of validation and test, with the "
+            f"settings and the schedule that validation chose: {epochs} epochs, the last {falling} of them with a "
+            "falling learning rate."
+        )
     score = config["valid_ndcg@10"]
     return (
         f"Seed {config['seed']}. The weights are those of epoch {config['best_epoch']}, which has the best NDCG@10 on "

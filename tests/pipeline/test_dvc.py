@@ -10,7 +10,14 @@ import pytest
 from ruamel.yaml import YAML
 
 MODELS = ("popularity", "sasrec", "lecdsr", "tandem")
-TRAINING = {f"{stage}@demo-{model}" for stage in ("train", "evaluate") for model in MODELS if model != "popularity"}
+
+
+def stages_of(model: str) -> set[str]:
+    """The stages that run again when a model does."""
+    return {f"{stage}@demo-{model}" for stage in ("train", "evaluate", "refit", "recommend")}
+
+
+TRAINING = set.union(*(stages_of(model) for model in MODELS if model != "popularity"))
 
 
 def test_second_repro_runs_nothing(repository):
@@ -43,13 +50,13 @@ def test_training_setting_reruns_training_and_switching_back_nothing(repository)
     assert "train@demo-sasrec" in ran
     repository.run("git", "checkout", "-q", ".")
     ran = repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.01")
-    assert ran == {"settings@demo", "train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
+    assert ran == {"settings@demo", *stages_of("sasrec"), "report@demo"}
     assert repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.001") == set()
 
 
 def test_setting_of_a_pair_reruns_its_model_alone(repository):
     ran = repository.stages_run("dvc", "exp", "run", "-S", "pairs/demo.yaml:train.lecdsr.width=12")
-    assert ran == {"settings@demo", "train@demo-lecdsr", "evaluate@demo-lecdsr", "report@demo"}
+    assert ran == {"settings@demo", *stages_of("lecdsr"), "report@demo"}
 
 
 def test_another_pair_leaves_the_first_alone(repository):

@@ -2,7 +2,8 @@
 
 import pytest
 
-SASREC = {"train@demo-sasrec", "evaluate@demo-sasrec", "report@demo"}
+MODELS = ("popularity", "sasrec", "lecdsr", "tandem")
+SASREC = {f"{stage}@demo-sasrec" for stage in ("train", "evaluate", "refit", "recommend")} | {"report@demo"}
 
 
 def append(repository, file: str, text: str) -> None:
@@ -46,7 +47,29 @@ def test_adding_a_model_trains_it_alone(repository):
     text = params.read_text(encoding="utf-8")
     params.write_text(text.replace("models: [", "models: [content, "), encoding="utf-8")
     ran = repository.stages_run("dvc", "repro")
-    assert ran == {"settings@demo", "train@demo-content", "evaluate@demo-content", "report@demo"}
+    content = {f"{stage}@demo-content" for stage in ("train", "evaluate", "refit", "recommend")}
+    assert ran == {"settings@demo", *content, "report@demo"}
+
+
+def test_a_setting_of_recommend_reruns_it_alone_and_back_nothing(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "++recommend.k=3")
+    assert ran == {"settings@demo"} | {f"recommend@demo-{model}" for model in MODELS}
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
+
+
+def test_refit_trains_for_production_and_evaluates_nothing_again(repository):
+    ran = repository.stages_run("dvc", "exp", "run", "-S", "++train.shared.refit=all")
+    assert ran == {"settings@demo"} | {f"{stage}@demo-{model}" for stage in ("refit", "recommend") for model in MODELS}
+    assert (repository.folder / "data/demo/production/sasrec/model.safetensors").exists()
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
+    assert not (repository.folder / "data/demo/production/sasrec/model.safetensors").exists()
+
+
+def test_a_line_of_the_report_leaves_recommendations_alone(repository):
+    append(repository, "lecdsr/recommend/explain.py", "\n\nUNUSED = 1\n")
+    assert repository.stages_run("dvc", "repro") == {"report@demo"}
 
 
 def test_an_unwritten_key_needs_two_plus_signs(repository):
