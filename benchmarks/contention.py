@@ -54,7 +54,7 @@ def train_and_rank(model: str, items: int, users: int, width: int, epochs: int) 
 
     prepare_process()
     data = pair_of_walks(items, users)
-    settings = find_model(model).settings(width=width)
+    settings = find_model(model).settings.model_validate({"width": width})
     found = {}
     clock = _Clock()
     shared = SharedSettings(device="cpu", epochs=epochs, patience=epochs)

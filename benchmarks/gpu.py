@@ -160,7 +160,7 @@ def check_softmax() -> str:
     found = {}
     for name, precision in (("float32", "highest"), ("tf32", "high")):
         torch.set_float32_matmul_precision(precision)
-        found[name] = seconds(lambda: cross_entropy(queries, keys, target).backward(), 5)
+        found[name] = seconds(lambda: torch.autograd.backward(cross_entropy(queries, keys, target)), 5)
     torch.set_float32_matmul_precision("highest")
     text = ", ".join(f"{name} {each * 1e3:.1f} ms" for name, each in found.items())
     assert min(found.values()) < 0.020 or not ON_GPU, text
@@ -230,7 +230,7 @@ def check_processes() -> str:
     assert value.sum().item() == 4
     if not ON_GPU:
         return "gloo of one process"
-    data, settings = pair(), find_model("lecdsr").settings(width=32)
+    data, settings = pair(), find_model("lecdsr").settings.model_validate({"width": 32})
     network = build("lecdsr", settings, data.info, 1).to(DEVICE)
     try:
         shared = SharedSettings(tables="rows")

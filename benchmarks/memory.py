@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,17 +34,15 @@ def train_once(model: str, n: int, users: int, width: int, epochs: int) -> tuple
 
     fit.prepare_process()
     data = pair_of_walks(n, users)
-    told = []
-    check = fit.check_memory
+    told: list[int] = []
 
     def remember(estimate: Any, *rest: Any) -> None:
         told.append(estimate.total)
 
-    fit.check_memory = remember
-    settings = find_model(model).settings(width=width, **MODELS[model])
+    settings = find_model(model).settings.model_validate({"width": width, **MODELS[model]})
     shared = SharedSettings(epochs=epochs, patience=epochs)
-    fitted = fit.fit_model(model, settings, shared, data, quiet=True)
-    fit.check_memory = check
+    with mock.patch.object(fit, "check_memory", remember):
+        fitted = fit.fit_model(model, settings, shared, data, quiet=True)
     on_gpu = fitted.device.type == "cuda"
     return told[-1] / 1e9, (torch.cuda.max_memory_allocated() if on_gpu else peak_memory()) / 1e9
 
@@ -73,9 +72,9 @@ def random_sequences(draw: np.random.Generator, n: int, users: int) -> Any:
     items = draw.integers(0, 2 * n, end[-1])
     days = np.sort(draw.integers(0, 1000, end[-1]))
     parts = []
-    for split, last in ((TRAIN, end - 2), (VALID, end - 1), (TEST, end)):
-        first = start + 1 if split == TRAIN else last - 1
-        parts.append((np.full(users, split), np.arange(users), start, first, last))
+    for code, last in ((TRAIN, end - 2), (VALID, end - 1), (TEST, end)):
+        first = start + 1 if code == TRAIN else last - 1
+        parts.append((np.full(users, code), np.arange(users), start, first, last))
     split, user, start, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Sequences(
         items=items,

@@ -5,7 +5,7 @@ Shape legend: B batch, L history length, R rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ class Histories:
     position: Tensor
     user: Tensor
     day: Tensor
-    items: int | None = None
+    items: int | None = field(default=None, kw_only=True)
 
     def to(self, device: torch.device) -> Histories:
         """Return the same batch on a device."""

@@ -17,7 +17,7 @@ from lecdsr.models.layers import softmax
 _KEPT = ("empty_like", "zeros_like", "new_zeros")
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every storage that operations in this block allocate, until it is freed.
 
     Args:
@@ -29,7 +29,7 @@ class LiveMemory(TorchDispatchMode):
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self.block = self._now = 0
         self._seen = {tensor.untyped_storage()._cdata for tensor in known}
 
@@ -85,6 +85,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def peak_of(work: Callable[[], object], known: Iterable[Tensor]) -> LiveMemory:
     """Run ``work`` and return what lived at the same time, beside the tensors that are ``known``."""
-    with LiveMemory(known) as found:
+    found = LiveMemory(known)
+    with found:
         work()
     return found

@@ -130,7 +130,7 @@ def _measure_step(steps: Steps, count: int) -> LiveMemory:
     def step() -> None:
         with torch.autocast(steps.device.type, torch.bfloat16, enabled=steps.bfloat16):
             terms = steps.model.compute_loss(batch, steps.draws)
-        torch.stack([term.total.float() for term in terms.values()]).sum().backward()
+        torch.stack([term.total.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
 
     with _unchanged(steps.model):
         steps.draws.share(slice(None), count)

@@ -16,6 +16,7 @@ from lecdsr.core.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables, own_domain
+from lecdsr.evaluate import evaluate
 from lecdsr.evaluate.evaluate import metrics_of, rank_held_out, summary_of
 from lecdsr.evaluate.metrics_table import metrics_table
 from lecdsr.evaluate.provenance import provenance
@@ -170,6 +171,12 @@ def test_history_may_stay_in_the_ranking(tables):
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_the_batch_size_changes_nothing(tables, batch_size):
     assert ranked(tables, batch_size=batch_size).equals(ranked(tables))
+
+
+def test_the_size_of_a_block_changes_nothing(tables, monkeypatch):
+    whole = ranked(tables)
+    monkeypatch.setattr(evaluate, "BLOCK", 3)
+    assert ranked(tables).equals(whole)
 
 
 def test_candidates_of_other_windows_are_refused(tables):
