@@ -1,7 +1,8 @@
 """Users per second of recommending to all users at once, against a loop of calls for one user each.
 
-Both sides run in this process by turns, with the same untrained model on the same drawn data, and their recommendations
-are compared. The loop serves a sample of the users, since it takes long.
+All sides run in this process by turns, with the same untrained model on the same drawn data, and their recommendations
+are compared. The plain loop keeps nothing between two calls: each scores the catalogue as for the first time. The loop
+with kept tables computes what does not depend on the user once. Loops serve a sample of the users, since they take long.
 
     python -m benchmarks.recommend_all --users 20000 --items 15000
 """
@@ -22,7 +23,7 @@ from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
 from lecdsr.core.memory import keep_freed_memory, peak_memory
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
-from lecdsr.core.threads import let_waiting_threads_sleep
+from lecdsr.core.threads import prepare_environment
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
@@ -67,11 +68,14 @@ def recommender_of(model: str, users: int, items: int, vectors: int) -> PairReco
     )
 
 
-def loop(one: PairRecommender, users: IntArray) -> tuple[float, list[list[int]]]:
-    """Seconds and items of calls for one user each."""
+def loop(one: PairRecommender, users: IntArray, keep: bool) -> tuple[float, list[list[int]]]:
+    """Seconds and items of calls for one user each; with or without the tables of the call before."""
     begin = time.perf_counter()
     found = []
     for user in users.tolist():
+        if not keep:
+            for name in ("_scorer", "_query_encoder"):
+                one.__dict__.pop(name, None)
         history, times = one.history(user)
         lines = [line for domain in (0, 1) for line in one.recommend(user, history, times, domain, K)]
         found.append([line.item for line in lines])
@@ -100,7 +104,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of both sides (3)")
     arguments = parser.parse_args()
     device = choose_device()
-    head = ("model", "loop, users/s", "all at once, users/s", "ratio", "equal rows", "peak GB")
+    head = (
+        "model", "plain loop, users/s", "tables kept, users/s", "all at once, users/s", "ratio to plain", "ratio to kept",
+        "equal rows", "peak GB",
+    )  # fmt: skip
     table = Table(*head, title=f"Top {K} of each domain, {arguments.items:,} items in each, on {device}")
     for model in arguments.models:
         table.add_row(model, *row_of(model, arguments, device))
@@ -112,19 +119,21 @@ def row_of(model: str, arguments: Any, device: torch.device) -> tuple[str, ...]:
     one = recommender_of(model, arguments.users, arguments.items, arguments.vectors)
     all_users = np.arange(arguments.users)
     some = np.sort(np.random.default_rng(1).permutation(arguments.users)[: arguments.loop_users])
-    loop(one, some[:3])  # builds what the loop builds once
+    loop(one, some[:3], True)  # builds what is kept
     rates, equal = [], 0.0
     for _ in range(arguments.rounds):
-        slow, wanted = loop(one, some)
+        plain, _ = loop(one, some[: max(1, len(some) // 4)], False)
+        kept, wanted = loop(one, some, True)
         fast, found = batch(one, all_users, device)
-        rates.append((len(some) / slow, len(all_users) / fast))
+        rates.append((max(1, len(some) // 4) / plain, len(some) / kept, len(all_users) / fast))
         equal = float(np.mean([found[user] == row for user, row in zip(some.tolist(), wanted, strict=True)]))
-    alone, together = np.median(rates, axis=0)
-    ratio = float(np.median([fast / slow for slow, fast in rates]))
-    return f"{alone:,.1f}", f"{together:,.0f}", f"{ratio:,.0f}", f"{equal:.1%}", f"{peak_memory() / 1e9:.2f}"
+    alone, tables, together = np.median(rates, axis=0)
+    ratios = [float(np.median([row[2] / row[side] for row in rates])) for side in (0, 1)]
+    figures = (f"{alone:,.1f}", f"{tables:,.1f}", f"{together:,.0f}", *(f"{ratio:,.0f}" for ratio in ratios))
+    return *figures, f"{equal:.1%}", f"{peak_memory() / 1e9:.2f}"
 
 
 if __name__ == "__main__":
-    let_waiting_threads_sleep()
+    prepare_environment()
     keep_freed_memory()
     main()
