@@ -2,7 +2,7 @@
 
 All sides run in this process by turns, with the same untrained model on the same drawn data, and their recommendations
 are compared. The plain loop keeps nothing between two calls: each scores the catalogue as for the first time. The loop
-with kept tables computes what does not depend on the user once. Loops serve a sample of the users, since they take long.
+with kept tables computes once what does not depend on the user. The loops serve a sample of the users.
 
     python -m benchmarks.recommend_all --users 20000 --items 15000
 """
@@ -105,8 +105,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device = choose_device()
     head = (
-        "model", "plain loop, users/s", "tables kept, users/s", "all at once, users/s", "ratio to plain", "ratio to kept",
-        "equal rows", "peak GB",
+        "model", "plain loop, users/s", "tables kept, users/s", "all at once, users/s", "ratio to plain",
+        "ratio to kept", "equal rows", "peak GB",
     )  # fmt: skip
     table = Table(*head, title=f"Top {K} of each domain, {arguments.items:,} items in each, on {device}")
     for model in arguments.models:
