@@ -276,6 +276,9 @@ def run(check: Callable[[], str], left_s: float) -> tuple[str, str]:
 
 def main() -> int:
     """Run all checks; the exit code is the number that failed."""
+    if ON_GPU and not torch.cuda.is_available():
+        print("no GPU: nothing to check (GPU_CHECK_DEVICE=cpu tries the script itself)")
+        return 0
     begin = time.monotonic()
     name = torch.cuda.get_device_name() if ON_GPU and torch.cuda.is_available() else str(DEVICE)
     lines = [f"{name}, Python {sys.version.split()[0]}, torch {torch.__version__}"]
