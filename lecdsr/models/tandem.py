@@ -159,7 +159,11 @@ class Tandem(Recommender):
             text = None if text is None else cast(Tensor, text)[items]
         if self.training and self.settings.id_dropout:
             # Drop the whole embedding of some items, so that the model learns to rank by text alone.
-            ids = ids * (torch.rand(len(ids), 1, device=ids.device) >= self.settings.id_dropout)
+            drawn = torch.rand(len(ids), device=ids.device)
+            if items is not None and items.device.type != "cpu":
+                # There an item can occur in several rows, of which it must be dropped in all or in none.
+                drawn = drawn[torch.searchsorted(items.sort().values, items)]
+            ids = ids * (drawn >= self.settings.id_dropout).unsqueeze(1)
         return ids, None if self.text_projection is None else self.text_projection(text)
 
     def table(self, items: Tensor | None = None) -> Tensor:

@@ -34,8 +34,10 @@ def test_trains_and_ranks_as_on_the_cpu(cuda, tmp_path, model, variant, precisio
     on_cpu = ranked(back, CPU)
     np.testing.assert_allclose(ranks.full, on_cpu.full)
     np.testing.assert_allclose(ranks.sampled, on_cpu.sampled)
-    # A mixture of experts draws noise for every distinct text on the CPU, and for every text on a GPU.
-    if precision == "float32" and not variant.startswith("moe"):
+    # A mixture of experts draws noise, and tandem's id dropout, for every distinct item on the CPU, and for every
+    # item on a GPU.
+    drawn = model == "tandem" and network.settings.loss != "full" and network.settings.id_dropout
+    if precision == "float32" and not variant.startswith("moe") and not drawn:
         _, there = trained(model, variant, CPU, tables=tables)
         assert losses(result) == [pytest.approx(row, rel=1e-3) for row in losses(there)]
 

@@ -27,7 +27,10 @@ SETTINGS = {
     ),
     "sasrec": sasrec_settings(width=16, layers=1, history_length=6, batch_size=2, learning_rate=0.05),
 }
-SHARED = shared_settings(seed=3, device="cpu", epochs=8, patience=1, lr_decays=2, warmup_steps=7)
+STEPS = {"lr_schedule": "steps", "patience": 1, "lr_decays": 2}
+SHARED = shared_settings(seed=3, device="cpu", epochs=8, warmup_steps=7, **STEPS)
+#: After epoch 2, which gains nothing, the rate falls for two epochs.
+COOLDOWN = shared_settings(seed=3, device="cpu", epochs=8, warmup_steps=7, patience=1)
 
 
 #: Of epochs 0, 1, 2 ...: the learning rate decays after epochs 2 and 4, and training stops after 5.
@@ -52,12 +55,12 @@ class ScriptedValidator(Validator):
         return {SCORE: SCORES[epoch]}
 
 
-def trainer_of(model, checkpoints=None, at=None):
+def trainer_of(model, checkpoints=None, at=None, shared=SHARED):
     data, built = info(N, N, len(WALKS), 8), sequences(WALKS, N)
     settings = SETTINGS[model]
-    steps = Steps(build(model, settings, data, 3), built, data, settings, SHARED, CPU)
+    steps = Steps(build(model, settings, data, 3), built, data, settings, shared, CPU)
     validator = ScriptedValidator(steps.model, built.of_split(VALID), data, settings.history_length, CPU, at=at)
-    trainer = Trainer(steps, validator, SHARED, checkpoints)
+    trainer = Trainer(steps, validator, shared, checkpoints)
     validator.state = trainer.state
     return trainer
 
@@ -113,6 +116,20 @@ def test_an_interrupted_training_has_the_result_of_an_uninterrupted_one(model, a
     found = trainer_of(model, checkpoints).run()
     assert_equal(found.weights, expected.weights)
     assert (found.log, found.best_epoch, found.best_score) == (expected.log, expected.best_epoch, expected.best_score)
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_an_interrupted_cooldown_goes_on_at_its_rate(at, checkpoints):
+    whole = trainer_of("sasrec", shared=COOLDOWN)
+    expected = whole.run()
+    assert expected.schedule == [[1.0, 1.0], [1.0, 0.5]]
+    assert len(expected.log) == 5
+    with pytest.raises(Interrupted):
+        trainer_of("sasrec", checkpoints, at, COOLDOWN).run()
+    again = trainer_of("sasrec", checkpoints, shared=COOLDOWN)
+    found = again.run()
+    assert_equal(found.weights, expected.weights)
+    assert (found.log, found.schedule, again.state.cooled) == (expected.log, expected.schedule, whole.state.cooled)
 
 
 def test_a_new_field_is_saved_and_restored_without_another_line(checkpoints):
