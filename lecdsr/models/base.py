@@ -87,8 +87,9 @@ class Recommender(nn.Module):
     #: ``counts``: nothing is trained, :meth:`count` is called once instead.
     objective: str = "prefix"
 
-    #: Whether the learning rate is falling to zero: the last epochs, in which a costlier loss can be worth its time.
-    cooldown: bool = False
+    #: Whether this is the last epoch of training, in which the learning rate falls to zero: a model can then use a
+    #: costlier loss, at a rate at which every step counts.
+    last_epoch: bool = False
 
     #: How the contract tests build the model; by default from its default settings.
     contract: ClassVar[Contract] = Contract()
@@ -199,7 +200,7 @@ SoftmaxItems = Annotated[
         description="Items in the denominator of the softmax: `full` is every item of the target's domain; `sampled` "
         "is the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
         "(docs/model.md), so that the time and memory of a step do not depend on the number of items; "
-        "`sampled_then_full` is `sampled` and, while the learning rate falls in the cooldown, `full`."
+        "`sampled_then_full` is `sampled`, and `full` in the last epoch of a cooldown."
     ),
 ]
 SharedNegatives = Annotated[

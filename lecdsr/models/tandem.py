@@ -228,7 +228,7 @@ class Tandem(Recommender):
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
-        if samples_items(self.settings.loss, self.cooldown):
+        if samples_items(self.settings.loss, self.last_epoch):
             return self._sampled_loss(samples, draws)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both

@@ -36,9 +36,9 @@ def make_schedule(shared: SharedSettings) -> Schedule:
     return CooldownSchedule(shared) if shared.lr_schedule == "cooldown" else StepSchedule(shared)
 
 
-def is_cooldown(rates: Rates) -> bool:
-    """Whether the learning rate falls within the epoch."""
-    return rates[1] < rates[0]
+def ends_cooldown(rates: Rates) -> bool:
+    """Whether the learning rate falls to zero within the epoch."""
+    return rates[1] == 0 < rates[0]
 
 
 class StepSchedule:

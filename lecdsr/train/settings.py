@@ -18,7 +18,7 @@ class SharedSettings(Block):
     )
     epochs: int = Field(default=40, ge=1, description="Maximum number of epochs.")
     patience: int = Field(
-        default=2,
+        default=1,
         ge=1,
         description="Epochs in a row without a better validation score (NDCG@10 over all items of the target's "
         "domain, averaged over both domains) before the learning rate falls. With `lr_schedule: cooldown` a better "
@@ -31,13 +31,13 @@ class SharedSettings(Block):
         "again after every epoch without a better score, `lr_decays` times.",
     )
     min_gain: float = Field(
-        default=0.02,
+        default=0.1,
         ge=0,
         description="Smallest rise of the best validation score, as a share of it, that counts as better before a "
         "cooldown.",
     )
     cooldown_epochs: int = Field(
-        default=2,
+        default=4,
         ge=1,
         description="Epochs over which the learning rate falls to zero. The last of `epochs` belong to the cooldown.",
     )

@@ -19,7 +19,7 @@ from lecdsr.evaluate.metrics import MONITOR
 from lecdsr.models.base import Recommender
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext
-from lecdsr.train.schedule import FixedSchedule, Schedule, is_cooldown, make_schedule
+from lecdsr.train.schedule import FixedSchedule, Schedule, ends_cooldown, make_schedule
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import Generators, Rates, TrainerState, TrainingResult, copy_weights
 from lecdsr.train.step import Batch, Steps
@@ -159,7 +159,7 @@ class Trainer:
         begin, state, steps = time.monotonic(), self.state, self._steps
         state.rates = self._schedule.rates(state)
         steps.model.train()
-        steps.model.cooldown = is_cooldown(state.rates)
+        steps.model.last_epoch = ends_cooldown(state.rates)
         for batch in steps.batches(state.epoch, state.step):
             self._run_step(batch)
         losses = self._mean_losses()

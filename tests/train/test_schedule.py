@@ -6,7 +6,7 @@ import torch
 from lecdsr.core.schemas import TRAIN
 from lecdsr.data.load import PairData
 from lecdsr.train.fit import fit_model
-from lecdsr.train.schedule import CooldownSchedule, StepSchedule, is_cooldown, make_schedule
+from lecdsr.train.schedule import CooldownSchedule, StepSchedule, ends_cooldown, make_schedule
 from tests import tiny
 from tests.models.settings import sasrec_settings, settings_for, shared_settings
 
@@ -59,6 +59,7 @@ def test_the_settings_choose_the_schedule():
     assert isinstance(make_schedule(shared_settings(lr_schedule="steps")), StepSchedule)
 
 
-def test_a_falling_rate_is_a_cooldown():
-    assert is_cooldown([1.0, 0.5])
-    assert not is_cooldown([0.3, 0.3])
+def test_a_cooldown_ends_at_zero():
+    assert ends_cooldown([0.25, 0.0])
+    assert not ends_cooldown([1.0, 0.5])
+    assert not ends_cooldown([0.3, 0.3])

@@ -151,6 +151,9 @@ class Counter(Recommender):
         return {"all": LossTerm(self.weight.sum() + self.bad, None)}
 
 
+COOLDOWN = {"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, "cooldown_epochs": 2}
+
+
 @pytest.fixture
 def scripted(monkeypatch):
     """Replace validation: every target of an epoch gets the next rank of a list; return the weights seen."""
@@ -234,33 +237,33 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
 )
 def test_the_rate_falls_to_zero_once_validation_gains_little(scripted, ranks, changed, at, best):
     seen = scripted(ranks)
-    result = train_counter(**{"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, **changed})
+    result = train_counter(**{**COOLDOWN, **changed})
     steps = [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen]
     assert steps == pytest.approx(at, abs=0.3)  # a step more or less: the first step of an epoch has its first rate
     assert len(seen) == len(at)
     assert result.best_epoch == best
 
 
-def test_the_model_knows_when_the_cooldown_runs(scripted):
+def test_the_model_knows_its_last_epoch(scripted):
     scripted([9, 5, 3, 3, 2, 2])
     phases = []
 
     class Watching(Counter):
         def compute_loss(self, batch, draws):
-            phases.append(self.cooldown)
+            phases.append(self.last_epoch)
             return super().compute_loss(batch, draws)
 
-    chosen = shared(lr_schedule="cooldown", patience=1)
+    chosen = shared(**COOLDOWN)
     train(Watching(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], chosen, CPU)
     per_epoch = len(phases) // 5
-    assert phases == [False] * 3 * per_epoch + [True] * 2 * per_epoch
+    assert phases == [False] * 4 * per_epoch + [True] * per_epoch
 
 
 @pytest.mark.parametrize(
     ("ranks", "changed", "schedule"),
     [
-        ([9, 5, 3, 3, 2, 1], {"lr_schedule": "cooldown", "patience": 1}, [[1, 1], [1, 1], [1, 0.5], [0.5, 0]]),
-        ([9, 5, 3, 3, 2, 2], {"lr_schedule": "cooldown", "patience": 1}, [[1, 1], [1, 1], [1, 0.5]]),
+        ([9, 5, 3, 3, 2, 1], COOLDOWN, [[1, 1], [1, 1], [1, 0.5], [0.5, 0]]),
+        ([9, 5, 3, 3, 2, 2], COOLDOWN, [[1, 1], [1, 1], [1, 0.5]]),
         # Falls after epochs 2 and 3, continues from 1; epoch 4 is better, 5 is not: from 4, whose successor is not.
         ([9, 5, 6, 7, 4, 6, 6], {"patience": 2, "lr_decays": 2, "lr_decay_factor": 0.5}, [[1, 1], [0.5, 0.5]]),
     ],
