@@ -12,6 +12,7 @@ from typing import Protocol
 from lecdsr.core.errors import UserError
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import Rates, TrainerState, copy_weights
+from lecdsr.train.validator import SCORE
 
 
 class Schedule(Protocol):
@@ -86,8 +87,8 @@ class StepSchedule:
 class CooldownSchedule:
     """A constant rate while validation improves clearly, then a few epochs in which the rate falls linearly to zero.
 
-    The cooldown starts from the best epoch, after ``patience`` epochs in a row that raise the best score by less than
-    the share ``min_gain``, or so that it ends with epoch ``epochs``. Most of the gain of a lower rate comes within
+    The cooldown starts from the best epoch, once ``patience`` epochs have raised the best score by less than the share
+    ``min_gain`` together, or so that it ends with epoch ``epochs``. Most of the gain of a lower rate comes within
     the first epochs (warmup-stable-decay, Hu et al. 2024, arXiv 2404.06395); training past the point where gains are
     small costs time and overfits.
 
@@ -112,17 +113,19 @@ class CooldownSchedule:
 
     def after_epoch(self, state: TrainerState, score: float) -> None:
         """Keep a better epoch, and start the cooldown when it is due."""
-        before = state.best_score
         better = keep_if_best(state, score)
         if state.cooled is not None:
             state.cooled += 1
-            return
-        gained = score > before * (1 + self._shared.min_gain) if before > 0 else better
-        state.waited = 0 if gained else state.waited + 1
-        if state.waited >= self._shared.patience or state.epoch + self._length >= self._shared.epochs:
-            state.cooled, state.waited = 0, 0
+        elif self._gains_little(state) or state.epoch + self._length >= self._shared.epochs:
+            state.cooled = 0
             if not better:
                 return_to_best(state)
+
+    def _gains_little(self, state: TrainerState) -> bool:
+        """Whether the last ``patience`` epochs raised the best score by less than the share ``min_gain``."""
+        scores = [row[SCORE] for row in state.log[1:]]  # epoch 0 is the model before training
+        patience = self._shared.patience
+        return len(scores) > patience and max(scores) < max(scores[:-patience]) * (1 + self._shared.min_gain)
 
     def ended(self, state: TrainerState) -> bool:
         """Whether the cooldown is over."""

@@ -18,11 +18,11 @@ class SharedSettings(Block):
     )
     epochs: int = Field(default=40, ge=1, description="Maximum number of epochs.")
     patience: int = Field(
-        default=1,
+        default=2,
         ge=1,
-        description="Epochs in a row without a better validation score (NDCG@10 over all items of the target's "
-        "domain, averaged over both domains) before the learning rate falls. With `lr_schedule: cooldown` a better "
-        "score is one that is higher by the share `min_gain`.",
+        description="Epochs after which the learning rate falls if the validation score (NDCG@10 over all items of the "
+        "target's domain, averaged over both domains) has gained too little: less than `min_gain` over these epochs "
+        "with `lr_schedule: cooldown`, nothing in any of them with `steps`.",
     )
     lr_schedule: Literal["cooldown", "steps"] = Field(
         default="cooldown",
@@ -33,8 +33,8 @@ class SharedSettings(Block):
     min_gain: float = Field(
         default=0.1,
         ge=0,
-        description="Smallest rise of the best validation score, as a share of it, that counts as better before a "
-        "cooldown.",
+        description="Smallest rise of the best validation score over `patience` epochs, as a share of it, with which "
+        "training goes on at the full learning rate.",
     )
     cooldown_epochs: int = Field(
         default=4,

@@ -226,6 +226,8 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
         # Epoch 3 gains, but less than a third; the cooldown goes on from it, not from the one before.
         ([9, 5, 4, 3, 2, 1], {"min_gain": 0.3}, [0, 1, 2, 2.75, 3.0], 4),
         ([9, 5, 3, 3, 3, 2, 2], {"patience": 2}, [0, 1, 2, 3, 4, 2.75, 3.0], 5),
+        # One epoch without a gain is no reason if two together have one.
+        ([9, 8, 8, 5, 5, 5, 4, 4], {"patience": 2}, [0, 1, 2, 3, 4, 5, 3.75, 4.0], 6),
         # The last epochs are those of the cooldown, however much validation gains.
         ([9, 8, 7, 6, 5, 4, 3], {"epochs": 6}, [0, 1, 2, 3, 4, 4.75, 5.0], 6),
         ([9, 8, 7], {"epochs": 2}, [0, 1, 1.5], 2),
