@@ -226,7 +226,7 @@ def _wrong_setting(error: Any, schema: type[Block], where: str) -> UserError:
 
 
 def _expected(error: Any) -> str:
-    message = str(error["msg"]).replace(" after validation", "")
+    message = str(error["msg"]).replace(" after validation", "").replace("Tuple", "List").replace("tuple", "list")
     for start in ("Input should be ", "Value error, "):
         if message.startswith(start):
             return f"expected {message.removeprefix(start)}"

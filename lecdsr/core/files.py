@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,14 +145,22 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     try:
         table = pq.read_table(path, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"the file is not readable Parquet ({error})", where=str(path), do=REBUILD, code="broken-file"
-        ) from error
+        raise broken_parquet(path, error) from error
     expected = columns or schema.names
     if table.column_names != expected:
-        what = f"the columns are {', '.join(table.column_names)}; expected {', '.join(expected)}"
-        raise UserError(what, where=str(path), do=REBUILD, code="wrong-columns")
+        raise wrong_columns(path, table.column_names, expected)
     return table.combine_chunks()
+
+
+def broken_parquet(where: object, error: Exception, do: str = REBUILD) -> UserError:
+    """Build the error for a table that Parquet cannot read; ``where`` names the file."""
+    return UserError(f"the file is not readable Parquet ({error})", where=str(where), do=do, code="broken-file")
+
+
+def wrong_columns(where: object, found: Sequence[str], expected: Sequence[str], do: str = REBUILD) -> UserError:
+    """Build the error for a table whose columns are not the expected ones; ``where`` names the file."""
+    what = f"the columns are {', '.join(found)}; expected {', '.join(expected)}"
+    return UserError(what, where=str(where), do=do, code="wrong-columns")
 
 
 def sha256_file(path: Path) -> str:
