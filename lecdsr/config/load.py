@@ -175,11 +175,6 @@ def _no_mapping(value: Any, where: str) -> UserError:
     return UserError(f"expected a mapping of names to values, got {value!r:.80}", where=where, do=do, code="no-mapping")
 
 
-def _no_mapping(value: Any, where: str) -> UserError:
-    do = "write it as `NAME: VALUE` lines, or remove it to use the defaults"
-    return UserError(f"expected a mapping of names to values, got {value!r:.80}", where=where, do=do, code="no-mapping")
-
-
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Lay ``over`` on ``base``, mapping by mapping; lists and plain values are replaced whole."""
     merged = dict(base)
