@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import RANKS
 from tests.evaluate.rank_tables import random_ranks
@@ -147,26 +148,37 @@ def test_equal_seeds_are_pointed_out(repository):
 
 
 MISTAKES = {
-    "negatives": (("main:sasrec", "other-negatives:sasrec"), ["sampled protocol: first and second", "--protocol full"]),
-    "rule": (("main", "with-history", "--model", "sasrec"), ["exclude_history: true and false", "--protocol sampled"]),
-    "no such name": (("sasrec", "nowhere"), ["'nowhere' is neither a model", "dvc exp list"]),
-    "no such model": (("main", "better", "--model", "hgn"), ["no such file", "it has lecdsr, sasrec"]),
-    "which model": (("sasrec", "lecdsr,better"), ["which model", "better", "REV:MODEL"]),
-    "twice": (("sasrec,sasrec", "lecdsr"), ["given twice"]),
-    "half a name": (("sasrec", "main:"), ["a name is missing", "[LABEL=]SOURCE"]),
-    "empty": (("sasrec,", "lecdsr"), ["a name is missing", "[LABEL=]SOURCE"]),
-    "no folder": (("sasrec", "pairs/"), ["holds no rank file"]),
-    "no file": (("sasrec", "loose/seed9.parquet"), ["a file is missing", "seed9"]),
-    "metric": (("sasrec", "lecdsr", "--metric", "ndgc@10"), ["'ndgc@10'", "did you mean ndcg@10"]),
-    "model for nothing": (("sasrec", "lecdsr", "--model", "sasrec"), ["names its model already"]),
-    "pair": (("sasrec", "lecdsr", "--pair", "deno"), ["deno", "demo"]),
+    "negatives": (
+        ("main:sasrec", "other-negatives:sasrec"), "other-protocol", "sampled ranking",
+        ["first", "second", "--protocol full"],
+    ),
+    "rule": (
+        ("main", "with-history", "--model", "sasrec"), "other-protocol", "full ranking",
+        ["exclude_history", "true", "false", "--protocol sampled"],
+    ),
+    "no such name": (("sasrec", "nowhere"), "unknown-source", None, ["'nowhere'", "dvc exp list"]),
+    "no such model": (
+        ("main", "better", "--model", "hgn"), "missing-file", "data/demo/ranks/hgn.parquet of main", ["lecdsr, sasrec"]
+    ),
+    "which model": (("sasrec", "lecdsr,better"), "several-models", "better", ["REV:MODEL"]),
+    "twice": (("sasrec,sasrec", "lecdsr"), "repeated", "sasrec,sasrec", []),
+    "half a name": (("sasrec", "main:"), "missing-name", "main:", ["[LABEL=]SOURCE"]),
+    "empty": (("sasrec,", "lecdsr"), "missing-name", "sasrec,", ["[LABEL=]SOURCE"]),
+    "no folder": (("sasrec", "pairs/"), "missing-file", "pairs/", [".parquet"]),
+    "no file": (("sasrec", "loose/seed9.parquet"), "missing-file", "loose/seed9.parquet", []),
+    "metric": (("sasrec", "lecdsr", "--metric", "ndgc@10"), "unknown-metric", "--metric", ["'ndgc@10'", "'ndcg@10'"]),
+    "model for nothing": (("sasrec", "lecdsr", "--model", "sasrec"), "needless-model", "--model", []),
+    "pair": (("sasrec", "lecdsr", "--pair", "deno"), "unknown-pair", "pairs", ["'deno'", "'demo'"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
 def test_mistakes(repository, kind):
-    arguments, words = MISTAKES[kind]
+    arguments, code, where, words = MISTAKES[kind]
     shown = repository.compare(*arguments, check=False)
+    assert isinstance(repository.error, UserError)
+    assert repository.error.code == code
+    assert where is None or repository.error.where == where
     for word in words:
         assert word in shown
     assert "Traceback" not in shown
@@ -192,9 +204,11 @@ def test_unfinished_merge(repository):
 def test_other_targets_and_broken_files(repository):
     write_table(repository.folder / "loose2" / "fewer.parquet", random_ranks(2, 1, users=140), RANKS)
     shown = repository.compare("sasrec", "loose2/fewer.parquet", check=False)
-    assert "do not rank the same test targets: sasrec has 300 of them" in shown
+    assert repository.error.code == "other-targets"
+    assert "300" in shown
     (repository.folder / "loose2" / "broken.parquet").write_bytes(b"PAR1")
-    assert "not a readable Parquet file" in repository.compare("sasrec", "loose2/broken.parquet", check=False)
+    repository.compare("sasrec", "loose2/broken.parquet", check=False)
+    assert (repository.error.code, repository.error.where) == ("broken-file", "loose2/broken.parquet")
 
 
 def test_content_that_the_cache_lost(repository, tmp_path):
@@ -204,7 +218,7 @@ def test_content_that_the_cache_lost(repository, tmp_path):
     finally:
         shutil.rmtree(repository.folder / ".dvc" / "cache", ignore_errors=True)
         shutil.move(tmp_path / "cache", repository.folder / ".dvc" / "cache")
-    assert "neither in DVC's cache" in shown
+    assert repository.error.code == "not-in-cache"
     assert "dvc exp apply better" in shown
     assert "Traceback" not in shown
 
