@@ -69,7 +69,7 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
             raise UserError(
                 f"the grid has {len(method.grid)} settings, but the budget of every method is {declared.budget}",
                 where=f"{where}.grid",
-                do=f"list {declared.budget} settings, or change `budget`; only models without settings have the grid `[{{}}]`",
+                do=f"list {declared.budget} settings, or change `budget`; `[{{}}]` is for models without settings only",
                 code="wrong-budget",
             )
     for name, control in declared.controls.items():
