@@ -27,13 +27,8 @@ def refuses(code: str, where: str, *words: str, frame=None, **options) -> None:
     ("column", "other"), [("user", "user_id"), ("item", "asin"), ("time", "timestamp"), ("domain", "domian")]
 )
 def test_a_missing_column_with_a_guess(column, other):
-    refuses(
-        "missing-column",
-        "interactions",
-        repr(column),
-        f"'{other}': '{column}'",
-        frame=interactions().rename(columns={column: other}),
-    )
+    frame = interactions().rename(columns={column: other})
+    refuses("missing-column", "interactions", repr(column), f"'{other}': '{column}'", frame=frame)
 
 
 def test_a_missing_column_of_items_and_profiles():
