@@ -212,7 +212,7 @@ def _wrong_setting(error: Any, schema: type[Block], where: str) -> UserError:
         what, do = f"unknown key {name!r}{did_you_mean(name, known)}", f"use one of: {', '.join(known)}"
         return UserError(what, where=where, do=do, code="unknown-key")
     if error["type"] == "missing" and place[-1].isdigit():
-        what = f"{place[-2]!r} is too short: it has no value number {int(place[-1]) + 1}"
+        what = f"{place[-2]!r} has too few values: number {int(place[-1]) + 1} is missing"
         return UserError(what, where=where, code="wrong-value")
     if error["type"] == "missing":
         return UserError(f"the key {name!r} is missing", where=where, do="add it to the file", code="missing-key")
@@ -222,10 +222,13 @@ def _wrong_setting(error: Any, schema: type[Block], where: str) -> UserError:
 
 def _expected(error: Any) -> str:
     message = str(error["msg"]).replace(" after validation", "").replace("Tuple", "List").replace("tuple", "list")
-    for start in ("Input should be ", "Value error, "):
-        if message.startswith(start):
-            return f"expected {message.removeprefix(start)}"
-    return message[:1].lower() + message[1:]
+    if message.startswith("Value error, "):
+        return f"expected {message.removeprefix('Value error, ')}"
+    if not message.startswith("Input should be "):
+        return message[:1].lower() + message[1:]
+    wanted = message.removeprefix("Input should be ").partition(", unable to parse")[0]
+    wanted = wanted.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    return f"expected a value {wanted}" if wanted.startswith(("greater", "less")) else f"expected {wanted}"
 
 
 def _keys_beside(place: tuple[Any, ...], schema: type[Block]) -> tuple[str, ...]:

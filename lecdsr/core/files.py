@@ -159,7 +159,7 @@ def broken_parquet(where: object, error: Exception, do: str = REBUILD) -> UserEr
 
 def wrong_columns(where: object, found: Sequence[str], expected: Sequence[str], do: str = REBUILD) -> UserError:
     """Build the error for a table whose columns are not the expected ones; ``where`` names the file."""
-    what = f"the columns are {', '.join(found)}; expected {', '.join(expected)}"
+    what = f"the table has the columns {', '.join(found)}; expected {', '.join(expected)}"
     return UserError(what, where=str(where), do=do, code="wrong-columns")
 
 

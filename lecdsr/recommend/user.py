@@ -133,7 +133,7 @@ def read_day(text: str) -> datetime.date:
     except ValueError as error:
         raise UserError(
             f"{text!r} is not a day",
-            where="--day, --history",
+            where="--day or --history",
             do="write it as YYYY-MM-DD, for example 2014-05-01",
             code="wrong-day",
         ) from error

@@ -25,7 +25,8 @@ FilterCounts: TypeAlias = dict[str, dict[str, int]]
 ADVICE = {
     "raw": "check `release` in the pair's file and the raw files: no line could be read",
     "dates": "set sequences.start_date and sequences.end_date to the period of the data",
-    "overlap": "no user has interactions in both domains: use files of one release, or set sequences.overlap to all",
+    "overlap": "no user has interactions in both domains: use raw files of the same release, or set sequences.overlap "
+    "to all",
     "min_item": "lower sequences.min_item",
     "min_user_domain": "lower sequences.min_user_domain, or keep other users with sequences.overlap",
     "min_user_total": "lower sequences.min_user_total",

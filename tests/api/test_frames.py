@@ -136,12 +136,12 @@ def test_wrong_vectors(vectors):
 @pytest.mark.parametrize(
     ("options", "code", "where", "words"),
     [
-        ({"split": "random"}, "wrong-value", "from_frames: split", ["'random'", "'leave_one_out'"]),
-        ({"min_itm": 3}, "unknown-key", "from_frames: min_itm", ["'min_item'"]),
-        ({"min_item": 0}, "wrong-value", "from_frames: min_item", ["is 0"]),
+        ({"split": "random"}, "wrong-value", "Dataset.from_frames: split", ["'random'", "'leave_one_out'"]),
+        ({"min_itm": 3}, "unknown-key", "Dataset.from_frames: min_itm", ["'min_item'"]),
+        ({"min_item": 0}, "wrong-value", "Dataset.from_frames: min_item", ["is 0"]),
         ({"min_item": 1000}, "empty-filter", "sequences.min_item", []),
-        ({"negatives": 0}, "wrong-value", "from_frames: negatives", ["is 0"]),
-        ({"split": "temporal", "cuts": (0.9, 0.1)}, "wrong-value", "from_frames", ["cuts"]),
+        ({"negatives": 0}, "wrong-value", "Dataset.from_frames: negatives", ["is 0"]),
+        ({"split": "temporal", "cuts": (0.9, 0.1)}, "wrong-value", "Dataset.from_frames", ["cuts"]),
         ({"split": "ratio_windows", "min_window": 99}, "no-targets", "sequences.split", ["'ratio_windows'"]),
         ({"encoder": "/nowhere/encoder", "items": items()}, "no-encoder", "embed.encoder", ["/nowhere/encoder"]),
     ],

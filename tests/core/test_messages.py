@@ -28,7 +28,6 @@ from lecdsr.ask.run import AskResult, check_failures
 from lecdsr.ask.types import Failure
 from lecdsr.cli.main import run
 from lecdsr.config.resolve import write_resolved
-from lecdsr.core.database import connect
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_table, write_table
 from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
@@ -362,7 +361,7 @@ def anonymous_user_of_a_model_with_user_embeddings():
 # The Python interface
 
 
-ROWS = pd.DataFrame({"user": ["anna"], "item": ["tea"], "time": [1_400_000_000], "domain": ["food"]})
+ROWS = pd.DataFrame({"user": "anna", "item": ["tea", "pot"], "time": 1_400_000_000, "domain": ["food", "kitchen"]})
 
 
 @case
@@ -373,6 +372,11 @@ def frame_without_a_column():
 @case
 def times_in_milliseconds():
     lecdsr.Dataset.from_frames(ROWS.assign(time=1_400_000_000_000), domains=("food", "kitchen"))
+
+
+@case
+def domain_without_rows():
+    lecdsr.Dataset.from_frames(ROWS, domains=("food", "kitchn"))
 
 
 @case
@@ -388,17 +392,6 @@ def model_that_is_not_fitted():
 @case
 def unknown_setting_of_an_estimator():
     lecdsr.models.SASRec(widht=64)
-
-
-# The machine
-
-
-@case
-def memory_limit_of_no_size():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LECDSR_THREADS", "0")
-        with connect(Path("spill")):
-            pass
 
 
 def read_snapshot() -> dict[str, str]:

@@ -161,7 +161,7 @@ def test_export(lecdsr, folder):
         (("recommend", "--history", ""), "empty-history", "--history", []),
         (("recommend", "--history", "B00000000X"), "unknown-item", None, ["'B00000000X'", "B000000000 "]),
         (("recommend", "--history", "zzzz qqqq"), "no-match", None, ["'zzzz qqqq'"]),
-        (("recommend", "--history", f"{SALT}@1970-02-30"), "wrong-day", "--day, --history", ["'1970-02-30'"]),
+        (("recommend", "--history", f"{SALT}@1970-02-30"), "wrong-day", "--day or --history", ["'1970-02-30'"]),
         (
             ("recommend", "--history", SALT, "--model", "hgn"), "no-anonymous", "--model",
             ["content, itemknn, lecdsr, popularity"],
