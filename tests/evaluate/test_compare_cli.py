@@ -1,6 +1,7 @@
 """`lecdsr compare` as its users run it, in a small repository with two commits and an experiment."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def repository(tmp_path_factory):
 
 def test_two_models(repository):
     shown = repository.compare("sasrec", "lecdsr")
-    assert "sasrec is better than lecdsr in x and y." in shown
-    assert "A = sasrec, B = lecdsr: test targets" in shown
+    assert re.search(r"sasrec .*better.* lecdsr .*x and y", shown)
+    assert re.search(r"A = sasrec, B = lecdsr\b.*\btest\b", shown)
     assert "150" in shown
     assert "8 tests" in shown
     assert "warning" not in shown
@@ -114,9 +115,10 @@ def test_two_models(repository):
 
 def test_experiment_against_branch_shows_what_it_changed(repository):
     shown = repository.compare("better", "main", "--protocol", "full", "--metric", "ndcg@10", "--split", "valid")
-    assert "better:sasrec is better than main:sasrec in x and y." in shown
-    assert "valid targets" in shown
-    assert "better:lecdsr and main:lecdsr have the same ranks; left out" in shown
+    assert re.search(r"better:sasrec .*better.* main:sasrec .*x and y", shown)
+    assert re.search(r"A = .*\bvalid\b", shown)
+    assert re.search(r"warning: .*better:lecdsr .*main:lecdsr", shown)
+    assert "A = better:lecdsr" not in shown
     assert "2 tests" in shown
 
 
@@ -138,13 +140,13 @@ def test_several_seeds_under_a_label(repository):
     assert "A = sasrec, B = new (2 seeds)" in shown
     assert shown.count("| 1–4 |") == 8
     assert " ± 0." in shown
-    assert "therefore not checked" in shown
+    assert re.search(r"warning: .*loose/seed1\.parquet, loose/seed2\.parquet", shown)  # their negatives are unknown
     whole = repository.figures("sasrec", "loose/")
     assert whole["comparisons"][0]["b"]["seeds"] == [f"loose/seed{seed}.parquet" for seed in (1, 2, 3)]
 
 
 def test_equal_seeds_are_pointed_out(repository):
-    assert "main:sasrec has the same ranks as another seed" in repository.compare("sasrec,main:sasrec", "lecdsr")
+    assert re.search("warning: main:sasrec .*seed", repository.compare("sasrec,main:sasrec", "lecdsr"))
 
 
 MISTAKES = {
@@ -234,6 +236,6 @@ def test_ranks_of_an_earlier_version(repository):
     path = repository.folder / "loose3" / "former.parquet"
     write_table(path, former, former.schema)
     shown = repository.compare("sasrec", "loose3/former.parquet", "--slice", "history", "--slice", "ties")
-    assert "lack the history" in shown
+    assert re.search("warning: .*history", shown)
     assert "untied" in shown
     assert "cannot tell" in shown

@@ -87,9 +87,8 @@ def test_anonymous_user_as_json(lecdsr):
         ("B000000000", "1970-01-05"),
         ("B000000007", "1970-01-05"),
     ]
-    assert found["notes"] == [
-        "no title matches 'caste iron pann' exactly; using the closest: B000000007 (Cast Iron Pan)"
-    ]
+    (note,) = found["notes"]
+    assert all(word in note for word in ("'caste iron pann'", "B000000007 (Cast Iron Pan)"))
     assert len(found["recommendations"]["x"]) == 5
     assert {line["title"] for line in found["recommendations"]["x"]} >= {None, "[bold]Salt[/bold] <script> \\"}
 
@@ -98,8 +97,9 @@ def test_notes_say_how_a_history_was_understood(lecdsr):
     code, out, err = lecdsr("recommend", "--history", "caste iron pann", "--model", "lecdsr")
     assert code == 0
     assert "History of an anonymous user" in out
-    assert "warning: no title matches 'caste iron pann' exactly" in err
-    assert "an anonymous user has no profile" in err
+    assert err.count("warning: ") == 3  # the title, the missing profile, and the domain without a history
+    assert "'caste iron pann'" in err
+    assert "profile" in err
 
 
 @pytest.mark.parametrize("day", ["1960-01-01", "2200-01-01"])
