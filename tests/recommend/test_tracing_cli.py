@@ -97,7 +97,7 @@ def test_notes_say_how_a_history_was_understood(lecdsr):
     code, out, err = lecdsr("recommend", "--history", "caste iron pann", "--model", "lecdsr")
     assert code == 0
     assert "History of an anonymous user" in out
-    assert err.count("warning: ") == 3  # the title, the missing profile, and the domain without a history
+    assert err.count("warning: ") == 2  # the title and the missing profile
     assert "'caste iron pann'" in err
     assert "profile" in err
 
