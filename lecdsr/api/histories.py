@@ -29,7 +29,9 @@ def of_users(data: Dataset, recommender: PairRecommender, users: Iterable[Any] |
         InputError: a user is unknown.
     """
     if isinstance(users, str):
-        raise InputError(f"users is {users!r}, expected a list of ids", where="users", do=f"give [{users!r}]")
+        raise InputError(
+            f"users is {users!r}, expected a list of ids", where="users", do=f"pass [{users!r}]", code="wrong-value"
+        )
     names = data.tables.users["reviewer"].to_pylist()
     numbers = range(len(names)) if users is None else [data.user_id(user) for user in _listed(users)]
     return (History(names[user], user, *recommender.history(user)) for user in numbers)
@@ -61,7 +63,12 @@ def anonymous(data: Dataset, histories: Any, row: int) -> list[History]:
 def _items(data: Dataset, label: Any, items: Any) -> IntArray:
     listed = [] if isinstance(items, str) else _listed(items)
     if not listed:
-        raise InputError(f"the history {label!r} is {items!r}, expected a list of at least one item", where="histories")
+        raise InputError(
+            f"the history {label!r} is {items!r}, expected a list of at least one item",
+            where="histories",
+            do="pass a list of item ids for each user",
+            code="empty-history",
+        )
     return np.array([_item(data, item) for item in listed], np.int64)
 
 

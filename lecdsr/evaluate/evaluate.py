@@ -37,7 +37,12 @@ def rank_held_out(
     """
     held_out = sequences.take(sequences.split != TRAIN)
     if not np.array_equal(candidates["row"].to_numpy(), held_out.target_row):
-        raise UserError("the candidates belong to other windows", do="run `dvc repro` to draw them again")
+        raise UserError(
+            "the candidates were drawn for other windows than those of the sequences",
+            where="candidates",
+            do="run `dvc repro` to draw them again",
+            code="other-windows",
+        )
     column = candidates["negatives"].combine_chunks()
     values, offsets = column.values.to_numpy().astype(np.int64), column.offsets.to_numpy()
     negatives = np.split(values, offsets[1:-1])
