@@ -72,7 +72,11 @@ def git(*command: str, missing: str | None = None) -> str:
     """Return the output of a Git command; ``missing`` if it fails and that is allowed."""
     done = subprocess.run(["git", *command], capture_output=True, text=True, check=False)
     if done.returncode and missing is None:
-        raise UserError(done.stderr.strip(), where=f"git {' '.join(command)}", do="name a revision that this clone has")
+        raise UserError(
+            f"Git cannot read the revision: {done.stderr.strip()}",
+            where=f"git {' '.join(command)}",
+            do="name a revision that this clone has",
+        )
     return missing if done.returncode and missing is not None else done.stdout
 
 
@@ -80,7 +84,11 @@ def dvc(*command: str) -> str:
     """Return the output of a DVC command."""
     done = subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(done.stderr.strip().splitlines()[-1], where=f"dvc {' '.join(command)}")
+        raise UserError(
+            f"DVC failed: {done.stderr.strip().splitlines()[-1]}",
+            where=f"dvc {' '.join(command)}",
+            do="run this command yourself to see its whole output",
+        )
     return done.stdout
 
 

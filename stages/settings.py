@@ -6,6 +6,7 @@ data/PAIR/settings/train/MODEL.json. Every other stage depends on its own file, 
 stages that read it.
 """
 
+from lecdsr.config.names import model_names
 from lecdsr.config.resolve import check_all, write_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.paths import Artefacts
@@ -14,9 +15,9 @@ from lecdsr.core.stage import run_stage
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
-    pairs, models = check_all()
-    files = write_resolved(pair)
-    facts = {"pairs checked": pairs, "models checked": models, "files": len(files)}
+    checked = check_all()
+    files = write_resolved(pair, checked.get(pair))
+    facts = {"pairs checked": len(checked), "models checked": len(model_names()), "files": len(files)}
     summary(f"Settings of {pair}", {**facts, "folder": str(Artefacts(pair).settings)})
 
 

@@ -33,6 +33,8 @@ class Repository:
 
     def __init__(self, folder: Path, store: Path) -> None:
         self.folder, self.store = folder, store
+        #: The user mistake that ended the last :meth:`lecdsr`; None if there was none.
+        self.error: BaseException | None = None
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "OPENAI_"))}
         self.environment = {
@@ -73,6 +75,7 @@ class Repository:
                 patch.setattr(one, "_width", 200)
             with pytest.raises(SystemExit) as ended:
                 run()
+        self.error = ended.value.__context__
         shown = out.getvalue()
         assert (ended.value.code in (0, None)) == check, shown
         return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from lecdsr.api.frames import check_domains, read_interactions, read_items, read
 from lecdsr.api.vectors import Texts
 from lecdsr.config.load import load_pair as read_pair
 from lecdsr.core.console import silent
-from lecdsr.core.errors import InputError, UserError, input_errors
+from lecdsr.core.errors import InputError, UserError, did_you_mean, input_errors
 from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
 from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
@@ -104,7 +103,12 @@ class Dataset:
             require_known_items(rows, texts, names)
         told = None if profiles is None else read_profiles(profiles, rows["user"])
         if told is not None and encoder is None:
-            raise InputError("profiles need an encoder, and it is None", where="encoder")
+            raise InputError(
+                "profiles need an encoder, and encoder is None",
+                where="encoder",
+                do="name an encoder, or leave out profiles",
+                code="no-encoder",
+            )
         given = None if item_vectors is None else _item_vectors(item_vectors, texts)
         with silent(quiet):
             built = build_tables(rows, texts, Texts(encoder, given, told), settings, negatives)
@@ -169,7 +173,12 @@ class Dataset:
         """
         if str(domain) in self.domains:
             return self.domains.index(str(domain))
-        raise InputError(f"there is no domain {domain!r}", do=f"use {self.domains[0]!r} or {self.domains[1]!r}")
+        raise InputError(
+            f"there is no domain {domain!r}{did_you_mean(domain, self.domains)}",
+            where="domain",
+            do=f"use {self.domains[0]!r} or {self.domains[1]!r}",
+            code="unknown-domain",
+        )
 
     def user_id(self, user: Any) -> int:
         """Return the number of a user.
@@ -193,7 +202,12 @@ class Dataset:
             return _known(self._items[domain], item, f"item of {self.domains[domain]}")
         found = [items[str(item)] for items in self._items if str(item) in items]
         if len(found) > 1:
-            raise InputError(f"both domains have an item {item!r}", do="say which: (domain, item)")
+            raise InputError(
+                f"both domains have an item {item!r}",
+                where="item",
+                do=f"name the domain too: ({self.domains[0]!r}, {item!r})",
+                code="ambiguous-item",
+            )
         return found[0] if found else _known({**self._items[0], **self._items[1]}, item, "item")
 
     @cached_property
@@ -271,9 +285,10 @@ def _repository(root: Path) -> Path:
         return find_repository(root)
     except UserError as error:
         raise InputError(
-            "no clone of lecdsr here (no folder at or above it holds dvc.yaml and params.yaml)",
+            "no lecdsr repository here: no folder at or above this one holds dvc.yaml and params.yaml",
             where=str(root),
-            do="name a folder inside a clone by root=, or build the data from tables with Dataset.from_frames",
+            do="name a folder inside a clone with root=, or build the data from tables with Dataset.from_frames",
+            code="no-repository",
         ) from error
 
 
@@ -290,12 +305,12 @@ def require_dataset(data: Any) -> None:
 def _known(numbers: dict[str, int], wanted: Any, kind: str) -> int:
     place = numbers.get(str(wanted))
     if place is None:
-        near = difflib.get_close_matches(str(wanted), list(numbers)[:50_000], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         example = next(iter(numbers), None)
         raise InputError(
-            f"there is no {kind} {wanted!r} in this data",
-            do=f"{hint}an id is wanted, for example {example!r}; the filters may have removed some",
+            f"there is no {kind} {wanted!r} in this data{did_you_mean(wanted, numbers)}",
+            where=kind,
+            do=f"give an id such as {example!r}; the filters (min_item and others) may have removed this one",
+            code=f"unknown-{kind}",
         )
     return place
 
@@ -311,19 +326,40 @@ def _require_shared_users(rows: pa.Table, domains: tuple[str, str], overlap: str
         raise InputError(
             f"no user has interactions in both domains ({domains[0]} and {domains[1]})",
             where="interactions: user",
-            do='use the same user ids in both, or overlap="all" to evaluate users of one domain',
+            do='use the same user ids in both domains, or overlap="all" to evaluate users of one domain',
+            code="no-shared-users",
         )
 
 
 def _item_vectors(values: Any, items: pa.Table | None) -> np.ndarray[Any, np.dtype[np.float32]]:
     if items is None:
-        raise InputError("item_vectors are one for each row of items, and there are no items", where="item_vectors")
+        raise InputError(
+            "item_vectors are given without items",
+            where="item_vectors",
+            do="pass items=, with one row for each vector",
+            code="no-items",
+        )
     try:
         rows = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError("expected an array of numbers", where="item_vectors") from error
+        raise InputError(
+            f"item_vectors is a {type(values).__name__}, expected an array of numbers",
+            where="item_vectors",
+            do="pass an array of the shape [rows of items, width]",
+            code="wrong-vectors",
+        ) from error
     if rows.ndim != 2 or len(rows) != len(items) or not rows.shape[1]:
-        raise InputError(f"the shape is {rows.shape}, expected [{len(items)}, width]", where="item_vectors")
+        raise InputError(
+            f"the shape of item_vectors is {rows.shape}, expected ({len(items)}, width)",
+            where="item_vectors",
+            do="pass one vector for each row of items",
+            code="wrong-vectors",
+        )
     if not np.isfinite(rows).all():
-        raise InputError("some values are not finite", where="item_vectors")
+        raise InputError(
+            "item_vectors holds NaN or infinity",
+            where="item_vectors",
+            do="replace these values; a vector of zeros stands for an item without a text",
+            code="wrong-vectors",
+        )
     return rows

@@ -126,7 +126,9 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
     if not model.data.same_ids(data):
         raise InputError(
             f"the model {model.model!r} was fitted on {model.data.name!r}, which has other items or users",
-            do="evaluate it on the data it was fitted on",
+            where="data",
+            do="pass the data that it was fitted on",
+            code="other-data",
         )
     info, sequences = data.pair_data(trained.domains, trained.order, model.config["seed"])
     device = choose_device()
@@ -140,13 +142,20 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
 def _side(name: str, models: Model | Sequence[Model], data: Dataset) -> Side:
     listed = list(models) if isinstance(models, Sequence) else [models]
     if not listed:
-        raise InputError("expected at least one model", where=name)
+        raise InputError(
+            "the list of models is empty", where=name, do="pass at least one fitted model", code="empty-list"
+        )
     return Side(name, [f"{name} ({model.model})" for model in listed], [rank(model, data) for model in listed])
 
 
 def _require(name: str, values: Sequence[str], choices: Sequence[str]) -> None:
     if isinstance(values, str) or not all(value in choices for value in values) or (name != "slices" and not values):
-        raise InputError(f"{name!r} is {values!r}, expected some of {', '.join(choices)}", where="compare")
+        raise InputError(
+            f"{name!r} is {values!r}, expected a list of some of {', '.join(choices)}",
+            where=f"compare: {name}",
+            do=f"pass a list, such as [{choices[0]!r}]",
+            code="wrong-value",
+        )
 
 
 def _described(row: Row, domains: dict[str, str]) -> dict[str, Any]:

@@ -24,7 +24,12 @@ def replaced(folder: Path, marker: str) -> Iterator[Path]:
     """
     folder = folder.expanduser().resolve()
     if folder.exists() and not (folder.is_dir() and ((folder / marker).exists() or not any(folder.iterdir()))):
-        raise InputError(f"the folder would be replaced, and has no {marker}", str(folder), "name another folder")
+        raise InputError(
+            f"the folder exists and is not one that lecdsr saved: it has no {marker}",
+            where=str(folder),
+            do="choose another folder, or remove this one",
+            code="other-folder",
+        )
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{part}") for part in ("new", "old"))
     new.mkdir(parents=True)
     try:

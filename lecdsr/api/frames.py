@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lecdsr.core.errors import InputError
+from lecdsr.core.errors import InputError, closest, did_you_mean
 
 #: Common other names of the columns, used for suggestions.
 COMMON_NAMES = {
@@ -39,7 +38,12 @@ def to_arrow(frame: Any, name: str) -> pa.Table:
     try:
         return pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", where=name, do="give each column values of one type") from error
+        raise InputError(
+            f"the frame cannot be converted to Arrow: {error}",
+            where=name,
+            do="give each column values of one type",
+            code="mixed-types",
+        ) from error
 
 
 def check_domains(domains: Sequence[Any]) -> tuple[str, str]:
@@ -50,7 +54,12 @@ def check_domains(domains: Sequence[Any]) -> tuple[str, str]:
     """
     names = (domains,) if isinstance(domains, str) else tuple(str(name) for name in domains)
     if len(names) != 2 or names[0] == names[1] or not all(names):
-        raise InputError(f"domains is {domains!r}, expected two different names", where="domains")
+        raise InputError(
+            f"domains is {domains!r}, expected two different names",
+            where="domains",
+            do='pass a pair of names, such as ("food", "kitchen")',
+            code="wrong-domains",
+        )
     return names[0], names[1]
 
 
@@ -65,7 +74,9 @@ def read_interactions(frame: Any, domains: tuple[str, str]) -> pa.Table:
     table = to_arrow(frame, name)
     require_columns(table, ("user", "item", "domain", "time"), name)
     if not len(table):
-        raise InputError("there are no interactions", where=name)
+        raise InputError(
+            "the frame has no rows", where=name, do="pass at least one interaction in each domain", code="no-rows"
+        )
     columns = {
         "user": ids(table, "user", name),
         "item": ids(table, "item", name),
@@ -111,7 +122,10 @@ def read_profiles(frame: Any, users: pa.ChunkedArray) -> pa.Table:
     unknown = found["user"].filter(pc.invert(pc.is_in(found["user"], value_set=users.combine_chunks())))
     if len(unknown):
         raise InputError(
-            f"{len(unknown):,} users have no interactions, for example {unknown[0].as_py()!r}", where=f"{name}: user"
+            f"{len(unknown):,} users have no interactions, for example {unknown[0].as_py()!r}",
+            where=f"{name}: user",
+            do="leave out their profiles, or use the user ids of interactions",
+            code="unknown-user",
         )
     return found
 
@@ -129,7 +143,8 @@ def require_known_items(interactions: pa.Table, items: pa.Table, domains: tuple[
             raise InputError(
                 f"no item of the {domain!r} interactions has a row in items, for example {own[0].as_py()!r}",
                 where="items: item",
-                do="use the same ids in both frames",
+                do="use the same item ids in both frames",
+                code="other-ids",
             )
 
 
@@ -147,7 +162,8 @@ def require_columns(table: pa.Table, wanted: Iterable[str], name: str) -> None:
     raise InputError(
         f"the frame has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, there)) or 'none'}",
         where=name,
-        do=f"rename columns: {name}.rename(columns={guesses})" if guesses else None,
+        do=f"rename columns: {name}.rename(columns={guesses})" if guesses else "add the column or rename another one",
+        code="missing-column",
     )
 
 
@@ -165,7 +181,10 @@ def ids(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
         values = values.cast(pa.string())
     except pa.ArrowException as error:
         raise InputError(
-            f"{column!r} holds {values.type}, expected text or whole numbers", where=f"{name}: {column}"
+            f"{column!r} holds {values.type}, expected text or whole numbers",
+            where=f"{name}: {column}",
+            do="convert the column, for example with astype(str)",
+            code="wrong-type",
         ) from error
     _refuse_missing(values, column, name, pc.equal(values, ""))
     return values
@@ -182,14 +201,19 @@ def domain_codes(table: pa.Table, domains: tuple[str, str], name: str, whole: bo
     there = sorted(values.unique().to_pylist())
     for domain in domains if whole else ():
         if domain not in there:
-            near = difflib.get_close_matches(domain, [one for one in there if one not in domains], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, there[:8]))}"
-            raise InputError(f"no interaction is in the domain {domain!r}{hint}", where=where)
+            hint = did_you_mean(domain, [one for one in there if one not in domains])
+            raise InputError(
+                f"no interaction is in the domain {domain!r}{hint}",
+                where=where,
+                do=f"name two domains of the frame in `domains`: {', '.join(map(repr, there[:8]))}",
+                code="unknown-domain",
+            )
     others = [one for one in there if one not in domains]
     if others:
         raise InputError(
             f"rows are in {', '.join(map(repr, others[:8]))}, which `domains` does not name", where=where,
             do=f"keep the rows of {domains[0]!r} and {domains[1]!r} only, or name the domain in `domains`",
+            code="other-domain",
         )  # fmt: skip
     return pc.index_in(values, value_set=pa.array(domains)).cast(pa.int8())
 
@@ -206,7 +230,10 @@ def seconds(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
         found = _as_seconds(values)
     except pa.ArrowException as error:
         raise InputError(
-            f"{column!r} holds {values[0].as_py()!r}, expected seconds since 1970, a datetime or a date", where=where
+            f"{column!r} holds {values[0].as_py()!r}, expected seconds since 1970, a datetime or a date",
+            where=where,
+            do="convert the column, for example with pandas.to_datetime",
+            code="wrong-time",
         ) from error
     outside = pc.or_(pc.less(found, 0), pc.greater_equal(found, LAST_TIME))
     if pc.any(outside).as_py():
@@ -214,7 +241,8 @@ def seconds(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
         raise InputError(
             f"row {row} has the time {values[row].as_py()!r}, which is not between 1970 and 2099 in seconds",
             where=where,
-            do="divide milliseconds by 1000, or give datetimes",
+            do="divide milliseconds by 1000, or pass datetimes",
+            code="wrong-time",
         )
     return found
 
@@ -241,9 +269,16 @@ def _ratings(table: pa.Table, name: str) -> pa.ChunkedArray:
     try:
         values = _plain(table["rating"]).cast(pa.float32())
     except pa.ArrowException as error:
-        raise InputError(f"'rating' holds {table['rating'].type}, expected numbers", where=where) from error
+        raise InputError(
+            f"'rating' holds {table['rating'].type}, expected numbers",
+            where=where,
+            do="convert the column, or leave it out",
+            code="wrong-type",
+        ) from error
     if not pc.all(pc.fill_null(pc.is_finite(values), False)).as_py():
-        raise InputError("some rows have no rating", where=where, do="fill them, or leave the column out")
+        raise InputError(
+            "some rows have no rating", where=where, do="fill them, or leave out the column", code="missing-value"
+        )
     return values
 
 
@@ -256,7 +291,12 @@ def _text(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
     try:
         return values.cast(kind)
     except pa.ArrowException as error:
-        raise InputError(f"{column!r} holds {values.type}, expected text", where=f"{name}: {column}") from error
+        raise InputError(
+            f"{column!r} holds {values.type}, expected text",
+            where=f"{name}: {column}",
+            do="convert the column, for example with astype(str)",
+            code="wrong-type",
+        ) from error
 
 
 def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -270,7 +310,10 @@ def _refuse_missing(values: pa.ChunkedArray, column: str, name: str, missing: An
     if count:
         row = pc.index(missing, True).as_py()
         raise InputError(
-            f"{count:,} rows have no {column}, the first is row {row}", where=f"{name}: {column}", do="leave them out"
+            f"{count:,} rows have no {column}, the first is row {row}",
+            where=f"{name}: {column}",
+            do="leave these rows out",
+            code="missing-value",
         )
 
 
@@ -280,9 +323,10 @@ def _refuse_repeated(table: pa.Table, keys: list[str], name: str) -> None:
     if len(repeated):
         kind = keys[0]
         raise InputError(
-            f"{len(repeated):,} {kind}s are there more than once, for example {repeated[kind][0].as_py()!r}",
+            f"{len(repeated):,} {kind}s have more than one row, for example {repeated[kind][0].as_py()!r}",
             where=f"{name}: {kind}",
             do=f'keep one row of each: {name}.drop_duplicates("{kind}")' if len(keys) == 1 else "keep one row of each",
+            code="repeated",
         )
 
 
@@ -291,5 +335,5 @@ def _guess(column: str, there: Sequence[str]) -> str | None:
     for name in COMMON_NAMES.get(column, ()):
         if name.lower() in common:
             return common[name.lower()]
-    near = difflib.get_close_matches(column, list(common), n=1)
-    return common[near[0]] if near else None
+    near = closest(column, common)
+    return None if near is None else common[near]

@@ -36,7 +36,9 @@ def of_users(data: Dataset, users: Iterable[Any] | None) -> Histories:
         InputError: a user is unknown.
     """
     if isinstance(users, str):
-        raise InputError(f"users is {users!r}, expected a list of ids", where="users", do=f"give [{users!r}]")
+        raise InputError(
+            f"users is {users!r}, expected a list of ids", where="users", do=f"pass [{users!r}]", code="wrong-value"
+        )
     names = data.tables.users["reviewer"].to_pylist()
     numbers = np.array(range(len(names)) if users is None else [data.user_id(user) for user in _listed(users)], int)
     return Histories([names[number] for number in numbers], numbers, numbers, data.tables.interactions)
@@ -69,7 +71,12 @@ def anonymous(data: Dataset, histories: Any, row: int) -> Histories:
 def _items(data: Dataset, label: Any, items: Any) -> IntArray:
     listed = [] if isinstance(items, str) else _listed(items)
     if not listed:
-        raise InputError(f"the history {label!r} is {items!r}, expected a list of at least one item", where="histories")
+        raise InputError(
+            f"the history {label!r} is {items!r}, expected a list of at least one item",
+            where="histories",
+            do="pass a list of item ids for each user",
+            code="empty-history",
+        )
     return np.array([_item(data, item) for item in listed], np.int64)
 
 

@@ -100,7 +100,7 @@ class Model:
             InputError: the model is not fitted.
         """
         if self._data is None:
-            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first")
+            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first", code="not-fitted")
         return self._data
 
     @property
@@ -111,7 +111,7 @@ class Model:
             InputError: the model is not fitted.
         """
         if self._network is None:
-            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first")
+            raise InputError(f"the model {self.model!r} is not fitted", do="call fit(data) first", code="not-fitted")
         return self._network
 
     @torch.no_grad()
@@ -142,9 +142,16 @@ class Model:
             ValueError: a user, an item or a domain is unknown, or the model cannot serve anonymous users.
         """
         if k < 1:
-            raise InputError(f"k is {k!r}, expected at least 1", where="k")
+            raise InputError(
+                f"k is {k!r}, expected at least 1", where="k", do="pass a whole number such as 10", code="wrong-value"
+            )
         if users is not None and histories is not None:
-            raise InputError("users and histories are different people", do="give one of them")
+            raise InputError(
+                "users and histories are both given",
+                where="users, histories",
+                do="pass users for users of the data, or histories for anonymous users",
+                code="both-given",
+            )
         codes = (0, 1) if domain is None else (self.data.domain_code(domain),)
         if histories is None:
             people = of_users(self.data, users)
@@ -200,13 +207,17 @@ class Model:
         for key, there in (("item_text", data.tables.item_vectors), ("user_text", data.tables.user_vectors)):
             if there is None and getattr(self.settings, key, "none") != "none":
                 raise InputError(
-                    f"{key!r} is {getattr(self.settings, key)!r}, and the data has no vectors for it",
-                    where=self.model,
-                    do=f"set {key}='none' where the model knows it, or build the data with texts and an encoder",
+                    f"{key}={getattr(self.settings, key)!r} needs text vectors, and the data has none",
+                    where=f"{self.model}: {key}",
+                    do=f"build the data with texts and an encoder, or set {key}='none' if the model allows it",
+                    code="no-vectors",
                 )
         if getattr(self.settings, "start", "random") == "text" and data.tables.item_vectors is None:
             raise InputError(
-                "'start' is 'text', and the data has no vectors for it", where=self.model, do="set start='random'"
+                "start='text' needs text vectors, and the data has none",
+                where=f"{self.model}: start",
+                do="build the data with items and an encoder, or set start='random'",
+                code="no-vectors",
             )
 
     def _describe(self, fitted: Fitted, shared: SharedSettings) -> dict[str, Any]:
@@ -271,7 +282,10 @@ def load(folder: Path | str, data: Dataset | None = None) -> Model:
     if data is None:
         if not (folder / "data" / "dataset.json").exists():
             raise InputError(
-                "no data set is saved with this model", where=str(folder), do="pass data=, such as load_pair(NAME)"
+                "no data set is saved with this model",
+                where=str(folder),
+                do="pass data=, such as load_pair(NAME)",
+                code="no-data",
             )
         data = Dataset.load(folder / "data")
     model: Model = estimator(config["model"])(**settings.model_dump())

@@ -63,7 +63,12 @@ def read_access(environment: Mapping[str, str], keyless: str = "ask.provider: of
     """
     base_url = environment.get(BASE_URL, "").strip() or DEFAULT_URL
     if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-        raise UserError("not the address of a server", where=BASE_URL, do=f"set it to a URL like {DEFAULT_URL}")
+        raise UserError(
+            "the value is not the URL of a server",
+            where=BASE_URL,
+            do=f"set it to a URL such as {DEFAULT_URL}",
+            code="wrong-value",
+        )
     return Access(
         base_url=base_url,
         key=_read_key(environment, base_url, keyless),
@@ -84,7 +89,12 @@ def read_transport(environment: Mapping[str, str]) -> str:
     """
     transport = environment.get(TRANSPORT, "").strip() or TRANSPORTS[0]
     if transport not in TRANSPORTS:
-        raise UserError(f"expected {', '.join(TRANSPORTS)}, not {transport!r}", where=TRANSPORT)
+        raise UserError(
+            f"there is no transport {transport!r}",
+            where=TRANSPORT,
+            do=f"use one of {', '.join(TRANSPORTS)}",
+            code="wrong-value",
+        )
     return transport
 
 
@@ -92,13 +102,19 @@ def _read_key(environment: Mapping[str, str], base_url: str, keyless: str) -> st
     key = environment.get(KEY, "").strip()
     if not key and not _on_loopback(base_url):
         raise UserError(
-            f"no key for {urlsplit(base_url).hostname}",
+            f"there is no API key for {urlsplit(base_url).hostname}",
             where=KEY,
-            do=f"set the variable {KEY}, or set `{keyless}`, which needs no key",
+            do=f"set this environment variable to your key, or set `{keyless}`, which needs no key",
+            code="no-key",
         )
     # An HTTP header holds only printable ASCII, and the library's own error message would quote the key.
     if not (key.isascii() and key.isprintable()):
-        raise UserError("the key contains characters that no key has", where=KEY, do="copy the key again")
+        raise UserError(
+            "the API key contains a character that is not printable ASCII",
+            where=KEY,
+            do="copy the key again",
+            code="wrong-value",
+        )
     return key or _NO_KEY
 
 
@@ -119,5 +135,10 @@ def _number(environment: Mapping[str, str], name: str, kind: type[N], default: N
     except ValueError:
         value = kind(-1)
     if not (math.isfinite(value) and value >= least):
-        raise UserError(f"expected a number of at least {least}, not {text!r}", where=name)
+        raise UserError(
+            f"the value is {text!r}, expected a number of at least {least:g}",
+            where=name,
+            do="set this environment variable to such a number, or unset it",
+            code="wrong-value",
+        )
     return value

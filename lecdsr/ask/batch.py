@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import openai
 
-from lecdsr.ask.access import BASE_URL, Access, read_access
+from lecdsr.ask.access import BASE_URL, MAX_COST, Access, read_access
 from lecdsr.ask.budget import Budget, BudgetReached
 from lecdsr.ask.claims import Claims
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
@@ -90,9 +90,10 @@ class BatchProvider:
             jobs = open_jobs(self._store, "batch")
             if other := next((job.server for job in jobs if job.server != access.host), None):
                 raise UserError(
-                    f"a batch is under way at {other}, not at {access.host}",
+                    f"an unfinished batch is on another server: {other}, not {access.host}",
                     where=BASE_URL,
-                    do="set the address back and collect it, or discard it with `lecdsr answers prune`",
+                    do=f"set it to {other} to collect that batch, or discard the batch with `lecdsr answers prune`",
+                    code="open-jobs",
                 )
             submitted = [self._submit(server, job) for job in jobs]
             yield from self._collect(server, [job for job in submitted if job is not None])
@@ -276,7 +277,11 @@ class _Server:
             except openai.OpenAIError as error:
                 classified = classify_error(_plain_error(error), self._access, "of the batch")
             if isinstance(classified, Failure):
-                raise UserError(f"the server refuses a batch: {classified}", where=self._access.host, do=KEPT)
+                raise UserError(
+                    f"the server refused the batch: {classified}",
+                    where=self._access.host,
+                    do=f"correct the setting that it names, or set LECDSR_LLM_TRANSPORT to sync; {KEPT}",
+                )
             if isinstance(classified, UserError):
                 raise classified
             if attempt == _ATTEMPTS:
@@ -293,14 +298,18 @@ def _plain_error(error: openai.OpenAIError) -> Refused | TimedOut | Unreachable:
 def _exhausted(classified: Retry) -> UserError:
     if isinstance(classified.exhausted, UserError):
         return classified.exhausted
-    return UserError(f"the server keeps failing: {classified.exhausted}", do=KEPT)
+    return UserError(
+        f"the server failed again after {_ATTEMPTS} attempts: {classified.exhausted}",
+        where=BASE_URL,
+        do=f"check the server, or wait; {KEPT}",
+    )
 
 
 def _cap_on_cost(access: Access) -> BudgetReached:
     return BudgetReached(
-        f"the submitted questions may cost the cap of {access.max_cost:g} USD, and questions are left",
-        where="LECDSR_LLM_MAX_COST",
-        do=f"raise it, or run again once the actual cost is known, which is usually lower; {KEPT}",
+        f"the limit of {access.max_cost:g} USD is reached: the submitted questions may cost that much, and some remain",
+        where=MAX_COST,
+        do=f"raise it, or run again when these are answered: the actual cost is usually lower; {KEPT}",
     )
 
 

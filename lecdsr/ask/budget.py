@@ -22,6 +22,7 @@ class BudgetReached(UserError):
     """A cap was reached before all questions were asked; the answers so far are kept."""
 
     exit_code = EXIT_CODE
+    code = "limit-reached"
 
 
 @dataclass
@@ -43,9 +44,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_cost is not None and self.price is None:
             raise UserError(
-                f"no price is known for the model {self.model!r}, so {MAX_COST} cannot be enforced",
+                f"the limit {MAX_COST} cannot be kept, because no price is known for the model {self.model!r}",
                 where=PRICES,
-                do=f"set it to a price table that contains the model (0 if it is free), or unset {MAX_COST}",
+                do=f"set this variable to a price table with the model (price 0 if it is free), or unset {MAX_COST}",
+                code="no-price",
             )
 
     def worst_cost(self, body: bytes, max_tokens: int) -> float:
@@ -60,7 +62,7 @@ class Budget:
         """
         if self.requests == self.max_requests:
             raise BudgetReached(
-                f"the cap of {self.requests:,} requests is reached, and questions are left",
+                f"the limit of {self.requests:,} requests is reached, and some questions remain",
                 where=MAX_REQUESTS,
                 do=f"raise or unset it; {KEPT}",
             )
@@ -68,8 +70,8 @@ class Budget:
             return True
         if self.reserved == 0.0:
             raise BudgetReached(
-                f"{self.spent:.4f} USD are spent, and the next request may cost {worst_cost:.4f}: "
-                f"the cap of {self.max_cost:g} USD is reached, and questions are left",
+                f"the limit of {self.max_cost:g} USD is reached: {self.spent:.4f} USD are spent, the next request may "
+                f"cost {worst_cost:.4f} USD, and some questions remain",
                 where=MAX_COST,
                 do=f"raise or unset it; {KEPT}",
             )

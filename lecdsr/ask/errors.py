@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lecdsr.ask.access import BASE_URL, KEY, TIMEOUT, Access
+from lecdsr.ask.access import BASE_URL, CONCURRENCY, KEY, TIMEOUT, Access
 from lecdsr.ask.client import Refused, TimedOut, Unreachable
 from lecdsr.ask.reply import plain
 from lecdsr.ask.types import Failure
@@ -21,7 +21,7 @@ LONGEST_PAUSE_S = 3600.0
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "arrearage"}
 _NO_MODEL = {"model_not_found", "invalid_model"}
 _FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed"}
-KEPT = "answers so far are kept; run `dvc repro` again to ask the rest"
+KEPT = "all answers so far are kept; run `dvc repro` again to ask the rest"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ def classify_error(
     if isinstance(error, TimedOut):
         return Retry(Failure("timeout", f"no reply within {access.timeout_s:g} s ({TIMEOUT})"), timeout=True)
     if isinstance(error, Unreachable):
-        return Retry(_stop_run(f"the server {access.host} cannot be reached", BASE_URL, "check address and network"))
+        return Retry(
+            _stop_run(
+                "unreachable",
+                f"the server {access.host} cannot be reached",
+                BASE_URL,
+                "check the address and the network",
+            )
+        )
     body = _error_of(error.body)
     codes = _codes(body)
     detail = plain(access.redact(_message(body) or error.body), 200)
@@ -66,21 +73,18 @@ def _fatal_error(
 ) -> UserError | None:
     """Return the error if every further request would fail the same way; None otherwise."""
     if status == 402 or codes & _NO_MONEY:
-        return _stop_run(
-            f"the account has no money or quota left: {detail}", access.host, "top it up or raise its limit"
-        )
+        what = f"the account has no credit or quota left: {detail}"
+        return _stop_run("no-credit", what, access.host, "add credit to the account or raise its limit")
     if status == 401:
-        return _stop_run(
-            f"the server refuses the key: {detail}", KEY, "check the key and that it belongs to the address"
-        )
+        do = f"check the key, and that it belongs to the server {access.host}"
+        return _stop_run("wrong-key", f"the server refused the API key: {detail}", KEY, do)
     if codes & _NO_MODEL or status == 404:
-        return _stop_run(
-            f"the server does not know the model {model!r}, or the address is wrong: {detail}",
-            f"{model_key}, {BASE_URL}",
-            "name a model that the server has",
-        )
+        what = f"the server does not know the model {model!r}, or its address is wrong: {detail}"
+        do = f"set {model_key} to a model of the server, or correct {BASE_URL}"
+        return _stop_run("unknown-model", what, f"{model_key}, {BASE_URL}", do)
     if status == 403 and not codes & _FILTERED:
-        return _stop_run(f"the key may not do this: {detail}", KEY, "ask for access to the model, or name another one")
+        do = f"request access to the model, or set {model_key} to another one"
+        return _stop_run("no-permission", f"the API key has no permission for this request: {detail}", KEY, do)
     return None
 
 
@@ -92,15 +96,17 @@ def _request_error(error: Refused, codes: set[str], detail: str, access: Access)
         return Failure(f"request refused ({status})", detail)
     after = _retry_after(error.headers)
     if after is not None and after > LONGEST_PAUSE_S:
-        return _stop_run(f"the server asks to wait {after / 3600:.1f} hours: {detail}", access.host, "come back then")
+        what = f"the server asks to wait {after / 3600:.1f} hours: {detail}"
+        return _stop_run("wait", what, access.host, "wait that long")
     if status == 429:
-        busy = _stop_run(f"the server keeps refusing requests as too many: {detail}", access.host, "come back later")
+        what, do = f"the server refuses requests because there are too many: {detail}", f"wait, or lower {CONCURRENCY}"
+        busy = _stop_run("too-many-requests", what, access.host, do)
         return Retry(busy, after=after)
     return Retry(Failure(f"server error ({status})", detail), after=after)
 
 
-def _stop_run(what: str, where: str, do: str) -> UserError:
-    return UserError(what, where=where, do=f"{do}; {KEPT}")
+def _stop_run(code: str, what: str, where: str, do: str) -> UserError:
+    return UserError(what, where=where, do=f"{do}; {KEPT}", code=code)
 
 
 def _error_of(body: str) -> Any:

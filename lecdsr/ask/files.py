@@ -50,10 +50,11 @@ class FilesProvider:
             if not self._path(job.job).exists():  # killed between the record and the file, or deleted since
                 self._write(job)
         raise UserError(
-            f"the questions are written to {len(jobs)} file(s), {self._path('*').name}; their answers are awaited",
+            f"the questions are in {len(jobs)} files ({self._path('*').name}) and have no answers yet",
             where=str(self._path("*").parent),
-            do="have them answered, for example by `vllm run-batch -i FILE -o RESULT --model NAME`; then "
-            "`lecdsr answers import RESULT` and run this again",
+            do="answer each file, for example with `vllm run-batch -i FILE -o RESULT --model NAME`, import the results "
+            "with `lecdsr answers import RESULT`, and run this again",
+            code="answers-pending",
         )
 
     def _not_in_open_jobs(self, questions: Iterable[Question]) -> Iterator[Question]:

@@ -59,7 +59,11 @@ def export(store: Store, path: Path) -> int:
                 file.write(json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False) + "\n")
                 count += 1
     except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise UserError(
+            f"the file cannot be written: {error.strerror}",
+            where=str(path),
+            do="choose a file in a folder that you can write",
+        ) from error
     return count
 
 
@@ -107,9 +111,9 @@ def verify(store: Store) -> list[str]:
     faults = [f"file: {line}" for line in sound if line != "ok"]
     for key, body, reply, _ in _answers(store):
         if request_key(body) != key:
-            faults.append(f"{key}: the key is not that of its question")
+            faults.append(f"{key}: the key does not match the question")
         elif not isinstance(outcome := read_reply(reply), Answer):
-            faults.append(f"{key}: the reply is no answer ({outcome})")
+            faults.append(f"{key}: the reply is not an answer ({outcome})")
     return faults
 
 
@@ -149,7 +153,11 @@ def _lines(path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8") as file:
             yield from file
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read: {error}", where=str(path)) from error
+        raise UserError(
+            f"the file cannot be read: {error}",
+            where=str(path),
+            do="name a file that `lecdsr answers export` wrote, or the results of a request file",
+        ) from error
 
 
 def _read_line(line: str, handed_out: dict[str, Question], report: ImportReport) -> tuple[Question, Outcome] | None:
@@ -158,24 +166,24 @@ def _read_line(line: str, handed_out: dict[str, Question], report: ImportReport)
     try:
         row: Any = json.loads(line)
     except ValueError:
-        report.refused["no JSON"] += 1
+        report.refused["not JSON"] += 1
         return None
     if isinstance(row, dict) and "custom_id" in row:
         for name, outcome in read_results([line]):
             if name in handed_out:
                 return handed_out[name], outcome
-        report.refused["result of a question that was not handed out"] += 1
+        report.refused["result of a question that is in no open request file"] += 1
         return None
     return _exported(row, report)
 
 
 def _exported(row: Any, report: ImportReport) -> tuple[Question, Outcome] | None:
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("key", "body", "reply")):
-        report.refused["neither an answer nor a result"] += 1
+        report.refused["neither an exported answer nor a result"] += 1
     elif request_key(row["body"]) != row["key"]:
-        report.refused["the key is not that of its question"] += 1
+        report.refused["the key does not match the question"] += 1
     elif not isinstance(outcome := read_reply(row["reply"]), Answer):
-        report.refused["the reply is no answer"] += 1
+        report.refused["the reply is not an answer"] += 1
     else:
         return Question("", row["key"], row["body"], ""), outcome
     return None

@@ -209,7 +209,7 @@ class _Worker:
         outcome = await self._ask(question)
         self._failed_in_a_row = 0 if isinstance(outcome, Answer) else self._failed_in_a_row + 1
         if self._failed_in_a_row == self._retry_policy.failures_in_a_row:
-            self._limiter.stop(_too_many_failures(self._failed_in_a_row, outcome))
+            self._limiter.stop(_too_many_failures(self._failed_in_a_row, outcome, self._endpoint.model_key))
         return outcome
 
     async def _ask(self, question: Question) -> Outcome:
@@ -270,5 +270,10 @@ def _failure_of(classified: Retry) -> Failure:
     return classified.exhausted
 
 
-def _too_many_failures(failures: int, last: Outcome) -> UserError:
-    return UserError(f"{failures} requests failed one after another; the last: {last}", do=f"fix the cause; {KEPT}")
+def _too_many_failures(failures: int, last: Outcome, model_key: str) -> UserError:
+    return UserError(
+        f"{failures} requests in a row failed, the last one with: {last}",
+        where=model_key,
+        do=f"correct the setting or the request that the reply complains of; {KEPT}",
+        code="failures-in-a-row",
+    )

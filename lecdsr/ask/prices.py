@@ -59,20 +59,28 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the price table cannot be read: {error}", where=PRICES) from error
+        raise UserError(
+            f"the price table cannot be read: {error}", where=PRICES, do="set it to the path of a CSV file, or unset it"
+        ) from error
 
 
 def _parse(text: str, name: str) -> dict[str, Price]:
     reader = csv.DictReader(io.StringIO(text))
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise UserError(f"columns are {reader.fieldnames}, expected {','.join(COLUMNS)}", where=f"{PRICES}: {name}")
+        what = f"the columns of the price table are {', '.join(reader.fieldnames or ())}; expected {', '.join(COLUMNS)}"
+        raise UserError(what, where=f"{PRICES}: {name}", do="rename the columns", code="wrong-columns")
     prices = {}
     for row in reader:
         try:
             price = Price(float(row["input"]), float(row["output"]), float(row["batch_share"]), row["as_of"])
         except (TypeError, ValueError) as error:
-            raise UserError(f"line {reader.line_num}: {error}", where=f"{PRICES}: {name}") from error
+            raise _wrong_price(name, reader.line_num, str(error)) from error
         if not all(math.isfinite(value) and value >= 0 for value in (price.input, price.output, price.batch_share)):
-            raise UserError(f"line {reader.line_num}: a price is negative or not finite", where=f"{PRICES}: {name}")
+            raise _wrong_price(name, reader.line_num, "a price is negative or not finite")
         prices[row["model"]] = price
     return prices
+
+
+def _wrong_price(name: str, line: int, reason: str) -> UserError:
+    what = f"line {line} of the price table cannot be used: {reason}"
+    return UserError(what, where=f"{PRICES}: {name}", do="correct that line", code="wrong-price")

@@ -37,7 +37,9 @@ def _offline(questions: pa.Table, model: str) -> AskResult:
     from lecdsr.ask.offline import OfflineWriter
 
     if model != OFFLINE_MODEL:
-        warn(f"ask.provider is offline: texts are written by rules, the model {model} is not asked")
+        warn(
+            f"ask.provider is offline: the offline writer fills the texts by rules, and the model {model} is not asked"
+        )
     return ask(questions, OfflineWriter())
 
 
@@ -48,9 +50,10 @@ def _openai(questions: pa.Table, model: str) -> AskResult:
 
     if questions.num_rows and model == OFFLINE_MODEL:
         raise UserError(
-            "the questions name the model `offline`, which no server has",
+            "the provider is a server, but the model is still `offline`",
             where="prompts.model",
-            do="name a model of the server there, or set `ask.provider: offline`",
+            do="set it to a model of the server, or set `ask.provider: offline`",
+            code="no-model",
         )
     with open_store() as store:
         provider = _provider(questions, store)
@@ -85,7 +88,9 @@ def _refuse_other_transport(questions: pa.Table, store: Store, transport: str) -
     elsewhere = sorted({other for other in held.values() if other != transport})
     if elsewhere:
         raise UserError(
-            f"{len(held):,} of these questions are already under way by {elsewhere[0]} and would be paid twice",
+            f"{len(held):,} of these questions were already sent with the transport {elsewhere[0]}; sending them again "
+            "would pay them twice",
             where=TRANSPORT,
-            do=f"set it to {elsewhere[0]}, or discard the open jobs with `lecdsr answers prune`",
+            do=f"set it to {elsewhere[0]} to collect the answers, or discard the open jobs with `lecdsr answers prune`",
+            code="open-jobs",
         )

@@ -114,8 +114,9 @@ def check_failures(answers: pa.Table, result: AskResult, most: float) -> None:
         + ", ".join(f"{reason} ({number:,})" for reason, number in reasons)
         + f"; for example: {next(iter(result.reasons.values()))}",
         where="ask.max_failed_share",
-        do="run `dvc repro` again to ask these once more (answers are kept), change prompts.max_tokens or the model, "
-        "or raise max_failed_share",
+        do="run `dvc repro` again to ask only these (all answers are kept), change prompts.max_tokens or "
+        "prompts.model, or raise ask.max_failed_share",
+        code="failed-questions",
     )
 
 

@@ -195,9 +195,10 @@ class Store:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in _READABLE:
             raise UserError(
-                f"the answer store has version {version}, this program reads {VERSION}",
+                f"the answer store has version {version}, this version of lecdsr reads version {VERSION}",
                 where=str(self.path),
-                do=f"use the version of the program that wrote it, or another folder ({FOLDER})",
+                do=f"use the version of lecdsr that wrote it, or set {FOLDER} to another folder",
+                code="other-version",
             )
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -210,6 +211,7 @@ class Store:
                 f"the answer store cannot be used: {error}",
                 where=str(self.path),
                 do=f"check the file and the free space on its disk, or set {FOLDER} to another folder",
+                code="broken-store",
             ) from error
 
 

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from lecdsr.card import statistics
 from lecdsr.config.pair import Pair
 from lecdsr.core.database import connect
-from lecdsr.core.errors import UserError
-from lecdsr.core.files import REBUILD, require
+from lecdsr.core.files import broken_parquet, require, wrong_columns
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, USERS, WINDOWS
 
@@ -109,9 +108,9 @@ def _view(db: duckdb.DuckDBPyConnection, name: str, path: Path, schema: pa.Schem
     try:
         columns = pq.read_schema(require(path)).names
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"not a readable Parquet file ({error})", where=str(path), do=REBUILD) from error
+        raise broken_parquet(path, error) from error
     if columns != schema.names:
-        raise UserError(f"columns are {columns}, expected {schema.names}", where=str(path), do=REBUILD)
+        raise wrong_columns(path, columns, schema.names)
     names = ", ".join(f'"{column}"' for column in columns)
     file = path.as_posix().replace("'", "''")
     db.execute(f"CREATE VIEW {name} AS SELECT {names}{extra} FROM read_parquet('{file}', file_row_number=true)")

@@ -72,9 +72,11 @@ def verify() -> None:
         faults = maintenance.verify(store)
         if faults:
             raise UserError(
-                "\n  ".join([f"{len(faults):,} faults", *faults[:20]]),
+                "\n  ".join([f"the answer store has {len(faults):,} faults:", *faults[:20]]),
                 where=str(store.path),
-                do="export the store and import the file into a new one, which refuses the faulty answers",
+                do="run `lecdsr answers export FILE`, set LECDSR_LLM_STORE to a new folder, and run "
+                "`lecdsr answers import FILE`: faulty answers are left out",
+                code="faults",
             )
         say("every answer has the key of its question and can be read")
 

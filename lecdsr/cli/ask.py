@@ -36,9 +36,10 @@ def ask_pair(pair: str, transport: str | None, max_cost: float | None, max_reque
     settings = load_block("ask", Settings, pair)
     if settings.provider == "offline":
         raise UserError(
-            "the provider is offline: texts are written by rules, and nothing is asked or stored",
+            "the provider is offline: the offline writer fills the texts by rules, and no question is asked",
             where="ask.provider",
-            do="set it to openai, and set a model in prompts.model",
+            do="set it to openai, and set prompts.model to a model of the server",
+            code="offline",
         )
     for name, value in ((TRANSPORT, transport), (MAX_COST, max_cost), (MAX_REQUESTS, max_requests)):
         if value is not None:

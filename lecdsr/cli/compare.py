@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ import typer
 
 from lecdsr.config.load import load_pair, load_selection
 from lecdsr.core.console import console, say, warn
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import UserError, did_you_mean
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import SPLITS
 from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Side, compare
@@ -66,16 +65,20 @@ def _known(metrics: Sequence[str]) -> tuple[str, ...]:
     names = list(per_target(np.ones(1)))
     for metric in metrics:
         if metric not in names:
-            near = difflib.get_close_matches(metric.lower(), names, n=1)
-            guess = f"did you mean {near[0]}? There are " if near else "use "
-            raise UserError(f"there is no metric {metric!r}", where="--metric", do=guess + ", ".join(names))
+            what = f"there is no metric {metric!r}{did_you_mean(metric.lower(), names)}"
+            raise UserError(what, where="--metric", do=f"use one of {', '.join(names)}", code="unknown-metric")
     return tuple(dict.fromkeys(metrics)) or METRICS
 
 
 def _only_pair() -> str:
     active, _ = load_selection()
     if len(active) > 1:
-        raise UserError("several pairs are active", where="params.yaml: active", do=f"add --pair {active[0]}")
+        raise UserError(
+            f"{len(active)} pairs are active, so the pair must be named",
+            where="params.yaml: active",
+            do=f"add --pair {active[0]}",
+            code="several-pairs",
+        )
     return active[0]
 
 

@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lecdsr.config.load import load_pair, load_selection, pair_names
+from lecdsr.config.names import model_names
 from lecdsr.config.resolve import check_all
 from lecdsr.core.console import say
 
@@ -16,8 +17,8 @@ def check() -> None:
     Raises:
         UserError: a key is wrong; the first one found is reported.
     """
-    pairs, models = check_all()
-    say(f"all settings are right: {pairs} pairs, {models} models")
+    pairs = check_all()
+    say(f"all settings are valid: {len(pairs)} pairs, {len(model_names())} models")
 
 
 def pairs_table() -> Table:

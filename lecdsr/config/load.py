@@ -6,8 +6,8 @@ of the same name overrides both, and the result is checked key by key.
 
 from __future__ import annotations
 
-import difflib
 import functools
+import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 from lecdsr.config.names import model_names, stage_names
 from lecdsr.config.pair import PAIR_KEYS, Pair
 from lecdsr.config.schema import Block
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import UserError, did_you_mean
 
 PARAMS = Path("params.yaml")
 PAIRS = Path("pairs")
@@ -71,7 +71,12 @@ def load_selection() -> tuple[list[str], list[str]]:
     for key in SELECTION:
         value = params.get(key)
         if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-            raise UserError("expected a list of at least one name", where=f"{PARAMS}: {key}")
+            raise UserError(
+                f"{key!r} is {value!r}, expected a list of at least one name",
+                where=f"{PARAMS}: {key}",
+                do=f"list one or more {'pairs' if key == 'active' else 'models'}: `{key}: [NAME]`",
+                code="empty-list",
+            )
         lists.append(list(value))
     return lists[0], lists[1]
 
@@ -93,11 +98,11 @@ def _params_file() -> dict[str, Any]:
 
 def _pair_file(name: str) -> dict[str, Any]:
     if name not in pair_names():
-        near = difflib.get_close_matches(name, pair_names(), n=1)
         raise UserError(
-            f"there is no pair {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            f"there is no pair {name!r}{did_you_mean(name, pair_names())}",
             where=str(PAIRS),
             do=f"use one of {', '.join(pair_names())}, or write a file for it (copy pairs/demo.yaml)",
+            code="unknown-pair",
         )
     values = read_yaml(_pair_path(name))
     _refuse_unknown(values, PAIR_KEYS + stage_names(), _pair_path(name))
@@ -114,8 +119,8 @@ def check_values(schema: type[B], values: dict[str, Any], where: str) -> B:
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
         first = _first(error)
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(_complaint(first, schema), where=f"{where}: {place}" if place else where) from error
+        place = ".".join(_place(first))
+        raise _wrong_setting(first, schema, f"{where}: {place}" if place else where) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -125,13 +130,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, is not YAML, or holds something else than a mapping.
     """
     if not path.exists():
-        raise UserError("a settings file is missing", where=str(path), do="run from the repository's root")
+        raise UserError(
+            "a settings file is missing", where=str(path), do="run from the repository's root", code="missing-file"
+        )
     try:
         values = _parse(path.read_text(encoding="utf-8"))
-    except (YAMLError, ValueError) as error:  # ValueError: undecodable bytes, or days that do not exist
-        raise UserError(f"not valid YAML: {error}", where=str(path)) from error
+    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no text, days that do not exist
+        raise UserError(
+            f"the file is not valid YAML: {error}", where=str(path), do="correct the syntax", code="broken-file"
+        ) from error
     if not isinstance(values, dict):
-        raise UserError("expected a mapping of names to values", where=str(path))
+        raise _no_mapping(values, str(path))
     return values
 
 
@@ -145,9 +154,10 @@ def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], path: Path, 
     for key in values:
         if key not in known:
             raise UserError(
-                f"unknown key {key!r}{_suggest(str(key), known)}",
+                f"unknown key {key!r}{did_you_mean(key, known)}",
                 where=f"{path}: {block}.{key}" if block else str(path),
-                do=f"expected one of: {', '.join(known)}",
+                do=f"use one of: {', '.join(known)}",
+                code="unknown-key",
             )
 
 
@@ -156,8 +166,13 @@ def _descend(values: dict[str, Any], path: tuple[str, ...], file: Path) -> dict[
     for depth, key in enumerate(path):
         node = {} if node.get(key) is None else node[key]
         if not isinstance(node, dict):
-            raise UserError("expected a mapping of names to values", where=f"{file}: {'.'.join(path[: depth + 1])}")
+            raise _no_mapping(node, f"{file}: {'.'.join(path[: depth + 1])}")
     return dict(node)
+
+
+def _no_mapping(value: Any, where: str) -> UserError:
+    do = "write it as `NAME: VALUE` lines, or remove it to use the defaults"
+    return UserError(f"expected a mapping of names to values, got {value!r:.80}", where=where, do=do, code="no-mapping")
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -174,9 +189,9 @@ def _check(schema: type[B], values: dict[str, Any], prefix: str, pair: str) -> B
         return schema.model_validate(values)
     except pydantic.ValidationError as error:
         first = _first(error)
-        key = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
+        key = (prefix + ".".join(_place(first))).rstrip(".")
         file = _origin(key, pair, whole=not first["loc"])
-        raise UserError(_complaint(first, schema), where=f"{file}: {key}") from error
+        raise _wrong_setting(first, schema, f"{file}: {key}") from error
 
 
 def _first(error: pydantic.ValidationError) -> Any:
@@ -184,20 +199,51 @@ def _first(error: pydantic.ValidationError) -> Any:
     return min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
 
 
-def _complaint(error: Any, schema: type[Block]) -> str:
-    name = str(error["loc"][-1]) if error["loc"] else ""
+def _place(error: Any) -> list[str]:
+    """Keys and positions that lead to a value, without the types that pydantic adds where a value has several."""
+    return [str(part) for part in error["loc"] if not (isinstance(part, str) and part.endswith("]"))]
+
+
+def _wrong_setting(error: Any, schema: type[Block], where: str) -> UserError:
+    place = _place(error)
+    name = ".".join(place[-2:] if place and place[-1].isdigit() else place[-1:])  # an element of a list with its key
     if error["type"] == "extra_forbidden":
-        known = tuple(schema.model_fields)
-        return f"unknown key {name!r}{_suggest(name, known)}; expected one of: {', '.join(known)}"
+        known = _keys_beside(error["loc"], schema)
+        what, do = f"unknown key {name!r}{did_you_mean(name, known)}", f"use one of: {', '.join(known)}"
+        return UserError(what, where=where, do=do, code="unknown-key")
+    if error["type"] == "missing" and place[-1].isdigit():
+        what = f"{place[-2]!r} has too few values: number {int(place[-1]) + 1} is missing"
+        return UserError(what, where=where, code="wrong-value")
     if error["type"] == "missing":
-        return f"the key {name!r} is missing"
-    expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name!r} is {error['input']!r}, expected {expected}" if name else f"expected {expected}"
+        return UserError(f"the key {name!r} is missing", where=where, do="add it to the file", code="missing-key")
+    what = f"{name!r} is {error['input']!r}, {_expected(error)}" if name else _expected(error)
+    return UserError(what, where=where, code="wrong-value")
 
 
-def _suggest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _expected(error: Any) -> str:
+    message = str(error["msg"]).replace(" after validation", "").replace("Tuple", "List").replace("tuple", "list")
+    if message.startswith("Value error, "):
+        return f"expected {message.removeprefix('Value error, ')}"
+    if not message.startswith("Input should be "):
+        return message[:1].lower() + message[1:]
+    wanted = message.removeprefix("Input should be ").partition(", unable to parse")[0]
+    wanted = wanted.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    return f"expected a value {wanted}" if wanted.startswith(("greater", "less")) else f"expected {wanted}"
+
+
+def _keys_beside(place: tuple[Any, ...], schema: type[Block]) -> tuple[str, ...]:
+    """Keys of the block that holds the key at ``place``."""
+    block: type[pydantic.BaseModel] = schema
+    for part in place[:-1]:  # positions in lists and names in mappings are no fields
+        inner = _blocks_in(block.model_fields[part].annotation) if part in block.model_fields else []
+        block = inner[0] if inner else block
+    return tuple(block.model_fields)
+
+
+def _blocks_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    return [block for argument in typing.get_args(annotation) for block in _blocks_in(argument)]
 
 
 def _origin(key: str, pair: str, whole: bool) -> Path:

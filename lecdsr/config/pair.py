@@ -106,7 +106,7 @@ class Pair(Block):
     def _several_are_mirrors(cls, source: tuple[str, ...]) -> tuple[str, ...]:
         local = [name for name in source if not is_url(name)]
         if len(source) > 1 and local:
-            raise ValueError(f"a list of base URLs; {local[0]!r} is none, and only mirrors can be several")
+            raise ValueError(f"one folder, or a list of base URLs; {local[0]!r} is not a URL")
         return source
 
     @pydantic.field_validator("domains")
@@ -114,15 +114,15 @@ class Pair(Block):
     def _two_different_names(cls, domains: tuple[str, str]) -> tuple[str, str]:
         for domain in domains:
             if not re.fullmatch(DOMAIN_NAME, domain):
-                raise ValueError(f"{domain!r} is not a domain name: letters, digits and _ & , . - only")
+                raise ValueError(f"names of letters, digits and _ & , . - only, got {domain!r}")
         if domains[0] == domains[1]:
-            raise ValueError("the two domains of a pair differ")
+            raise ValueError(f"two different domains, got {domains[0]!r} twice")
         return domains
 
     @pydantic.model_validator(mode="after")
     def _mapping_where_needed(self) -> Pair:
         if (self.release == "custom") != (self.custom is not None):
-            raise ValueError("a mapping of columns under `custom` where `release` is custom, and `null` elsewhere")
+            raise ValueError("the block `custom` if `release` is custom, and no such block otherwise")
         return self
 
     @property

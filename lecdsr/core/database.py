@@ -34,9 +34,10 @@ def connect(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             yield db
     except duckdb.OutOfMemoryException as error:
         raise UserError(
-            f"memory or disk is too small: {str(error).splitlines()[0]}",
+            f"not enough memory or disk space: {str(error).splitlines()[0]}",
             where=str(spill),
             do="raise LECDSR_MEMORY_LIMIT (for example 8GB), lower LECDSR_THREADS, or free space on the disk",
+            code="not-enough-memory",
         ) from error
     finally:
         shutil.rmtree(spill, ignore_errors=True)
@@ -52,9 +53,10 @@ def _configure(db: duckdb.DuckDBPyConnection, spill: Path) -> None:
             db.execute(f"SET GLOBAL {name} = $value", {"value": value})
         except duckdb.Error as error:
             raise UserError(
-                f"{value!r} is not a valid {name.replace('_', ' ')}: {str(error).splitlines()[0]}",
+                f"the value {value!r} is refused: {str(error).splitlines()[0]}",
                 where=f"LECDSR_{name.upper()}",
-                do="set a size such as 4GB, or a number of threads",
+                do="set a number of threads" if name == "threads" else "set a size such as 4GB",
+                code="wrong-value",
             ) from error
 
 

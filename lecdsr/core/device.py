@@ -18,7 +18,7 @@ def choose_device(wanted: str = "auto", where: str = "train.shared.device") -> t
         UserError: CUDA is requested but not available.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device is available", where=where, do="set it to auto or cpu")
+        raise UserError("no CUDA device is available", where=where, do="set it to auto or cpu", code="no-device")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)

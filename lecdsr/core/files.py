@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value: Any = json.loads(require(path).read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not text
-        raise UserError(f"not valid JSON ({error})", where=str(path), do=REBUILD) from error
+        raise UserError(
+            f"the file is not valid JSON ({error})", where=str(path), do=REBUILD, code="broken-file"
+        ) from error
     if not isinstance(value, dict):
-        raise UserError("expected a JSON object", where=str(path), do=REBUILD)
+        raise UserError("the file does not hold a JSON object", where=str(path), do=REBUILD, code="broken-file")
     return value
 
 
@@ -72,7 +74,7 @@ def require(path: Path, do: str = REBUILD) -> Path:
     """
     path = Path(path)
     if not path.exists():
-        raise UserError("a file is missing", where=str(path), do=do)
+        raise UserError("a file is missing", where=str(path), do=do, code="missing-file")
     return path
 
 
@@ -143,11 +145,22 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     try:
         table = pq.read_table(path, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"not a readable Parquet file ({error})", where=str(path), do=REBUILD) from error
+        raise broken_parquet(path, error) from error
     expected = columns or schema.names
     if table.column_names != expected:
-        raise UserError(f"columns are {table.column_names}, expected {expected}", where=str(path), do=REBUILD)
+        raise wrong_columns(path, table.column_names, expected)
     return table.combine_chunks()
+
+
+def broken_parquet(where: object, error: Exception, do: str = REBUILD) -> UserError:
+    """Build the error for a table that Parquet cannot read; ``where`` names the file."""
+    return UserError(f"the file is not readable Parquet ({error})", where=str(where), do=do, code="broken-file")
+
+
+def wrong_columns(where: object, found: Sequence[str], expected: Sequence[str], do: str = REBUILD) -> UserError:
+    """Build the error for a table whose columns are not the expected ones; ``where`` names the file."""
+    what = f"the table has the columns {', '.join(found)}; expected {', '.join(expected)}"
+    return UserError(what, where=str(where), do=do, code="wrong-columns")
 
 
 def sha256_file(path: Path) -> str:

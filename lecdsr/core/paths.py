@@ -131,6 +131,7 @@ def find_repository(start: Path) -> Path:
         "no lecdsr repository here",
         where=str(start),
         do="change to the folder that holds dvc.yaml and params.yaml",
+        code="no-repository",
     )
 
 
@@ -156,7 +157,8 @@ def check_pair_name(name: str) -> str:
     if not re.fullmatch(PAIR_NAME.strip("^$"), name):
         raise UserError(
             f"{name!r} is not a valid pair name",
-            where="the pair's name",
+            where="name of the pair",
             do="use lower-case letters, digits and _, starting with a letter or digit",
+            code="wrong-pair-name",
         )
     return name

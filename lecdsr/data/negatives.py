@@ -64,7 +64,12 @@ def draw_negatives(
         UserError: a domain has a single item, so that its targets have no negatives.
     """
     if min(n_x, n_y) < 2:
-        raise UserError("a domain of one item has no negatives", where="sequences", do="loosen the filters")
+        raise UserError(
+            "a domain has only one item, so no negatives can be drawn",
+            where="sequences",
+            do="lower sequences.min_item, min_user_domain or min_user_total",
+            code="one-item",
+        )
     in_x = (target < n_x).unsqueeze(1)  # [B, 1]
     # Products, because a choice between two numbers copies them to a GPU, which makes the host wait.
     size = n_y - 1 + in_x * (n_x - n_y)

@@ -117,18 +117,21 @@ def _attempt(url: str, part: PartialFile, timeout_s: float) -> bool:
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError(
-                "the disk is full", where=str(part.path.parent), do="free space and run again; the partial file is kept"
+                "the disk is full",
+                where=str(part.path.parent),
+                do="free space and run again; the partial file is kept",
+                code="disk-full",
             ) from error
         raise _RetryLater(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
     if total is not None and part.size != total:
-        raise _RetryLater(f"{part.size:,} of {total:,} bytes arrived")
+        raise _RetryLater(f"only {part.size:,} of {total:,} bytes arrived")
     return True
 
 
 def _agree(url: str, response: HTTPResponse, part: PartialFile, resumed: PartialNote | None) -> int | None:
     """Check that the response continues the partial file; return the total size if the server reports it."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _RetryLater(f"the server compresses the file ({response.headers['Content-Encoding']})")
+        raise _RetryLater(f"the server compresses the file on the way ({response.headers['Content-Encoding']})")
     if response.status == 206:
         first, total = _content_range(response)
         if resumed and first == part.size and total == resumed.total:
@@ -140,9 +143,10 @@ def _agree(url: str, response: HTTPResponse, part: PartialFile, resumed: Partial
     free = shutil.disk_usage(part.path.parent).free
     if total is not None and total > free + part.size:
         raise UserError(
-            f"the file has {total / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB left",
+            f"the file has {total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on the disk",
             where=str(part.path.parent),
             do="free space and run again",
+            code="disk-full",
         )
     part.begin(PartialNote(url, _validator(response), total))
     return total

@@ -106,7 +106,8 @@ def _fetch_file(
         raise UserError(
             "the file at the source differs from its recorded checksum",
             where=file.came_from or str(folder / file.name),
-            do=f"restore the earlier file to {folder}, or remove that folder to accept the new one",
+            do=f"copy the earlier file to {folder}, or remove that folder to use the new one",
+            code="changed-source",
         )
     known[file.name] = recorded or file
     write_json(
@@ -122,6 +123,7 @@ def _verify(folder: Path, file: RawFile) -> None:
             "a raw file differs from its recorded checksum",
             where=str(path),
             do=f"remove it to fetch it again, or remove the folder {folder} to fetch all files again",
+            code="changed-file",
         )
 
 
@@ -136,7 +138,8 @@ def _record_existing(folder: Path, name: str, check: Check) -> RawFile:
         raise UserError(
             f"the file cannot be used: {error}",
             where=str(folder / name),
-            do="remove it, or replace it by a complete one",
+            do="remove it, or replace it by a complete copy",
+            code="broken-file",
         ) from error
 
 
@@ -146,6 +149,7 @@ def _copy(source: Path, choices: tuple[str, ...], domain: str, folder: Path, che
             "the source folder does not exist",
             where=str(source.absolute()),
             do="put the raw files there, or set `source` in the pair's file to their folder",
+            code="missing-folder",
         )
     path = find(source, choices, domain)
     say(f"copying {path}")
@@ -155,5 +159,8 @@ def _copy(source: Path, choices: tuple[str, ...], domain: str, folder: Path, che
             return RawFile(path.name, *check(temporary, path.name), came_from=str(path))
     except BrokenError as error:
         raise UserError(
-            f"the file cannot be used: {error}", where=str(path), do="replace it by a complete one"
+            f"the file cannot be used: {error}",
+            where=str(path),
+            do="replace it by a complete copy",
+            code="broken-file",
         ) from error

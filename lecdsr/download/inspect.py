@@ -82,12 +82,12 @@ class _Unpacking:
             try:
                 self._count(self.member.decompress(block, BLOCK))
             except zlib.error as error:
-                raise BrokenError(f"not a gzip file, or a corrupt one ({error})") from error
+                raise BrokenError(f"it is not a gzip file, or it is corrupt ({error})") from error
             block = self.member.unused_data if self.member.eof else self.member.unconsumed_tail
 
     def close(self) -> None:
         if not (self.begun and self.member.eof):
-            raise BrokenError("the gzip is truncated")
+            raise BrokenError("the gzip file is truncated")
 
     def _count(self, piece: bytes) -> None:
         self.unpacked += len(piece)
@@ -97,5 +97,6 @@ class _Unpacking:
             raise UserError(
                 f"the file unpacks to more than {self.max_gb:g} GB",
                 where=self.name,
-                do="raise download.max_unpacked_gb if it is the file you want",
+                do="raise download.max_unpacked_gb if this is the right file",
+                code="too-large",
             )

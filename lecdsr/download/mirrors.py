@@ -43,7 +43,7 @@ def download(
             part = PartialFile(target)
             try:
                 if not fetch(url, part, settings):
-                    reasons.append(f"{url}: not there")
+                    reasons.append(f"{url}: the server does not have it")
                     continue
                 found = check(part.path, target.name)
             except (UnreachableError, BrokenError) as error:
@@ -59,8 +59,9 @@ def download(
     raise UserError(
         "a file could not be downloaded:\n    " + "\n    ".join(reasons),
         where=", ".join(mirrors),
-        do=f"check the network and the names under `domains`; or put the file ({' or '.join(names)}) "
-        f"into {folder} yourself and run again",
+        do=f"check the network and the names under `domains` in the pair's file; or download the file "
+        f"({' or '.join(names)}) into {folder} yourself and run again",
+        code="no-download",
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lecdsr.core.console import progress_bar
+from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import vectors
 from lecdsr.embed.store import VectorStore
 
@@ -102,3 +103,13 @@ def to_table(rows: Vectors, made_of: str) -> pa.Table:
     schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
     return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)
+
+
+def too_narrow(full: int, cut: int) -> UserError:
+    """Build the error for a width above that of the encoder."""
+    return UserError(
+        f"the vectors of the encoder have width {full}, so they cannot be cut to {cut}",
+        where="embed.width",
+        do=f"set it to at most {full}, or to null to keep the whole vectors",
+        code="too-narrow",
+    )

@@ -105,9 +105,10 @@ def _compile(model: Any) -> Any:
         import openvino
     except ImportError as error:
         raise UserError(
-            f"int8 needs the extra `fast-embed`: {error}",
+            f"precision int8 needs packages that are not installed: {error}",
             where="embed.precision",
-            do="pip install -e '.[fast-embed]', or set it to float32",
+            do="run `pip install -e '.[fast-embed]'`, or set it to float32",
+            code="not-installed",
         ) from error
     nncf.set_log_level(logging.ERROR)
     # Tracing warns about every branch in transformers, and the compression draws its own progress bars.

@@ -15,7 +15,7 @@ import numpy as np
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import sha256_file
-from lecdsr.embed.base import CachedEncoder, Vectors, normalised
+from lecdsr.embed.base import CachedEncoder, Vectors, normalised, too_narrow
 from lecdsr.embed.settings import Precision
 
 CHUNK = 512
@@ -61,7 +61,7 @@ class LocalEncoder(CachedEncoder):
         if self._width is None:
             full = int(self.model.get_embedding_dimension())
             if self.cut is not None and self.cut > full:
-                raise UserError(f"the encoder's vectors are {full} wide, not {self.cut}", where="embed.width")
+                raise too_narrow(full, self.cut)
             self._width = self.cut or full
         return self._width
 
@@ -94,7 +94,12 @@ class LocalEncoder(CachedEncoder):
     def _encode_chunk(self, texts: list[str]) -> Vectors:
         vectors = encode_long_texts(self.model, texts, self.batch_size)
         if not np.isfinite(vectors).all():
-            raise UserError("the encoder gave a vector that is not finite", where=f"embed.encoder: {self.name}")
+            raise UserError(
+                f"the encoder {self.name!r} returned a vector with NaN or infinity",
+                where="embed.encoder",
+                do="set another encoder",
+                code="not-finite",
+            )
         if self.precision == "float32" and self.cut is None:
             return vectors
         return normalised(vectors[:, : self.width])
@@ -108,10 +113,11 @@ class LocalEncoder(CachedEncoder):
         cosine = float((exact * fast).sum(axis=1).mean())
         if not cosine >= LEAST_COSINE:
             raise UserError(
-                f"in {self.precision} the vectors of {len(sample)} texts have a mean cosine of {cosine:.3f} to those "
-                f"in float32, below the required {LEAST_COSINE}",
+                f"vectors in {self.precision} are too different from those in float32: their mean cosine over "
+                f"{len(sample)} texts is {cosine:.3f}, below {LEAST_COSINE}",
                 where="embed.precision",
                 do="set it to float32",
+                code="low-precision",
             )
 
     def _key(self, revision: str, text: str) -> str:
@@ -188,5 +194,7 @@ def _load(name: str, folder: Path | None) -> Any:
         raise UserError(
             f"the encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}",
             where="embed.encoder",
-            do=f"set it to a folder of a sentence-transformers model, a model name of the hub, or {BUNDLED}",
+            do=f"set it to {BUNDLED}, to a folder with a sentence-transformers model, or to the name of a model on the "
+            "Hugging Face hub",
+            code="no-encoder",
         ) from error

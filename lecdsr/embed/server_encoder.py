@@ -19,7 +19,7 @@ from lecdsr.ask.reply import error_message, plain, usage_of
 from lecdsr.ask.shutdown import graceful_interrupt, stop_with_parent
 from lecdsr.ask.types import Answer, Endpoint, Failure, Outcome, Question, Usage
 from lecdsr.core.errors import UserError
-from lecdsr.embed.base import CachedEncoder, Vectors, normalised, truncate
+from lecdsr.embed.base import CachedEncoder, Vectors, normalised, too_narrow, truncate
 
 _PATH = "embeddings"
 #: Maximum number of texts in a request to OpenAI.
@@ -61,7 +61,8 @@ class ServerEncoder(CachedEncoder):
             raise UserError(
                 "no item and no user has a text, so there is nothing to encode",
                 where="embed.item_text",
-                do="choose text fields that the items have, or set `embed.provider: sentence-transformers`",
+                do="choose text fields that the items have, or set embed.provider to sentence-transformers",
+                code="no-texts",
             )
         return self.full_width
 
@@ -77,7 +78,7 @@ class ServerEncoder(CachedEncoder):
             UserError: the server's vectors are narrower than that.
         """
         if self.cut is not None and self.cut > rows.shape[1]:
-            raise UserError(f"the encoder's vectors are {rows.shape[1]} wide, not {self.cut}", where="embed.width")
+            raise too_narrow(rows.shape[1], self.cut)
         return truncate(rows, self.cut)
 
     def chunks(self, texts: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
@@ -143,6 +144,7 @@ def _failed(failures: Counter[str]) -> UserError:
         where="embed",
         do="run `dvc repro` again to request these (all other vectors are kept); or lower embed.batch_size or "
         "embed.max_characters, or set another encoder",
+        code="missing-vectors",
     )
 
 

@@ -59,5 +59,5 @@ class Settings(Block):
     @model_validator(mode="after")
     def _arithmetic_of_a_server_is_its_own(self) -> Self:
         if self.provider == "openai" and self.precision != "float32":
-            raise ValueError("precision: float32 where the provider is openai, whose arithmetic is its own")
+            raise ValueError("precision: float32 with provider: openai, because the server decides its own precision")
         return self

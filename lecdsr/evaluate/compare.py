@@ -102,7 +102,12 @@ def compare(comparisons: Sequence[Comparison], options: Options) -> list[Row]:
     tables = [_aligned(comparison, options.split) for comparison in comparisons]
     cells = [cell for place, sides in enumerate(tables) for cell in _cells(place, sides[0][0], options)]
     if not cells:
-        raise UserError(f"the ranks hold no {SPLITS[options.split]} targets", do="run `dvc repro`")
+        raise UserError(
+            f"the ranks hold no {SPLITS[options.split]} targets",
+            where="--split",
+            do="choose the other split, or run `dvc repro` to rank the targets again",
+            code="no-targets",
+        )
     rows = [_row(cell, tables[cell.comparison], options.resamples) for cell in track(cells, "comparing")]
     adjusted = holm([row.paired.p for row in rows])
     return [row._replace(p_holm=p) for row, p in zip(rows, adjusted, strict=True)]

@@ -40,7 +40,12 @@ def rank_held_out(
     """
     held_out = sequences.take(sequences.split != TRAIN)
     if not np.array_equal(candidates["row"].to_numpy(), held_out.target_row):
-        raise UserError("the candidates belong to other windows", do="run `dvc repro` to draw them again")
+        raise UserError(
+            "the candidates were drawn for other windows than those of the sequences",
+            where="candidates",
+            do="run `dvc repro` to draw them again",
+            code="other-windows",
+        )
     parts = [
         rank_targets(
             model,

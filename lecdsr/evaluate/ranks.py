@@ -46,7 +46,9 @@ def rank(scores: Tensor, target: Tensor) -> Tensor:
         UserError: a score is NaN.
     """
     if torch.isnan(scores.amax(dim=1)).any():  # NaN passes through a maximum, so checking one value per row is enough
-        raise UserError("the model gives NaN as a score", do="lower its learning rate and train it again")
+        raise UserError(
+            "the model returns NaN as a score", do="lower its learning_rate and run `dvc repro`", code="nan-score"
+        )
     own = scores.gather(1, target.unsqueeze(1))  # [B, 1]
     # Summing 0/1 floats is six times as fast as counting booleans, and exact up to 2^24 items.
     found = torch.empty_like(scores, dtype=torch.float32)

@@ -40,14 +40,15 @@ def check_same(first: pa.Table, second: pa.Table, names: tuple[str, str], split:
     if differing:
         raise UserError(
             f"{names[0]} and {names[1]} do not rank the same {SPLITS[split]} targets: {differing}",
-            do="compare ranks of the same `sequences`: the same raw files, filters and split",
+            do="compare ranks that were computed with the same raw files and the same settings of `sequences`",
+            code="other-targets",
         )
 
 
 def _numbers(first: pa.Table, second: pa.Table, names: tuple[str, str], split: int) -> str | None:
     if len(first) == len(second):
         return None
-    return f"{names[0]} has {len(first):,} of them, {names[1]} {len(second):,} (another split?)"
+    return f"{names[0]} has {len(first):,} of them, {names[1]} has {len(second):,}"
 
 
 def _pairs(first: pa.Table, second: pa.Table, names: tuple[str, str]) -> str | None:
@@ -59,7 +60,7 @@ def _pairs(first: pa.Table, second: pa.Table, names: tuple[str, str]) -> str | N
     known = dict(zip(other.tolist(), others.tolist(), strict=True))
     missing = [code for code, times in zip(alone.tolist(), count.tolist(), strict=True) if times > known.get(code, 0)]
     example = f"user {missing[0] >> 32} with item {missing[0] & 0xFFFFFFFF}"
-    return f"{len(missing):,} of {names[0]} are not in {names[1]}, for example {example} (another split?)"
+    return f"{len(missing):,} targets of {names[0]} are not in {names[1]}, for example {example}"
 
 
 def _facts(first: pa.Table, second: pa.Table) -> str | None:
@@ -72,4 +73,4 @@ def _facts(first: pa.Table, second: pa.Table) -> str | None:
     if not (knows_history(first) and knows_history(second)):
         del words["history_own"]
     differing = [text for name, text in words.items() if not first[name].equals(second[name])]
-    return f"users and items are the same, but not {', '.join(differing)} (another preparation)" if differing else None
+    return f"users and items are the same, but not {', '.join(differing)}" if differing else None

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from lecdsr.config.load import check_values, load_block, read_yaml
 from lecdsr.config.schema import Block
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import UserError, did_you_mean
 from lecdsr.models.registry import find_model, model_names
 
 FILE = Path("experiments.yaml")
@@ -58,21 +58,28 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
         where = f"{file}: methods.{name}"
         if method.model not in model_names():
             raise UserError(
-                f"there is no model {method.model!r}", f"{where}.model", f"use one of {', '.join(model_names())}"
+                f"there is no model {method.model!r}{did_you_mean(method.model, model_names())}",
+                where=f"{where}.model",
+                do=f"use one of {', '.join(model_names())}",
+                code="unknown-model",
             )
         made = [resolve(pair, method, point, where=f"{where}.grid[{place}]") for place, point in enumerate(method.grid)]
         _check_unique([json.dumps(one, sort_keys=True) for one in made], f"{where}.grid")
         if len(method.grid) != declared.budget and not (_nothing_to_tune(method.model) and method.grid == [{}]):
             raise UserError(
-                f"{len(method.grid)} settings are tried, the budget is {declared.budget} for every method",
+                f"the grid has {len(method.grid)} settings, but the budget of every method is {declared.budget}",
                 where=f"{where}.grid",
-                do="give every method that many settings; `[{}]` is for models without settings",
+                do=f"list {declared.budget} settings, or change `budget`; `[{{}}]` is for models without settings only",
+                code="wrong-budget",
             )
     for name, control in declared.controls.items():
         where = f"{file}: controls.{name}"
         if control.method not in declared.methods:
             raise UserError(
-                f"there is no method {control.method!r}", where, f"use one of {', '.join(declared.methods)}"
+                f"there is no method {control.method!r}{did_you_mean(control.method, declared.methods)}",
+                where=f"{where}.method",
+                do=f"use one of {', '.join(declared.methods)}",
+                code="unknown-method",
             )
         resolve(pair, declared.methods[control.method], control.set, where=f"{where}.set")
     return declared
@@ -97,7 +104,12 @@ def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]
     """
     for name in names:
         if name not in declared.methods:
-            raise UserError(f"there is no method {name!r}", str(FILE), f"use one of {', '.join(declared.methods)}")
+            raise UserError(
+                f"there is no method {name!r}{did_you_mean(name, declared.methods)}",
+                where=str(FILE),
+                do=f"use one of {', '.join(declared.methods)}",
+                code="unknown-method",
+            )
     return {name: method for name, method in declared.methods.items() if not names or name in names}
 
 
@@ -110,4 +122,6 @@ def _nothing_to_tune(model: str) -> bool:
 def _check_unique(values: list[Any], where: str) -> None:
     twice = [value for value, times in Counter(values).items() if times > 1]
     if twice:
-        raise UserError(f"listed twice: {twice[0]}", where=where, do="remove or change one of them")
+        raise UserError(
+            f"a value is listed twice: {twice[0]}", where=where, do="remove or change one of the two", code="repeated"
+        )

@@ -45,9 +45,10 @@ def experiments_lock(pair: str) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"experiments of {pair} are running already, or a run of a killed command still is",
+                f"experiments of the pair {pair!r} are still running, perhaps a run of a killed command",
                 where=str(path),
-                do="wait for them, or end their processes (`fuser` on this file lists them)",
+                do="wait for them, or end their processes (`fuser` with this file lists them)",
+                code="running",
             ) from error
         yield file.fileno()
 
@@ -177,7 +178,11 @@ def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(["git", *arguments], cwd=folder, env=kept, text=True, capture_output=True, check=False)
     if check and done.returncode:
-        raise UserError(f"git {arguments[0]} failed: {done.stderr.strip()}", where=str(folder or Path.cwd()))
+        raise UserError(
+            f"git {arguments[0]} failed: {done.stderr.strip()}",
+            where=str(folder or Path.cwd()),
+            do="run the command inside a clone made by Git",
+        )
     return done.stdout.strip()
 
 

@@ -74,11 +74,12 @@ def code_files(model: str, root: Path) -> set[Path]:
     while todo:
         file = todo.pop()
         done.add(file)
-        todo |= _imports(file, root) - done - {root / CARD}
+        todo |= imported_files(file, root) - done - {root / CARD}
     return done
 
 
-def _imports(file: Path, root: Path) -> set[Path]:
+def imported_files(file: Path, root: Path) -> set[Path]:
+    """Files of the project at ``root`` that a file imports by absolute imports, anywhere in it."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

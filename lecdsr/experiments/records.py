@@ -119,7 +119,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     rows = list(reader)
     if list(reader.fieldnames or ()) != list(columns) or any(None in row.values() or None in row for row in rows):
         raise UserError(
-            "the table of experiments has other columns", str(path), "remove it; `lecdsr tune` writes it again"
+            "the table does not have the columns that this version of lecdsr writes, or a row is incomplete",
+            where=str(path),
+            do="remove it, and run `lecdsr tune` to write it again",
+            code="wrong-columns",
         )
     return rows
 

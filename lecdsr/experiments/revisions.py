@@ -26,15 +26,19 @@ class Revision:
             self._repository = self._files.repo  # resolves the revision
         except RevError as error:
             raise UserError(
-                f"{name!r} is neither a model of the pair, nor a rank file, a commit or an experiment",
-                do="`lecdsr metrics` lists models, `dvc exp list` experiments, `git log` commits",
+                f"{name!r} is not a model of the pair, a rank file, a commit or an experiment",
+                where=f"SOURCE {name}",
+                do="list models with `lecdsr metrics`, experiments with `dvc exp list`, commits with `git log`",
+                code="unknown-source",
             ) from error
         except (NotDvcRepoError, SCMError) as error:
             raise UserError(
-                f"no revision can be read here ({error})", where=name, do="run the command in a clone made by Git"
+                f"revisions cannot be read here ({error})", where=name, do="run the command inside a clone made by Git"
             ) from error
         except DvcException as error:
-            raise UserError(f"DVC cannot read this revision ({error})", where=name) from error
+            raise UserError(
+                f"DVC cannot read this revision ({error})", where=name, do="check its dvc.yaml with `dvc status`"
+            ) from error
 
     def close(self) -> None:
         """Close the files of Git, which otherwise print errors when Python exits."""
@@ -67,14 +71,19 @@ class Revision:
             return bytes(self._files.read_bytes(path.as_posix()))
         except (FileNotFoundError, DvcException) as error:
             if not self._files.exists(path.as_posix()):
-                raise UserError("this revision has no such file", where=place, do=self._there_is(path)) from error
+                raise UserError(
+                    "this revision has no such file", where=place, do=self._there_is(path), code="missing-file"
+                ) from error
             raise UserError(
-                "the revision has this file, but its content is neither in DVC's cache nor in a remote",
+                "the content of this file is neither in DVC's cache nor in a remote",
                 where=place,
-                do=f"`dvc pull` if there is a remote; else rebuild it: `dvc exp apply {self.name}` for an "
-                f"experiment, `git checkout {self.name}` for a commit, then `dvc repro`",
+                do=f"run `dvc pull` if there is a remote; otherwise rebuild it: `dvc exp apply {self.name}` for an "
+                f"experiment or `git checkout {self.name}` for a commit, then `dvc repro`",
+                code="not-in-cache",
             ) from error
 
     def _there_is(self, path: Path) -> str:
         names = [Path(name).stem for name in self.names(path.parent)]
-        return f"it has {', '.join(names)}" if names else "give another revision, or another pair with --pair"
+        return (
+            f"use one that it has: {', '.join(names)}" if names else "use another revision, or --pair for another pair"
+        )

@@ -67,7 +67,8 @@ def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -
         raise UserError(
             f"{len(runner.failed)} runs failed: {', '.join(runner.failed)}",
             where=str(artefacts.experiments),
-            do="see the errors above; the same command repeats only the failed runs",
+            do="correct the errors shown above and run the same command: it repeats only the failed runs",
+            code="failed-runs",
         )
 
 
@@ -212,7 +213,12 @@ def read_finished(run: Run, artefacts: Artefacts) -> FinishedRun:
         def text(path: Path) -> str:
             found = revision.text(path)
             if found is None:
-                raise UserError("the experiment has no such file", where=f"{path} of {run.name}")
+                raise UserError(
+                    "the experiment has no such file",
+                    where=f"{path} of {run.name}",
+                    do="run `lecdsr tune` to repeat the run",
+                    code="missing-file",
+                )
             return found
 
         def data(path: Path) -> dict[str, Any]:

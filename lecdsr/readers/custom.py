@@ -91,6 +91,7 @@ def _table(path: Path, delimiter: str, wanted: dict[str, str]) -> str:
             f"the file has no column {', '.join(missing)}; it has {', '.join(map(repr, there))}",
             where=str(path),
             do="set the column names under `custom` in the pair's file",
+            code="missing-column",
         )
     if _is_parquet(path):
         return f"read_parquet({quoted(path)})"

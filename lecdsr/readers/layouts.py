@@ -110,10 +110,12 @@ def find(folder: Path, names: tuple[str, ...], domain: str) -> Path:
                 return path
     there = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     listing = f"; the folder holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}" if there else ""
+    wanted = ", ".join(dict.fromkeys(flat(names, domain)))
     raise UserError(
-        f"no file of the domain {domain!r} found: looked for {', '.join(dict.fromkeys(flat(names, domain)))}{listing}",
+        f"there is no file for the domain {domain!r}: looked for {wanted}{listing}",
         where=str(folder),
-        do="check the names under `domains` and the `release` in the pair's file, or put the file there",
+        do="check `domains` and `release` in the pair's file, or put the file there",
+        code="missing-file",
     )
 
 

@@ -82,4 +82,5 @@ def _skip_rest(file: IO[bytes]) -> None:
 def unreadable(path: Path, error: Exception) -> UserError:
     """Build the error for a raw file that cannot be read to its end."""
     first = next(iter(str(error).splitlines()), type(error).__name__)
-    return UserError(f"cannot be read: {first}", where=str(path), do="download the file again; it may be truncated")
+    do = "download the file again; it may be truncated"
+    return UserError(f"the raw file cannot be read: {first}", where=str(path), do=do, code="broken-file")

@@ -84,9 +84,10 @@ def _add_rejected(db: duckdb.DuckDBPyConnection, path: Path, rejected: RejectedL
     count = _value(db, "SELECT count(DISTINCT line) FROM reject_errors")
     if count >= MAX_REJECTED:
         raise UserError(
-            f"{count:,} lines or more are malformed",
+            f"at least {count:,} lines are malformed: the file does not have the layout of the pair's release",
             where=str(path),
-            do="this is not a ratings file of the pair's `release`; replace it by the right one",
+            do="correct `release` in the pair's file, or replace the raw file",
+            code="rejected-lines",
         )
     rejected.total += count
     rejected.bad += count - min(count, KEPT_LINES)

@@ -41,12 +41,13 @@ class RejectedLines:
         else:
             listing.unlink(missing_ok=True)
         if self.total == 0:
-            raise UserError("the file is empty", where=str(self.file), do="download it again")
+            raise UserError("the file is empty", where=str(self.file), do="download it again", code="empty-file")
         if self.bad > max_share * self.total:
             number, reason, line = self.lines[0]
             raise UserError(
                 f"{self.bad:,} of {self.total:,} lines are malformed, more than the allowed share {max_share:g}; "
                 f"the first is line {number} ({reason}): {line.strip()[:80]!r}",
                 where=str(self.file),
-                do=f"see {listing}; check the pair's `release`, or raise sequences.max_bad_share",
+                do=f"look at {listing}, correct `release` in the pair's file, or raise sequences.max_bad_share",
+                code="rejected-lines",
             )

@@ -108,11 +108,17 @@ def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> lis
     """
     similarities = _similarities(recommender, item)
     if similarities is None:
-        raise UserError("this model does not compare items", do="choose a model with item vectors by --model")
+        raise UserError(
+            "this model has no item vectors or neighbours, so it has no similar items",
+            where="--model",
+            do="name a model with item vectors, or itemknn",
+            code="no-similarity",
+        )
     if not bool(similarities.any()):
         raise UserError(
-            f"the model knows nothing about {recommender.line(item).asin}: no training interactions and no text",
-            do="choose another item, or by --model a model that reads texts",
+            f"the model knows nothing about {recommender.line(item).asin}: it has no training interactions and no text",
+            do="choose another item, or name a model that reads texts with --model",
+            code="unknown-vector",
         )
     items = recommender.info.items_of(domain)
     similarities[item] = float("-inf")

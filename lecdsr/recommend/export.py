@@ -70,10 +70,17 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
     if not recommender.network.is_two_tower:
         raise UserError(
             "this is not a two-tower model: its scores are not query · key + bias, so it has no vectors to export",
-            do="choose a two-tower model by --model",
+            where="--model",
+            do="name a two-tower model",
+            code="no-two-towers",
         )
     if folder.exists() and not folder.is_dir():
-        raise UserError("the output folder is a file", where=str(folder), do="choose another folder with --out")
+        raise UserError(
+            "the output folder is a file",
+            where=str(folder),
+            do="choose another folder with --out",
+            code="file-in-the-way",
+        )
     (folder / "facts.json").unlink(missing_ok=True)
     keys, bias = recommender.network.keys()
     width = keys.shape[1]
@@ -150,5 +157,9 @@ def _vectors(rows: torch.Tensor) -> pa.Array:
 
 def _finite(values: torch.Tensor) -> pa.Array:
     if not bool(torch.isfinite(values).all()):
-        raise UserError("the model gives NaN or infinity in a vector", do="lower its learning rate and rerun training")
+        raise UserError(
+            "the model returns a vector with NaN or infinity",
+            do="lower its learning_rate and run `dvc repro`",
+            code="nan-score",
+        )
     return pa.array(values.float().cpu().numpy())

@@ -53,7 +53,7 @@ class Finder:
         if found is not None:
             return found
         if looks_like_asin(text):
-            raise self._unknown(f"there is no item {text!r} in this pair", self._close_asins(text))
+            raise self._unknown(f"there is no item {text!r} in this pair", self._close_asins(text), "unknown-item")
         wanted = plain(text)
         words = wanted.split()
         holding = [title for title in self._by_title if words and all(word in title for word in words)]
@@ -63,7 +63,7 @@ class Finder:
             near = difflib.get_close_matches(wanted, self._by_title, SUGGESTIONS, CLOSE / 2)
             names = [self.name(self._commonest(self._by_title[title])) for title in near]
             raise self._unknown(
-                f"no item of this pair matches {text!r}", (self._close_asins(text) + names)[:SUGGESTIONS]
+                f"no item of this pair matches {text!r}", (self._close_asins(text) + names)[:SUGGESTIONS], "no-match"
             )
         item = self._commonest(self._by_title[close[0]])
         more = f", the shortest of {len(holding):,} titles with these words" if len(holding) > 1 else ""
@@ -74,9 +74,9 @@ class Finder:
         row = self.items.slice(item, 1).to_pylist()[0]
         return f"{row['asin']} ({row['title'] or 'no title'})"
 
-    def _unknown(self, what: str, near: list[str]) -> UserError:
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return UserError(what, do=f"{hint}give an ASIN or a title, for example {self.name(0)}")
+    def _unknown(self, what: str, near: list[str], code: str) -> UserError:
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        return UserError(what + hint, do=f"give an ASIN or a title, for example {self.name(0)}", code=code)
 
     def _close_asins(self, text: str) -> list[str]:
         near = difflib.get_close_matches(text.upper(), self.items["asin"].to_pylist(), SUGGESTIONS, CLOSE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lecdsr.core.arrays import IntArray
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import UserError, did_you_mean
 from lecdsr.core.files import read_json, read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
@@ -97,7 +96,9 @@ class PairRecommender:
         if self.user_input == "embedding":
             raise UserError(
                 "this model learned an embedding for every user, so it cannot recommend to an anonymous user",
+                where="--model",
                 do=self.anonymous_advice(),
+                code="no-anonymous",
             )
 
     def user_id(self, reviewer: str) -> int:
@@ -110,11 +111,11 @@ class PairRecommender:
         if place >= 0:
             return int(place)
         known = self.users["reviewer"].to_pylist()
-        near = difflib.get_close_matches(reviewer, known[:50_000], n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
-            f"there is no user {reviewer!r} in this pair",
-            do=f"{hint}give a reviewer id, for example {known[0]}; filters of `sequences` may have removed the user",
+            f"there is no user {reviewer!r} in this pair{did_you_mean(reviewer, known)}",
+            where="--user",
+            do=f"give a reviewer id, for example {known[0]}; filters of `sequences` may have removed the user",
+            code="unknown-user",
         )
 
     def history(self, user: int) -> tuple[IntArray, IntArray]:
@@ -163,7 +164,9 @@ class PairRecommender:
         with self._anonymous_errors(user):
             scores = self._scorer(histories, self.info.items_of(domain))[0].cpu()
         if torch.isnan(scores).any():
-            raise UserError("the model gives NaN as a score", do="lower its learning rate and rerun training")
+            raise UserError(
+                "the model returns NaN as a score", do="lower its learning_rate and run `dvc repro`", code="nan-score"
+            )
         return scores
 
     @torch.no_grad()
@@ -188,15 +191,16 @@ class PairRecommender:
                 raise
             model = type(self.network)
             raise UserError(
-                f"{model.__name__} looks up the user and has no row for an anonymous one (index {user})",
+                f"{model.__name__} looks up the user and has no row for an anonymous user (index {user})",
                 where=f"{model.__module__}.{model.__name__}.user_input",
                 do=f"return 'embedding' there, so that anonymous users are refused; {self.anonymous_advice()}",
+                code="no-anonymous",
             ) from error
 
     def anonymous_advice(self) -> str:
         """Return which models can recommend to an anonymous user, as advice in an error message."""
         if self.anonymous_models:
-            return f"choose a model that needs no user by --model: {', '.join(self.anonymous_models)}"
+            return f"name a model that needs no user id with --model: {', '.join(self.anonymous_models)}"
         return train_anonymous_advice()
 
     def reads(self, history: IntArray, domain: int) -> IntArray:
@@ -271,7 +275,8 @@ def check_trained(artefacts: Artefacts, model: str) -> None:
         raise UserError(
             f"the model {model!r} is not trained on the pair {artefacts.pair!r}",
             where=str(artefacts.model(model)),
-            do=f"use one of {names}, or name it under `models` in params.yaml and run `dvc repro`",
+            do=f"use one of {names}, or add it to `models` in params.yaml and run `dvc repro`",
+            code="not-trained",
         )
 
 
@@ -327,6 +332,7 @@ def best_model(artefacts: Artefacts, anonymous: bool = False) -> str:
             f"no trained model of the pair {artefacts.pair!r} can recommend to an anonymous user: {', '.join(names)}",
             where=str(artefacts.root / "models"),
             do=train_anonymous_advice(),
+            code="no-anonymous",
         )
     scores = {
         path.parent.name: float(read_json(path)["valid_ndcg@10"]) for path in configs if path.parent.name in candidates
@@ -337,7 +343,7 @@ def best_model(artefacts: Artefacts, anonymous: bool = False) -> str:
 def train_anonymous_advice() -> str:
     """Return which models can recommend to an anonymous user once they are trained, as advice in an error message."""
     names = [name for name in model_names() if _by_default(name)]
-    return f"train a model that needs no user ({', '.join(names)}): name it under `models` in params.yaml, `dvc repro`"
+    return f"add a model that needs no user id ({', '.join(names)}) to `models` in params.yaml and run `dvc repro`"
 
 
 def _by_default(name: str) -> bool:
@@ -370,5 +376,6 @@ def _trained(artefacts: Artefacts) -> list[Path]:
             f"no model is trained on the pair {artefacts.pair!r}",
             where=str(artefacts.root / "models"),
             do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
+            code="not-trained",
         )
     return configs

@@ -60,11 +60,18 @@ def target_user(recommender: PairRecommender, reviewer: str | None, history: lis
         UserError: both or neither are given, a name is unknown, or the model cannot recommend to an anonymous user.
     """
     if reviewer is not None and history:
-        raise UserError("--user and --history exclude each other", do="give one of them")
+        raise UserError(
+            "--user and --history are both given", where="--user, --history", do="give one of them", code="both-given"
+        )
     if reviewer is None:
         return anonymous_user(recommender, history, day)
     if day is not None:
-        raise UserError("--day applies to --history only", do="leave it out: the history of --user has its own days")
+        raise UserError(
+            "--day applies to --history only",
+            where="--day",
+            do="leave it out: the history of --user has its own days",
+            code="needless-day",
+        )
     row = recommender.user_id(reviewer)
     items, times = recommender.history(row)
     return TargetUser(
@@ -83,7 +90,9 @@ def anonymous_user(recommender: PairRecommender, history: list[str], day: str | 
     if not given:
         raise UserError(
             "the history is empty",
-            do='name a user by --user, or give items: --history "ASIN,ASIN" or --history "a title"',
+            where="--history",
+            do='give a user with --user, or items with --history "ASIN,ASIN" or --history "a title"',
+            code="empty-history",
         )
     recommender.check_anonymous()
     items = np.array([row.item for row in given], np.int64)
@@ -122,7 +131,12 @@ def read_day(text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
-        raise UserError(f"{text!r} is not a day", do="write it as YYYY-MM-DD, for example 2014-05-01") from error
+        raise UserError(
+            f"{text!r} is not a day",
+            where="--day or --history",
+            do="write it as YYYY-MM-DD, for example 2014-05-01",
+            code="wrong-day",
+        ) from error
 
 
 def _missing_history(recommender: PairRecommender, items: IntArray) -> list[str]:

@@ -171,7 +171,8 @@ def _require_targets(facts: dict[str, Any], settings: Settings) -> None:
             raise UserError(
                 f"the split {settings.split!r} leaves no {name.replace('_', ' ')}",
                 where="sequences.split",
-                do="choose another split, or relax min_history, min_window or the filters",
+                do="choose another split, or lower sequences.min_history, min_window or the other minimum counts",
+                code="no-targets",
             )
 
 
@@ -192,7 +193,8 @@ def check_expected(facts: dict[str, Any], counts: FilterCounts, expect: Expect) 
         raise UserError(
             "the counts differ from the published ones: " + "; ".join(wrong),
             where="sequences.expect",
-            do="check source, release and filters of the pair, or set `expect: null` to ignore the difference",
+            do="check `source`, `release` and the filters in the pair's file, or set sequences.expect to null",
+            code="other-counts",
         )
 
 

@@ -23,13 +23,14 @@ ORDER = "time, domain, row"
 FilterCounts: TypeAlias = dict[str, dict[str, int]]
 
 ADVICE = {
-    "raw": "check the pair's `release` and its files: the raw files have no readable line",
+    "raw": "check `release` in the pair's file and the raw files: no line could be read",
     "dates": "set sequences.start_date and sequences.end_date to the period of the data",
-    "overlap": "check that both domains are of one release: no user has interactions in both",
+    "overlap": "no user has interactions in both domains: use raw files of the same release, or set sequences.overlap "
+    "to all",
     "min_item": "lower sequences.min_item",
     "min_user_domain": "lower sequences.min_user_domain, or keep other users with sequences.overlap",
     "min_user_total": "lower sequences.min_user_total",
-    "until_stable": "lower the minima of the block sequences, or set until_stable to false",
+    "until_stable": "lower sequences.min_item, min_user_domain or min_user_total, or set until_stable to false",
 }
 
 
@@ -222,4 +223,5 @@ def _record_counts(counts: FilterCounts, name: str, interactions: int, users: in
     """
     counts[name] = {"interactions": interactions, "users": users, "items": items}
     if not interactions:
-        raise UserError(f"filter {name!r} removed every user", where="sequences", do=ADVICE[name])
+        where = "sequences" if name in ("raw", "dates") else f"sequences.{name}"
+        raise UserError(f"filter {name!r} removed every user", where=where, do=ADVICE[name], code="empty-filter")

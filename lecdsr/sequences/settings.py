@@ -108,11 +108,11 @@ class Settings(Block):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if not (self.ratios[0] > 0 and self.ratios[1] > 0 and sum(self.ratios) < 1):
-            raise ValueError(f"two positive ratios with a sum below 1, got {self.ratios}")
+            raise ValueError(f"two positive `ratios` with a sum below 1, got {self.ratios}")
         first, second = self.cuts
         if isinstance(first, float) and isinstance(second, float):
             if not 0 < first < second < 1:
-                raise ValueError(f"two cuts with 0 < first < second < 1, got {self.cuts}")
+                raise ValueError(f"two `cuts` with 0 < first < second < 1, got {self.cuts}")
         elif not first < second:  # type: ignore[operator]
-            raise ValueError(f"two days, the first before the second, got {first} and {second}")
+            raise ValueError(f"two days in ascending order as `cuts`, got {first} and {second}")
         return self

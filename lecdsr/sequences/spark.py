@@ -85,7 +85,8 @@ def start_spark(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
         raise UserError(
             "Spark is not installed",
             where="sequences.engine: spark",
-            do="run `pip install -e '.[spark]'`, or set the engine to duckdb",
+            do="run `pip install -e '.[spark]'`, or set sequences.engine to duckdb",
+            code="not-installed",
         ) from error
     builder = SparkSession.builder.appName("lecdsr")
     for name, value in SETTINGS.items():
@@ -94,9 +95,9 @@ def start_spark(db: duckdb.DuckDBPyConnection, folder: Path) -> Engine:
         session = builder.getOrCreate()
     except (PySparkException, RuntimeError, OSError) as error:
         raise UserError(
-            f"Spark does not start: {str(error).splitlines()[0]}",
+            f"Spark cannot start: {str(error).splitlines()[0]}",
             where="sequences.engine: spark",
-            do="install Java 17 or later (JAVA_HOME), or set the engine to duckdb",
+            do="install Java 17 or later and set JAVA_HOME, or set sequences.engine to duckdb",
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     raw = (folder / "ratings.parquet").absolute()

@@ -89,6 +89,7 @@ class Checkpoints:
                 f"the checkpoint cannot be read: {error}",
                 where=str(self.path),
                 do="delete it to train from the beginning",
+                code="broken-file",
             ) from error
 
     def _check_inputs(self, header: Mapping[str, str]) -> None:
@@ -98,12 +99,14 @@ class Checkpoints:
                 "the checkpoint was written by an earlier version of lecdsr",
                 where=str(self.path),
                 do="delete it to train from the beginning",
+                code="earlier-version",
             )
         if inputs != self.inputs:
             raise UserError(
-                f"the checkpoint belongs to another training: {difference(inputs, self.inputs)}",
+                f"the checkpoint is of a training with other settings or inputs: {difference(inputs, self.inputs)}",
                 where=str(self.path),
-                do="move it away to train from the beginning",
+                do="move or delete it to train from the beginning",
+                code="other-training",
             )
 
     def remove(self) -> None:
@@ -132,7 +135,7 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     names = [
         name for name in sorted(flat_theirs.keys() | flat_ours.keys()) if flat_theirs.get(name) != flat_ours.get(name)
     ]
-    found = [f"{name} {flat_theirs.get(name)} there, {flat_ours.get(name)} here" for name in names[:3]]
+    found = [f"{name} is {flat_theirs.get(name)} in the checkpoint and {flat_ours.get(name)} now" for name in names[:3]]
     return "; ".join(found) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -189,8 +192,9 @@ def _interval() -> float:
         seconds = -1.0
     if not seconds >= 0:
         raise UserError(
-            f"{INTERVAL} is {text!r}, expected the number of seconds between two checkpoints",
-            where="environment",
-            do=f"set it to a number, for example {_DEFAULT_INTERVAL_S:.0f}, or unset it",
+            f"the value is {text!r}, expected the number of seconds between two checkpoints",
+            where=INTERVAL,
+            do=f"set the variable to a number, for example {_DEFAULT_INTERVAL_S:.0f}, or unset it",
+            code="wrong-value",
         )
     return seconds

@@ -73,16 +73,20 @@ def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, t
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise UserError(
-                f"there is no GPU for local process {local}: this machine has {torch.cuda.device_count()}",
+                f"there is no GPU for process {local} of this machine, which has {torch.cuda.device_count()}",
                 where="torchrun --nproc-per-node",
-                do="start at most one process per GPU",
+                do="set it to the number of GPUs or fewer",
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"the processes cannot connect: {error}", where="torchrun") from error
+        raise UserError(
+            f"the processes cannot connect: {error}",
+            where="torchrun",
+            do="check that --rdzv-endpoint names a host and a free port that every machine can reach",
+        ) from error
     try:
         yield DistributedContext(dist.get_rank(), dist.get_world_size()), device
     finally:

@@ -160,10 +160,11 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
     else:
         advice = f"lower train.{model}.batch_size or train.{model}.history_length"
     raise UserError(
-        f"training needs about {estimate.total / 1e9:.1f} GB of memory on {device.type}, and {free / 1e9:.1f} GB "
-        f"are free beyond what this process already uses ({estimate})",
+        f"not enough memory on {device.type}: training needs about {estimate.total / 1e9:.1f} GB ({estimate}); "
+        f"{free / 1e9:.1f} GB are free beyond what this process already uses",
         where=f"train.{model}",
         do=f"{advice}; see docs/scale.md",
+        code="not-enough-memory",
     )
 
 

@@ -88,9 +88,11 @@ def _row_tables(model: Recommender) -> list[Tensor]:
     tables = model.row_tables()
     if not tables:
         raise UserError(
-            f"{type(model).__name__} scores all items in every step with these settings, so every row is updated",
+            f"with these settings {type(model).__name__} scores all items in every step, so every row of its tables is "
+            "updated and tables: rows saves nothing",
             where="train.shared.tables",
             do="set it to dense",
+            code="all-rows",
         )
     for table in tables:
         table.sparse = True

@@ -58,7 +58,12 @@ class Steps:
         self.by_window = model.objective == "sequence"
         samples = one_per_window(training, length) if self.by_window else one_per_target(training)
         if not len(samples):
-            raise UserError("no training targets", where="sequences", do="loosen the filters or lower min_history")
+            raise UserError(
+                "there are no training targets",
+                where="sequences",
+                do="lower sequences.min_history or the minimum counts of the filters",
+                code="no-targets",
+            )
         self.context, self.device, self.seed = context or DistributedContext(), device, shared.seed
         if shared.tables == "rows" and device.type == "cuda" and self.context.size > 1:
             raise UserError(

@@ -92,7 +92,12 @@ def _validator(
 ) -> Validator:
     valid = sequences.of_split(VALID)
     if not len(valid):
-        raise UserError("no validation targets to choose the best epoch by", where="sequences.split")
+        raise UserError(
+            "there are no validation targets, so no best epoch can be chosen",
+            where="sequences.split",
+            do="choose another split, or move the validation period (`ratios` or `cuts`)",
+            code="no-targets",
+        )
     validator = Validator(
         model, valid, info, settings.history_length, device, context, shared.validation_targets, shared.seed
     )
@@ -206,7 +211,8 @@ class Trainer:
             raise UserError(
                 f"the training loss is not finite in epoch {state.epoch}",
                 where=str(kept) if kept else None,
-                do="lower the model's learning_rate" + ("; the last checkpoint before it is kept" if kept else ""),
+                do="lower learning_rate of the model" + ("; the last checkpoint before it is kept" if kept else ""),
+                code="loss-not-finite",
             )
         return dict(zip(state.loss_names, means, strict=True))
 
@@ -238,9 +244,10 @@ class Trainer:
             self.state.load_state_dict(saved)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"the checkpoint does not fit this version of the code: {str(error).splitlines()[0]}",
+                f"the checkpoint does not fit this version of lecdsr: {str(error).splitlines()[0]}",
                 where=str(self._checkpoints.path),
                 do="delete it to train from the beginning",
+                code="other-state",
             ) from error
         if is_main:
             say(f"resuming in epoch {self.state.epoch} after step {self.state.step} from {self._checkpoints.path}")

@@ -14,6 +14,7 @@ from lecdsr.api.vectors import SETTINGS
 from lecdsr.candidates.draw import draw_candidates
 from lecdsr.candidates.settings import Settings as CandidateSettings
 from lecdsr.config.pair import Custom, CustomInteractions, CustomItems, Pair
+from lecdsr.core.errors import InputError
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
 from lecdsr.data.load import load_pair_data
@@ -23,6 +24,7 @@ from lecdsr.embed.store import VectorStore
 from lecdsr.sequences.build import build
 from lecdsr.sequences.settings import Settings
 from tests.api.small import DOMAINS, clone, dataset, interactions, items
+from tests.errors import refused
 
 
 def by_the_stages(folder, **changed):
@@ -142,28 +144,32 @@ def test_load_pair_leaves_the_current_folder(tmp_path, monkeypatch):
 
 def test_load_pair_outside_a_clone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="root="):
+    with refused("no-repository", error=InputError) as caught:
         lecdsr.load_pair("demo")
+    assert "root=" in caught.value.do
 
 
 def test_pairs_that_are_not_there(tmp_path, monkeypatch):
     artefacts = clone(tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="toy"):
+    with refused("unknown-pair", error=InputError) as caught:
         lecdsr.load_pair("toi")
+    assert "'toy'" in caught.value.what
     artefacts.candidates.unlink()
-    with pytest.raises(ValueError, match="candidates"):
+    with refused("missing-file", artefacts.candidates, error=InputError):
         lecdsr.load_pair("toy")
 
 
 def test_ids_that_are_not_there():
     data = dataset()
-    with pytest.raises(ValueError, match="u11"):
-        data.user_id("u111")
-    with pytest.raises(ValueError, match="food-1"):
-        data.item_id("food-11")
-    with pytest.raises(ValueError, match="kitchen"):
-        data.domain_code("toys")
+    for code, near, find in (
+        ("unknown-user", "'u11'", lambda: data.user_id("u111")),
+        ("unknown-item", "'food-1'", lambda: data.item_id("food-11")),
+        ("unknown-domain", "'kitchen'", lambda: data.domain_code("kitchn")),
+    ):
+        with refused(code, code.removeprefix("unknown-"), error=InputError) as caught:
+            find()
+        assert near in caught.value.what
     assert data.item_id("kitchen-3") == data.item_id("kitchen-3", 1) >= data.n_x
 
 

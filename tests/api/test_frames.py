@@ -9,30 +9,31 @@ import pytest
 
 import lecdsr
 from lecdsr.api.frames import read_interactions, seconds, to_arrow
-from lecdsr.core.errors import UserError
+from lecdsr.core.errors import InputError
 from tests.api.small import DOMAINS, dataset, interactions, items
+from tests.errors import refused
 
 
-def refused(*words: str, frame=None, **options) -> str:
-    """Return the message of a refusal, which must be a ValueError and the error of the command line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+def refuses(code: str, where: str, *words: str, frame=None, **options) -> None:
+    """Expect a refusal, which is a ValueError too; ``words`` are in what it says happened or what to do."""
+    with refused(code, where, error=InputError) as caught:
         lecdsr.Dataset.from_frames(interactions() if frame is None else frame, **{"domains": DOMAINS, **options})
-    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, ValueError)
     for word in words:
-        assert word in str(caught.value)
-    return str(caught.value)
+        assert word in f"{caught.value.what}\n{caught.value.do}"
 
 
 @pytest.mark.parametrize(
     ("column", "other"), [("user", "user_id"), ("item", "asin"), ("time", "timestamp"), ("domain", "domian")]
 )
 def test_a_missing_column_with_a_guess(column, other):
-    refused(repr(column), f"'{other}': '{column}'", frame=interactions().rename(columns={column: other}))
+    frame = interactions().rename(columns={column: other})
+    refuses("missing-column", "interactions", repr(column), f"'{other}': '{column}'", frame=frame)
 
 
 def test_a_missing_column_of_items_and_profiles():
-    refused("'item'", "items", items=items().drop(columns="item"))
-    refused("'text'", "profiles", profiles=pd.DataFrame({"user": ["u0"]}))
+    refuses("missing-column", "items", "'item'", items=items().drop(columns="item"))
+    refuses("missing-column", "profiles", "'text'", profiles=pd.DataFrame({"user": ["u0"]}))
 
 
 def test_no_frame():
@@ -43,117 +44,117 @@ def test_no_frame():
 
 
 def test_no_interactions():
-    refused("no interactions", frame=interactions().iloc[:0])
+    refuses("no-rows", "interactions", frame=interactions().iloc[:0])
 
 
 @pytest.mark.parametrize("column", ["user", "item", "domain", "time"])
 def test_a_missing_value(column):
     frame = interactions().astype({column: object})
     frame.loc[[3, 7], column] = None
-    refused(column, "row 3", "2 rows", frame=frame)
+    refuses("missing-value", f"interactions: {column}", "row 3", "2 rows", frame=frame)
 
 
 def test_an_empty_id():
     frame = interactions()
     frame.loc[5, "item"] = ""
-    refused("item", "row 5", frame=frame)
+    refuses("missing-value", "interactions: item", "row 5", frame=frame)
 
 
 def test_ids_of_several_types():
     frame = interactions().astype({"user": object})
     frame.loc[0, "user"] = 7
-    refused("one type", frame=frame)
+    refuses("mixed-types", "interactions", frame=frame)
 
 
 @pytest.mark.parametrize(
-    ("domains", "words"),
+    ("domains", "code", "words"),
     [
-        (("food", "kitchn"), ["kitchn", "did you mean 'kitchen'"]),
-        (("food", "toys"), ["'toys'"]),
-        (("food",), ["two different names"]),
-        (("food", "food"), ["two different names"]),
-        ("food", ["two different names"]),
+        (("food", "kitchn"), "unknown-domain", ["'kitchn'", "'kitchen'"]),
+        (("food", "toys"), "unknown-domain", ["'toys'"]),
+        (("food",), "wrong-domains", []),
+        (("food", "food"), "wrong-domains", []),
+        ("food", "wrong-domains", []),
     ],
 )
-def test_wrong_domains(domains, words):
-    refused(*words, domains=domains)
+def test_wrong_domains(domains, code, words):
+    refuses(code, "interactions: domain" if code == "unknown-domain" else "domains", *words, domains=domains)
 
 
 def test_rows_of_a_third_domain():
     frame = interactions()
     frame.loc[4, "domain"] = "toys"
-    refused("'toys'", frame=frame)
+    refuses("other-domain", "interactions: domain", "'toys'", frame=frame)
     rows = items()
     rows.loc[0, "domain"] = "toys"
-    refused("'toys'", "items", items=rows)
+    refuses("other-domain", "items: domain", "'toys'", items=rows)
 
 
 def test_users_of_one_domain_only():
     frame = interactions()
     frame["user"] = frame["user"] + frame["domain"]
-    refused("both domains", frame=frame, encoder=None)
+    refuses("no-shared-users", "interactions: user", frame=frame, encoder=None)
     assert len(dataset(overlap="all").users)
 
 
 def test_repeated_items_and_profiles():
     rows = items()
-    refused("'food-0'", "more than once", items=pd.concat([rows, rows.iloc[:1]]))
-    refused("more than once", profiles=pd.DataFrame({"user": ["u0", "u0"], "text": ["a", "b"]}))
+    refuses("repeated", "items: item", "'food-0'", items=pd.concat([rows, rows.iloc[:1]]))
+    refuses("repeated", "profiles: user", profiles=pd.DataFrame({"user": ["u0", "u0"], "text": ["a", "b"]}))
 
 
 def test_one_id_in_two_domains():
     frame, rows = interactions(), items()
     for each in (frame, rows):
         each["item"] = each["item"].str.replace(r"\D", "", regex=True)
-    refused("more than once", frame=frame, items=rows.drop(columns="domain"))
+    refuses("repeated", "items: item", frame=frame, items=rows.drop(columns="domain"))
     data = lecdsr.Dataset.from_frames(frame, rows, domains=DOMAINS, encoder=None, quiet=True)
     assert len(data.items) == 20
-    with pytest.raises(ValueError, match="both domains"):
+    with refused("ambiguous-item", "item", error=InputError):
         data.item_id("3")
 
 
 def test_items_of_other_ids():
     rows = items()
     rows["item"] = "other-" + rows["item"]
-    refused("'food'", "same ids", items=rows)
+    refuses("other-ids", "items: item", "'food'", items=rows)
 
 
 def test_profiles_of_unknown_users_or_without_an_encoder():
     profiles = pd.DataFrame({"user": ["stranger"], "text": ["likes tea"]})
-    refused("'stranger'", profiles=profiles)
-    refused("encoder", profiles=profiles.assign(user="u0"), encoder=None)
+    refuses("unknown-user", "profiles: user", "'stranger'", profiles=profiles)
+    refuses("no-encoder", "encoder", profiles=profiles.assign(user="u0"), encoder=None)
 
 
 @pytest.mark.parametrize(
     "vectors", [np.zeros((3, 4)), np.zeros(20), "words", np.full((20, 2), np.nan)], ids=["rows", "flat", "text", "nan"]
 )
 def test_wrong_vectors(vectors):
-    refused("item_vectors", items=items(), item_vectors=vectors)
-    refused("no items", item_vectors=np.zeros((20, 2)))
+    refuses("wrong-vectors", "item_vectors", items=items(), item_vectors=vectors)
+    refuses("no-items", "item_vectors", item_vectors=np.zeros((20, 2)))
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "code", "where", "words"),
     [
-        ({"split": "random"}, ["split", "random", "leave_one_out"]),
-        ({"min_itm": 3}, ["min_itm", "min_item"]),
-        ({"min_item": 0}, ["min_item"]),
-        ({"min_item": 1000}, ["min_item"]),
-        ({"negatives": 0}, ["negatives"]),
-        ({"split": "temporal", "cuts": (0.9, 0.1)}, ["cuts"]),
-        ({"split": "ratio_windows", "min_window": 99}, ["ratio_windows"]),
-        ({"encoder": "/nowhere/encoder", "items": items()}, ["/nowhere/encoder"]),
+        ({"split": "random"}, "wrong-value", "Dataset.from_frames: split", ["'random'", "'leave_one_out'"]),
+        ({"min_itm": 3}, "unknown-key", "Dataset.from_frames: min_itm", ["'min_item'"]),
+        ({"min_item": 0}, "wrong-value", "Dataset.from_frames: min_item", ["is 0"]),
+        ({"min_item": 1000}, "empty-filter", "sequences.min_item", []),
+        ({"negatives": 0}, "wrong-value", "Dataset.from_frames: negatives", ["is 0"]),
+        ({"split": "temporal", "cuts": (0.9, 0.1)}, "wrong-value", "Dataset.from_frames", ["cuts"]),
+        ({"split": "ratio_windows", "min_window": 99}, "no-targets", "sequences.split", ["'ratio_windows'"]),
+        ({"encoder": "/nowhere/encoder", "items": items()}, "no-encoder", "embed.encoder", ["/nowhere/encoder"]),
     ],
 )
-def test_wrong_settings(options, words):
-    refused(*words, **options)
+def test_wrong_settings(options, code, where, words):
+    refuses(code, where, *words, **options)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dataset()
-    refused("min_item", min_item=1000)
+    refuses("empty-filter", "sequences.min_item", min_item=1000)
     assert not list(tmp_path.iterdir())
 
 
@@ -182,7 +183,7 @@ def test_times(column):
 @pytest.mark.parametrize("value", [1_400_000_000_000, -5, "yesterday", 4_102_444_800])
 def test_times_that_are_none(value):
     frame = interactions()
-    refused("time", repr(value), frame=frame.assign(time=[value] * len(frame)))
+    refuses("wrong-time", "interactions: time", repr(value), frame=frame.assign(time=[value] * len(frame)))
 
 
 def test_ids_become_text():
@@ -192,7 +193,7 @@ def test_ids_become_text():
     assert table["user"][:1].to_pylist() == ["0"]
     assert table["item"][:2].to_pylist() == ["0", "1"]
     assert table["domain"][:2].to_pylist() == [0, 1]
-    with pytest.raises(ValueError, match="user"):
+    with refused("wrong-type", "interactions: user", error=InputError):
         read_interactions(frame.assign(user=0.5), DOMAINS)
 
 
@@ -208,5 +209,5 @@ def test_ratings():
     assert dataset().interactions["rating"].eq(5).all()
     rated = lecdsr.Dataset.from_frames(frame.assign(rating=2), domains=DOMAINS, quiet=True)
     assert rated.interactions["rating"].eq(2).all()
-    refused("rating", frame=frame.assign(rating="good"))
-    refused("rating", frame=frame.assign(rating=[None] + [1.0] * (len(frame) - 1)))
+    refuses("wrong-type", "interactions: rating", frame=frame.assign(rating="good"))
+    refuses("missing-value", "interactions: rating", frame=frame.assign(rating=[None] + [1.0] * (len(frame) - 1)))

@@ -14,12 +14,12 @@ from lecdsr.ask.providers import answer_questions
 from lecdsr.ask.run import ask
 from lecdsr.ask.settings import Settings
 from lecdsr.ask.store import Store
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import QUESTIONS
 from tests.ask.batch_server import BatchServer
 from tests.ask.loopback import Loopback, chat, question_table
 from tests.ask.test_processes import ASK, ROOT, wait_for
+from tests.errors import refused
 
 PROMPTS = [f"p{number}" for number in range(10)]
 
@@ -194,8 +194,9 @@ def test_other_transports_leave_alone_what_a_batch_holds(api, store, monkeypatch
     next(iter(test_submitted.answer(iter(question_rows()))))
     with Loopback() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        with pytest.raises(UserError, match="already under way by batch"):
+        with refused("open-jobs", "LECDSR_LLM_TRANSPORT") as caught:
             answer_questions(question_table(PROMPTS), Settings(provider="openai", max_failed_share=0.0))
+        assert "batch" in caught.value.what
         assert server.requests == []
 
 
@@ -203,7 +204,7 @@ def test_a_batch_at_another_server_is_named(api, store):
     provider = BatchProvider(api.environment(), store, poll_s=0.01)
     api.polls = 10**9
     next(iter(provider.answer(iter(question_rows()))))
-    with BatchServer() as other, pytest.raises(UserError, match="under way at 127"):
+    with BatchServer() as other, refused("open-jobs", "OPENAI_BASE_URL"):
         run(other, store)
 
 
@@ -211,8 +212,9 @@ def test_the_cap_on_cost_counts_batches_at_their_price(api, store, tmp_path):
     prices = tmp_path / "prices.csv"
     prices.write_text("model,input,output,batch_share,as_of\ntest-model,1000,1000,0.5,2026-01\n", encoding="utf-8")
     caps = {"LECDSR_LLM_PRICES": str(prices), "LECDSR_LLM_MAX_COST": "0.6"}
-    with pytest.raises(BudgetReached, match=r"cap of 0\.6 USD"):
+    with refused("limit-reached", "LECDSR_LLM_MAX_COST", error=BudgetReached) as capped:
         run(api, store, **caps)
+    assert "0.6 USD" in capped.value.what
     answered = len(api.asked)
     assert 0 < answered < 10
     provider = BatchProvider(api.environment(LECDSR_LLM_PRICES=str(prices)), store, poll_s=0.01)

@@ -9,8 +9,8 @@ from lecdsr.ask.budget import EXIT_CODE, BudgetReached
 from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.run import answer_table, ask
 from lecdsr.ask.store import Store
-from lecdsr.core.errors import UserError
 from tests.ask.loopback import Reply, chat, error, question_table
+from tests.errors import refused
 
 QUESTIONS = 5000
 #: Shares of all replies, drawn by the number of the request.
@@ -83,7 +83,7 @@ def test_every_question_is_answered_or_listed_and_none_is_asked_after_its_answer
 
 def test_an_empty_account_is_met_once(server, store):
     server.behave = lambda prompt, number: error(429, "insufficient_quota", "You exceeded your current quota")
-    with pytest.raises(UserError, match="no money or quota left") as stopped:
+    with refused("no-credit") as stopped:
         ask(question_table([f"p{k}" for k in range(100)]), server.provider(LECDSR_LLM_CONCURRENCY="64"), store)
     assert len(server.requests) == 1
     assert stopped.value.exit_code == 1
@@ -102,8 +102,9 @@ def test_no_request_is_sent_that_might_break_the_cap_on_cost(server, store, pric
     table = question_table([f"p{k}" for k in range(300)])
     # The worst case of one request: its bytes as tokens, a frame, and max_tokens; then three cents more.
     provider = server.provider(LECDSR_LLM_PRICES=prices, LECDSR_LLM_MAX_COST="0.60", LECDSR_LLM_CONCURRENCY=concurrency)
-    with pytest.raises(BudgetReached, match=r"cap of 0\.6 USD is reached") as stopped:
+    with refused("limit-reached", "LECDSR_LLM_MAX_COST", error=BudgetReached) as stopped:
         ask(table, provider, store)
+    assert "0.6 USD" in stopped.value.what
     assert stopped.value.exit_code == EXIT_CODE == 3
     answered = len(list(store.answers(table["key"].to_pylist())))
     assert len(server.requests) == answered  # nothing was sent that was not stored
@@ -122,6 +123,7 @@ def test_timeouts_and_broken_replies_count_as_spent(server, store, prices):
 
 
 def test_a_cap_on_cost_without_a_price_is_refused_before_anything_is_sent(server, store):
-    with pytest.raises(UserError, match=r"no price is known for the model 'test-model'"):
+    with refused("no-price", "LECDSR_LLM_PRICES") as unknown:
         ask(question_table("abc"), server.provider(LECDSR_LLM_MAX_COST="1"), store)
+    assert "'test-model'" in unknown.value.what
     assert server.requests == []

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from lecdsr.config.resolve import write_resolved
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_json, read_table, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, QUESTIONS
 from stages.ask import main
 from tests.ask.loopback import KEY, chat, error, question_table
+from tests.errors import refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,8 +67,9 @@ def test_too_many_failures_leave_no_output_but_keep_the_store(repository, server
     server.behave = lambda prompt, number: error(400, message="[/]") if prompt == "a" else chat()
     artefacts = Artefacts("demo")
     write_table(artefacts.questions, question_table("abc"), QUESTIONS)
-    with pytest.raises(UserError, match="1 of 3"):
+    with refused("failed-questions", "ask.max_failed_share") as caught:
         main("demo")
+    assert "1 of 3" in caught.value.what
     assert not artefacts.answers.exists()
     server.behave = lambda prompt, number: chat()
     main("demo")

@@ -12,11 +12,11 @@ import pytest
 from lecdsr.card.measure import measure, open_tables
 from lecdsr.card.plots import plots
 from lecdsr.config.pair import Pair
-from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.report.data_card import render
 from stages.card import main
 from tests.card import hand
+from tests.errors import refused
 
 ROOT = Path(__file__).parents[2]
 TOY = Pair(name="toy", domains=("Food", "Kitchen"), release=2018, source=("synthetic",))
@@ -192,17 +192,17 @@ def test_a_missing_and_a_broken_table(artefacts, tmp_path):
     hand.repository(tmp_path)
     hand.write(artefacts)
     artefacts.items.write_bytes(b"no table")
-    with pytest.raises(UserError, match="not a readable Parquet file"):
+    with refused("broken-file", artefacts.items):
         main("toy")
     artefacts.items.unlink()
-    with pytest.raises(UserError, match="a file is missing"):
+    with refused("missing-file", artefacts.items):
         main("toy")
     artefacts.users.rename(artefacts.items)
-    with pytest.raises(UserError, match="columns are"):
+    with refused("wrong-columns", artefacts.items):
         main("toy")
 
 
 def test_too_little_memory_is_told(artefacts):
     hand.write(artefacts)
-    with pytest.raises(UserError, match="memory or disk is too small"), open_tables(artefacts):
+    with refused("not-enough-memory"), open_tables(artefacts):
         raise duckdb.OutOfMemoryException("no more")

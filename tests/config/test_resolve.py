@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from lecdsr.config import resolve
 from lecdsr.config.load import SHARED, TRAIN, load_block, load_pair
 from lecdsr.config.names import model_names, stage_names
 from lecdsr.config.resolve import check_all, load_stage, settings_class, write_resolved
 from lecdsr.config.resolved import FACTS, read_resolved
-from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.models.registry import find_model
+from stages import settings
+from tests.errors import refused
 
 PARAMS = "active: [toy]\nmodels: [sasrec, popularity]\n"
 PAIR = "domains: [Food, Kitchen]\nrelease: 2018\nsource: ../raw\n"
@@ -33,52 +35,82 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_defaults_alone_are_right(repository):
-    assert check_all() == (2, len(model_names()))
+    checked = check_all()
+    assert checked.keys() == {"toy", "other"}
+    for found in checked.values():
+        assert (sorted(found.stages), sorted(found.models)) == (sorted(stage_names()), sorted(model_names()))
+
+
+def test_the_stage_resolves_a_pair_once(repository, monkeypatch):
+    """What it checks is what it writes, and the same as `write_resolved` writes alone."""
+    files = {path: path.read_text() for path in write_resolved("toy")}
+    loaded = []
+
+    def load(stage, pair):
+        loaded.append((stage, pair))
+        return load_stage(stage, pair)
+
+    monkeypatch.setattr(resolve, "load_stage", load)
+    settings.main("toy")
+    assert {path: path.read_text() for path in files} == files
+    assert sorted(loaded) == sorted((stage, pair) for stage in stage_names() for pair in ("toy", "other"))
+
+
+def test_the_stage_refuses_a_pair_without_a_file(repository):
+    with refused("unknown-pair", "pairs"):
+        settings.main("toyy")
 
 
 WRONG = {
-    "block": ("trian: {}\n", "", ["params.yaml", "trian", "'train'"]),
-    "key of a stage": ("sequences: {min_itme: 3}\n", "", ["params.yaml: sequences.min_itme", "'min_item'"]),
-    "value of a stage": ("sequences: {split: half}\n", "", ["params.yaml: sequences.split", "half", "temporal"]),
-    "model": ("train: {sasrek: {width: 8}}\n", "", ["params.yaml: train.sasrek", "'sasrec'"]),
-    "key of a model": ("train: {hgn: {widht: 8}}\n", "", ["params.yaml: train.hgn.widht", "'width'"]),
-    "value of a model": ("train: {hgn: {width: none}}\n", "", ["params.yaml: train.hgn.width", "none", "integer"]),
-    "shared": ("train: {shared: {epochs: 0}}\n", "", ["params.yaml: train.shared.epochs", "0"]),
-    "block of a pair": ("", "sequence: {}\n", ["pairs/other.yaml", "sequence", "'sequences'"]),
-    "key of a pair": ("", "embed: {widht: 3}\n", ["pairs/other.yaml: embed.widht", "'width'"]),
-    "model of a pair": ("", "train: {hgm: {}}\n", ["pairs/other.yaml: train.hgm", "'hgn'"]),
-    "rule of a model": ("", "train: {sasrec: {heads: 7}}\n", ["pairs/other.yaml: train.sasrec", "heads", "7"]),
-    "release": ("", "release: 2019\n", ["pairs/other.yaml", "release"]),
-}
+    "block": ("trian: {}\n", "", "unknown-key", "params.yaml", ["'trian'", "'train'"]),
+    "key of a stage": (
+        "sequences: {min_itme: 3}\n", "", "unknown-key", "params.yaml: sequences.min_itme", ["'min_item'"]
+    ),
+    "value of a stage": (
+        "sequences: {split: half}\n", "", "wrong-value", "params.yaml: sequences.split", ["'half'", "'temporal'"]
+    ),
+    "model": ("train: {sasrek: {width: 8}}\n", "", "unknown-key", "params.yaml: train.sasrek", ["'sasrec'"]),
+    "key of a model": ("train: {hgn: {widht: 8}}\n", "", "unknown-key", "params.yaml: train.hgn.widht", ["'width'"]),
+    "value of a model": (
+        "train: {hgn: {width: none}}\n", "", "wrong-value", "params.yaml: train.hgn.width", ["'none'", "integer"]
+    ),
+    "shared": ("train: {shared: {epochs: 0}}\n", "", "wrong-value", "params.yaml: train.shared.epochs", ["is 0"]),
+    "block of a pair": ("", "sequence: {}\n", "unknown-key", "pairs/other.yaml", ["'sequence'", "'sequences'"]),
+    "key of a pair": ("", "embed: {widht: 3}\n", "unknown-key", "pairs/other.yaml: embed.widht", ["'width'"]),
+    "model of a pair": ("", "train: {hgm: {}}\n", "unknown-key", "pairs/other.yaml: train.hgm", ["'hgn'"]),
+    "rule of a model": (
+        "", "train: {sasrec: {heads: 7}}\n", "wrong-value", "pairs/other.yaml: train.sasrec", ["heads", "7"]
+    ),
+    "release": ("", "release: 2019\n", "wrong-value", "pairs/other.yaml: release", ["2019", "2018"]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_anywhere_is_named_and_nothing_is_written(repository, case):
     """The pair `other` is not active and `hgn` is not selected, but both are checked."""
-    params, pair, words = WRONG[case]
+    params, pair, code, where, words = WRONG[case]
     text = PAIR.replace("release: 2018\n", "") if case == "release" else PAIR
     repository(PARAMS + params, other=text + pair)
-    with pytest.raises(UserError) as caught:
+    with refused(code, where.replace("/", str(Path("/")))) as caught:
         check_all()
-    message = str(caught.value)
-    assert all(word.replace("/", str(Path("/"))) in message for word in words), message
+    assert all(word in caught.value.what for word in words), caught.value
     assert not Path("data").exists()
 
 
 @pytest.mark.parametrize(
-    ("selection", "words"),
+    ("selection", "code", "where", "words"),
     [
-        ("active: [toyy]\nmodels: [sasrec]\n", ["'toyy'", "'toy'"]),
-        ("active: [toy]\nmodels: [sasrek]\n", ["'sasrek'", "'sasrec'"]),
-        ("active: []\nmodels: [sasrec]\n", ["params.yaml: active"]),
-        ("active: [toy]\n", ["params.yaml: models"]),
+        ("active: [toyy]\nmodels: [sasrec]\n", "unknown-pair", "pairs", ["'toyy'", "'toy'"]),
+        ("active: [toy]\nmodels: [sasrek]\n", "unknown-model", "params.yaml: models", ["'sasrek'", "'sasrec'"]),
+        ("active: []\nmodels: [sasrec]\n", "empty-list", "params.yaml: active", []),
+        ("active: [toy]\n", "empty-list", "params.yaml: models", []),
     ],
 )
-def test_selection(repository, selection, words):
+def test_selection(repository, selection, code, where, words):
     repository(selection)
-    with pytest.raises(UserError) as caught:
+    with refused(code, where) as caught:
         check_all()
-    assert all(word in str(caught.value) for word in words)
+    assert all(word in caught.value.what for word in words)
 
 
 def test_resolved_files_hold_defaults_params_and_pair(repository):
@@ -135,11 +167,10 @@ def test_a_file_of_other_code_is_named(repository):
     path = Artefacts("toy").stage_settings("card")
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "settings": {"plot_dip": 3}}))
-    with pytest.raises(UserError) as caught:
+    with refused("unknown-key", f"{path}: plot_dip"):
         read_resolved(path, settings_class("card"))
-    assert str(path) in str(caught.value)
     path.unlink()
-    with pytest.raises(UserError, match="missing"):
+    with refused("missing-file", path):
         read_resolved(path, settings_class("card"))
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecdsr.core.errors import UserError
 from lecdsr.data.negatives import Draws, draw_negatives, draw_unseen
+from tests.errors import refused
 
 small = settings(max_examples=50, deadline=None)
 
@@ -79,7 +79,7 @@ def test_where_everything_is_excluded_a_rest_stays():
 
 @pytest.mark.parametrize(("n_x", "n_y"), [(1, 5), (5, 1)])
 def test_a_domain_of_one_item_has_no_negative(n_x, n_y):
-    with pytest.raises(UserError, match="one item"):
+    with refused("one-item"):
         draw_negatives(torch.tensor([0]), 3, n_x, n_y, generator())
 
 

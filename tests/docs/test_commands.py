@@ -114,7 +114,7 @@ def test_the_settings_of_an_experiment_are_settings(command, tmp_path):
             YAML(typ="safe").dump(settings, written)
     extended = any(word in command for word in EXTENSIONS)  # the code of the copy is another then
     checked = repository.run("lecdsr", "check") if extended else repository.lecdsr("check")
-    assert "all settings are right" in checked
+    assert "all settings are valid" in checked
 
 
 def test_they_run_and_say_what_they_should(copy: Copy):

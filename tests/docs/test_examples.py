@@ -20,7 +20,7 @@ def test_a_model_is_trained_and_ranks(copy):
     copy.extend("model", "fism.py", "lecdsr/models/fism.py")
     copy.set("params.yaml", models=["popularity", "fism"])
     copy.set("pairs/demo.yaml", train={"fism": {"width": 8, "batch_size": 32}})
-    assert "all settings are right" in copy.run("lecdsr", "check")
+    assert "all settings are valid" in copy.run("lecdsr", "check")
     copy.stages("settings demo", "train demo fism", "evaluate demo fism", "report demo")
     assert "fism" in (copy.folder / "data/demo/report.html").read_text()
     asin = pq.read_table(copy.folder / "data/demo/sequences/items.parquet")["asin"][0].as_py()
@@ -136,7 +136,7 @@ def test_a_catalogue_of_your_own_becomes_sequences(copy):
         rows = [f"{domain[0]}{item};{domain} thing {item};Maker;{domain} > Shelf;Of use." for item in range(20)]
         (shop / f"products_{domain}.csv").write_text("\n".join(["sku;name;maker;shelf;text", *rows]) + "\n")
     (copy.folder / "pairs/shop.yaml").write_text((copy.folder / "examples/catalogue/shop.yaml").read_text())
-    assert "all settings are right" in copy.run("lecdsr", "check")
+    assert "all settings are valid" in copy.run("lecdsr", "check")
     copy.set("params.yaml", active=["demo", "shop"])
     copy.stages("settings shop", "download shop", "sequences shop")
     items = pq.read_table(copy.folder / "data/shop/sequences/items.parquet").to_pylist()

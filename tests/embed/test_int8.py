@@ -1,16 +1,17 @@
 """Encoding in int8: long texts, refusals, reports, and the message without the extra."""
 
+import re
 import sys
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from lecdsr.core.errors import UserError
 from lecdsr.embed import local_encoder
 from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder, encode_long_texts
 from lecdsr.embed.store import VectorStore
 from tests.embed.test_precision import TEXTS
+from tests.errors import refused
 
 needs_extra = pytest.mark.skipif(
     not (find_spec("nncf") and find_spec("openvino")), reason="`pip install -e '.[fast-embed]'` was not run"
@@ -44,8 +45,9 @@ def test_a_long_text_is_the_mean_of_its_pieces(encoder, monkeypatch):
 def test_int8_that_costs_too_much_is_refused(encoder, store, monkeypatch):
     # More than any can reach: a processor without products in int8 computes them in float32 and loses next to nothing.
     monkeypatch.setattr(local_encoder, "LEAST_COSINE", 1.01)
-    with pytest.raises(UserError, match=r"in int8 the vectors of 16 texts have a mean cosine of (0\.99|1\.00)"):
+    with refused("low-precision", "embed.precision") as caught:
         encoder.encode(TEXTS, store)
+    assert re.search(r"int8 .*\b16 texts .*\b(0\.99|1\.00)", caught.value.what)
 
 
 @pytest.mark.slow
@@ -57,6 +59,6 @@ def test_nothing_is_reported_to_anybody(encoder):
 
 def test_without_the_extra_it_is_named(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(UserError, match="int8 needs the extra `fast-embed`") as missing:
+    with refused("not-installed", "embed.precision") as missing:
         LocalEncoder(BUNDLED, 8, "int8").encode(TEXTS, store)
-    assert missing.value.where == "embed.precision"
+    assert "fast-embed" in missing.value.do

@@ -2,17 +2,18 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TEST, VALID
 from lecdsr.evaluate.compare import Comparison, Options, Side, compare
 from lecdsr.evaluate.compare_tables import conclusions, legend, to_json, to_markdown, to_tables
 from lecdsr.evaluate.metrics import mean_over_users
 from lecdsr.evaluate.slices import HISTORY, SLICES, inside
+from tests.errors import refused
 from tests.evaluate.rank_tables import random_ranks, ranks
 
 FULL = Options(TEST, ("full",), ("mrr",))
@@ -170,9 +171,9 @@ def changed(place, column, value):
 
 
 DIFFERENT = {
-    "fewer": (ranks(ROWS[:2]), "a1 has 3 of them, b1 2"),
+    "fewer": (ranks(ROWS[:2]), r"a1 \D*3 \D*b1 \D*2"),
     "another user": (changed(1, "user", 4), "user 1 with item 8"),
-    "another item": (changed(2, "target", 5), "1 of a1 are not in b1, for example user 2 with item 3"),
+    "another item": (changed(2, "target", 5), r"\b1 \D*a1 .*user 2 with item 3"),
     "another count": (changed(0, "train_count", 8), "the training interactions of the item"),
     "another domain": (changed(0, "domain", 1), "the domain of the target"),
     "another history": (ranks(ROWS, history_own=[1, 1, 2]), "the length of the history in the target's domain"),
@@ -183,14 +184,15 @@ DIFFERENT = {
 @pytest.mark.parametrize("kind", DIFFERENT)
 def test_other_targets_are_refused(kind):
     table, words = DIFFERENT[kind]
-    with pytest.raises(UserError, match="do not rank the same test targets") as raised:
+    with refused("other-targets") as caught:
         compare([Comparison(side("a", ranks(ROWS)), side("b", table))], FULL)
-    assert words in str(raised.value)
+    assert re.search(words, caught.value.what)
 
 
 def test_a_seed_with_other_targets_is_refused():
-    with pytest.raises(UserError, match="a1 and a2 do not rank the same"):
+    with refused("other-targets") as caught:
         compare([Comparison(side("a", ranks(ROWS), ranks(ROWS[:2])), side("b", ranks(ROWS)))], FULL)
+    assert all(name in caught.value.what for name in ("a1", "a2"))
 
 
 def test_only_the_split_asked_for_must_agree():
@@ -199,8 +201,9 @@ def test_only_the_split_asked_for_must_agree():
 
 
 def test_split_without_targets():
-    with pytest.raises(UserError, match="no valid targets"):
+    with refused("no-targets", "--split") as caught:
         compare([Comparison(side("a", ranks(ROWS)), side("b", ranks(ROWS)))], FULL._replace(split=VALID))
+    assert "valid" in caught.value.what
 
 
 def mixed():

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lecdsr.candidates.draw import draw_candidates
 from lecdsr.candidates.settings import Settings as CandidateSettings
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_json, write_table
 from lecdsr.core.schemas import CANDIDATES, RANKS, TEST, TRAIN, VALID
 from lecdsr.data.batch import Histories
@@ -23,6 +22,7 @@ from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
 from lecdsr.sequences.split import leave_one_out
+from tests.errors import refused
 from tests.tiny import interactions, items_table
 
 N_X, N_Y = 6, 5
@@ -186,9 +186,9 @@ def test_candidates_of_other_windows_are_refused(tables):
         drawn.take(list(range(len(drawn)))[::-1]),
         drawn.set_column(1, "row", pa.array(drawn["row"].to_numpy() + 1)).cast(CANDIDATES),
     ):
-        with pytest.raises(UserError, match="other windows") as caught:
+        with refused("other-windows", "candidates") as caught:
             ranked(tables, candidates=other)
-        assert "dvc repro" in str(caught.value)
+        assert "dvc repro" in caught.value.do
 
 
 def test_ranks_belong_to_their_candidates(tables):
@@ -261,5 +261,5 @@ def test_provenance(tmp_path):
     assert found["candidates_sha256"] == "abc"
     assert found["profiles_saw_targets"] is False
     (tmp_path / "embed.json").unlink()
-    with pytest.raises(UserError, match="missing"):
+    with refused("missing-file"):
         provenance(Folder(tmp_path), config, True)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from lecdsr.core.errors import UserError
 from lecdsr.experiments.config import FILE, load_experiments, resolve, select_methods
 from lecdsr.experiments.plan import CONTROL, GRID, SEED, best_run, grid_runs, seed_and_control_runs
+from tests.errors import refused
 
 ROOT = Path(__file__).parents[2]
 PAIRS = sorted(path.stem for path in (ROOT / "pairs").glob("*.yaml"))
@@ -45,37 +45,48 @@ def test_every_key_of_the_file_has_a_comment():
         assert lines[lines.index(next(line for line in lines if line.startswith(f"{key}:"))) - 1].startswith("#")
 
 
+SASREC, RANDOM = "methods.sasrec-own", "controls.random"
 MISTAKES = {
-    "model": ("model: sasrec", "model: sasrek", ["'sasrek'", "methods.sasrec-own.model", "sasrec, "]),
-    "key of a model": ("{dropout: 0.5}", "{dropuot: 0.5}", ["'dropuot'", "did you mean 'dropout'", "grid[1]"]),
-    "key of set": ("width: 8", "widht: 8", ["'widht'", "did you mean 'width'"]),
-    "value": ("{dropout: 0.5}", "{dropout: much}", ["'dropout' is 'much'", "number", "grid[1]"]),
-    "truth for a number": ("{dropout: 0.5}", "{dropout: true}", ["'dropout' is True", "a number"]),
-    "range": ("{dropout: 0.5}", "{dropout: 1.5}", ["'dropout' is 1.5", "less than 1"]),
-    "too few": (", {dropout: 0.5}]", "]", ["1 settings are tried, the budget is 2", "sasrec-own"]),
-    "too many": ("{dropout: 0.5}]", "{dropout: 0.5}, {dropout: 0.2}]", ["3 settings are tried"]),
-    "nothing tried": ("[{dropout: 0.1}, {dropout: 0.5}]", "[{}]", ["1 settings are tried", "models without settings"]),
-    "twice": ("{dropout: 0.5}", "{dropout: 0.1}", ["listed twice", "sasrec-own.grid"]),
-    "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", ["listed twice"]),
-    "seeds": ("[3, 1]", "[3, 3]", ["listed twice: 3", "seeds"]),
-    "no seed": ("[3, 1]", "[]", ["seeds", "at least 1"]),
-    "key of a method": ("model: popularity,", "model: popularity, extra: 1,", ["unknown key 'extra'", "popularity"]),
-    "key of the file": ("budget: 2", "budget: 2\nbugdet: 2", ["'bugdet'", "did you mean 'budget'"]),
-    "name": ("sasrec-own: {", "sasrec/own: {", ["sasrec/own"]),
-    "method of a control": ("method: sasrec-own,", "method: sasrec,", ["no method 'sasrec'", "controls.random"]),
-    "setting of a control": ("item_text: random", "item_text: randon", ["'randon'", "random", "controls.random"]),
-    "set of popularity": ("popularity, grid", "popularity, set: {domains: own}, grid", ["'domains' is 'own'"]),
+    "model": ("model: sasrec", "model: sasrek", "unknown-model", f"{SASREC}.model", ["'sasrek'", "'sasrec'"]),
+    "key of a model": (
+        "{dropout: 0.5}", "{dropuot: 0.5}", "unknown-key", f"{SASREC}.grid[1]: dropuot", ["'dropuot'", "'dropout'"]
+    ),
+    "key of set": ("width: 8", "widht: 8", "unknown-key", f"{SASREC}.grid[0]: widht", ["'widht'", "'width'"]),
+    "value": ("{dropout: 0.5}", "{dropout: much}", "wrong-value", f"{SASREC}.grid[1]: dropout", ["'much'", "number"]),
+    "truth for a number": ("{dropout: 0.5}", "{dropout: true}", "wrong-value", f"{SASREC}.grid[1]: dropout", ["True"]),
+    "range": ("{dropout: 0.5}", "{dropout: 1.5}", "wrong-value", f"{SASREC}.grid[1]: dropout", ["1.5", "less than 1"]),
+    "too few": (", {dropout: 0.5}]", "]", "wrong-budget", f"{SASREC}.grid", [" 1 ", " 2"]),
+    "too many": ("{dropout: 0.5}]", "{dropout: 0.5}, {dropout: 0.2}]", "wrong-budget", f"{SASREC}.grid", [" 3 "]),
+    "nothing tried": ("[{dropout: 0.1}, {dropout: 0.5}]", "[{}]", "wrong-budget", f"{SASREC}.grid", [" 1 "]),
+    "twice": ("{dropout: 0.5}", "{dropout: 0.1}", "repeated", f"{SASREC}.grid", ['"dropout": 0.1']),
+    "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", "repeated", f"{SASREC}.grid", ['"width": 8']),
+    "seeds": ("[3, 1]", "[3, 3]", "repeated", "seeds", ["3"]),
+    "no seed": ("[3, 1]", "[]", "wrong-value", "seeds", ["at least 1"]),
+    "key of a method": (
+        "model: popularity,", "model: popularity, extra: 1,", "unknown-key", "methods.popularity.extra", ["'extra'"]
+    ),
+    "key of the file": ("budget: 2", "budget: 2\nbugdet: 2", "unknown-key", "bugdet", ["'bugdet'", "'budget'"]),
+    "name": ("sasrec-own: {", "sasrec/own: {", "wrong-value", "methods.sasrec/own", ["sasrec/own"]),
+    "method of a control": (
+        "method: sasrec-own,", "method: sasrec,", "unknown-method", f"{RANDOM}.method", ["'sasrec'", "'sasrec-own'"]
+    ),
+    "setting of a control": (
+        "item_text: random", "item_text: randon", "wrong-value", f"{RANDOM}.set: item_text", ["'randon'", "'random'"]
+    ),
+    "set of popularity": (
+        "popularity, grid", "popularity, set: {domains: own}, grid", "wrong-value",
+        "methods.popularity.grid[0]: domains", ["'own'"],
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_mistakes(declare, kind):
-    right, wrong, words = MISTAKES[kind]
+def test_mistakes(declare, tmp_path, kind):
+    right, wrong, code, key, words = MISTAKES[kind]
     assert right in GOOD
-    with pytest.raises(UserError) as caught:
+    with refused(code, f"{tmp_path / 'experiments.yaml'}: {key}") as caught:
         declare(GOOD.replace(right, wrong))
-    for word in words:
-        assert word in str(caught.value)
+    assert all(word in caught.value.what for word in words), caught.value
 
 
 def test_what_is_laid_over_what(declare):
@@ -91,9 +102,10 @@ def test_arms_by_name(declare):
     declared = declare()
     assert list(select_methods(declared, [])) == ["popularity", "sasrec-own"]
     assert list(select_methods(declared, ["sasrec-own"])) == ["sasrec-own"]
-    with pytest.raises(UserError, match="'sasrec'") as caught:
+    with refused("unknown-method", FILE) as caught:
         select_methods(declared, ["sasrec"])
-    assert "popularity, sasrec-own" in str(caught.value)
+    assert "'sasrec'" in caught.value.what
+    assert "popularity, sasrec-own" in caught.value.do
 
 
 def naming(method, setting, seed):

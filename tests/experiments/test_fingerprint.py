@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import to_table
@@ -20,6 +19,7 @@ from lecdsr.experiments.fingerprint import (
     vector_tables,
 )
 from lecdsr.models.registry import model_names
+from tests.errors import refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,7 +148,7 @@ def test_data(tmp_path, monkeypatch):
         hashes.add(hash_of_data(artefacts))
     assert len(hashes) == 1 + len(exact) + 2 * 2
     artefacts.candidates.unlink()
-    with pytest.raises(UserError, match="missing"):
+    with refused("missing-file", artefacts.candidates):
         hash_of_data(artefacts)
 
 

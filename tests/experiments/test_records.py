@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import VALID
 from lecdsr.experiments.plan import CONTROL, GRID, SEED, Run
 from lecdsr.experiments.records import (
@@ -24,6 +23,7 @@ from lecdsr.experiments.records import (
     slice_rows,
     write_rows,
 )  # fmt: skip
+from tests.errors import refused
 from tests.evaluate.rank_tables import ranks
 
 METRICS = {
@@ -103,9 +103,8 @@ def test_other_files_are_refused(tmp_path):
     whole = path.read_text()
     for wrong in (whole.replace("method,", "arm,", 1), whole[:-40], whole + "1,2,3\n", ""):
         path.write_text(wrong)
-        with pytest.raises(UserError, match="other columns") as caught:
+        with refused("wrong-columns", path):
             read_rows(path, COLUMNS)
-        assert caught.value.where == str(path)
 
 
 WRITER = """

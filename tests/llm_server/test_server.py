@@ -11,6 +11,7 @@ import pytest
 
 from lecdsr.core.errors import UserError
 from lecdsr.llm_server import server
+from tests.errors import refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,9 +29,9 @@ def command(*options):
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
     (tmp_path / "m.gguf").write_text("not a model", encoding="utf-8")
-    with pytest.raises(UserError, match="not a model in the GGUF format"):
+    with refused("broken-file", tmp_path / "m.gguf"):
         server.start(tmp_path / "m.gguf", 0, 1, 128, 1)
-    with pytest.raises(UserError, match="no such file"):
+    with refused("missing-file", tmp_path / "absent.gguf"):
         server.start(tmp_path / "absent.gguf", 0, 1, 128, 1)
 
 
@@ -39,18 +40,20 @@ def test_a_port_in_use_is_named(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(UserError, match=r"port \d+ is taken"):
-            server.start(tmp_path / "m.gguf", other.getsockname()[1], 1, 128, 1)
+        port = other.getsockname()[1]
+        with refused("port-in-use", "--port") as caught:
+            server.start(tmp_path / "m.gguf", port, 1, 128, 1)
+    assert str(port) in caught.value.what
 
 
 def test_what_is_not_installed_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="no model is installed") as missing:
+    with refused("not-installed", "--model") as missing:
         server.small_model()
-    assert "make local-llm" in str(missing.value)
+    assert "make local-llm" in missing.value.do
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    with pytest.raises(UserError, match="local server is not installed"):
+    with refused("not-installed"):
         server.start(tmp_path / "m.gguf", 0, 1, 128, 1)
 
 

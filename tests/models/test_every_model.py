@@ -90,7 +90,7 @@ def test_scores_of_all_items_are_finite(model, variant):
 def test_queries_and_keys_of_a_two_tower_model_give_its_scores(model, variant):
     network = perturb(make(model, variant))
     if not network.is_two_tower:
-        with pytest.raises(TypeError, match="does not define keys"):
+        with pytest.raises(TypeError, match="keys"):
             network.keys()
         return
     keys, bias = network.keys()

@@ -114,7 +114,7 @@ def test_too_few_vectors_to_standardise(known):
 
 
 def test_heads_divide_the_width():
-    with pytest.raises(ValueError, match="divides the width 8"):
+    with pytest.raises(ValueError, match=r"heads .* width 8, got 3"):
         sasrec_settings(width=8, heads=3)
 
 
@@ -143,5 +143,5 @@ def test_a_start_from_few_dimensions_leaves_the_rest_random():
 
 def test_a_start_from_text_needs_vectors():
     data = DatasetInfo(N_X, N_Y, USERS, None, None, torch.zeros(N_X + N_Y))
-    with pytest.raises(ValueError, match="needs vectors"):
+    with pytest.raises(ValueError, match="vectors"):
         make("sasrec", "started from text", data=data)

@@ -7,6 +7,7 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_json, write_json
 from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import build, load, read_config, save
+from tests.errors import refused
 from tests.models.zoo import ALL, N_X, N_Y, USERS, config_of, histories_for, make, perturb, scores, settings_of
 from tests.tiny import info
 
@@ -40,8 +41,8 @@ def saved(tmp_path):
     return tmp_path
 
 
-def refused(folder, data=None) -> UserError:
-    with pytest.raises(UserError) as caught:
+def load_error(code: str, where: object, folder, data=None) -> UserError:
+    with refused(code, where) as caught:
         load(folder, data or info(N_X, N_Y, USERS))
     return caught.value
 
@@ -51,33 +52,30 @@ def test_a_broken_model_file(saved):
     whole = path.read_bytes()
     for text in (b"", b"nothing of the kind", whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(text)
-        assert refused(saved).where == str(path)
+        load_error("broken-file", path, saved)
     path.unlink()
-    assert "missing" in str(refused(saved))
+    load_error("missing-file", path, saved)
 
 
 def test_weights_of_another_model(saved):
     config = read_json(saved / "config.json")
     config["settings"]["width"] = 16
     write_json(saved / "config.json", config)
-    assert refused(saved).where == str(saved / "model.safetensors")
+    load_error("broken-file", saved / "model.safetensors", saved)
 
 
-def test_another_catalogue(saved):
-    error = refused(saved, info(N_X + 1, N_Y, USERS))
-    assert error.where == str(saved / "config.json")
-    assert "n_x" in str(error)
-    # The same number of items in all, so that every tensor would fit.
-    assert "n_x" in str(refused(saved, info(N_X + 1, N_Y - 1, USERS)))
+@pytest.mark.parametrize("n_y", [N_Y, N_Y - 1])  # one less: the same number of items in all, so every tensor would fit
+def test_another_catalogue(saved, n_y):
+    error = load_error("other-data", saved / "config.json", saved, info(N_X + 1, n_y, USERS))
+    assert "n_x" in error.what
 
 
 def test_no_default_stands_in_for_a_setting_that_was_not_saved(saved):
     config = read_json(saved / "config.json")
     del config["settings"]["dropout"]
     write_json(saved / "config.json", config)
-    error = refused(saved)
-    assert error.where == str(saved / "config.json")
-    assert "dropout" in str(error)
+    error = load_error("wrong-config", saved / "config.json", saved)
+    assert "dropout" in error.what
 
 
 @pytest.mark.parametrize(
@@ -94,21 +92,23 @@ def test_no_default_stands_in_for_a_setting_that_was_not_saved(saved):
 def test_a_broken_config(saved, changed):
     config = {key: value for key, value in {**read_json(saved / "config.json"), **changed}.items() if value is not None}
     write_json(saved / "config.json", config)
-    error = refused(saved)
-    assert error.where in (str(saved / "config.json"), "params.yaml: models")
+    unknown = changed.get("model") is not None
+    place = "params.yaml: models" if unknown else saved / "config.json"
+    load_error("unknown-model" if unknown else "wrong-config", place, saved)
 
 
 def test_a_config_that_is_no_json(saved):
     (saved / "config.json").write_text("{")
-    assert refused(saved).where == str(saved / "config.json")
+    load_error("broken-file", saved / "config.json", saved)
     (saved / "config.json").unlink()
-    assert refused(saved).where == str(saved / "config.json")
+    load_error("missing-file", saved / "config.json", saved)
 
 
 def test_unknown_model():
-    with pytest.raises(UserError, match="no model 'sasrek'") as caught:
+    with refused("unknown-model") as caught:
         find_model("sasrek")
-    assert all(name in str(caught.value) for name in model_names())
+    assert all(name in caught.value.what for name in ("'sasrek'", "'sasrec'"))
+    assert all(name in caught.value.do for name in model_names())
 
 
 def test_read_config(saved):

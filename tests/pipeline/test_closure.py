@@ -1,12 +1,14 @@
 """A stage's dependencies are exactly the code that it imports."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from lecdsr.config.names import model_names, stage_names
+from lecdsr.experiments.fingerprint import imported_files
 
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -19,21 +21,17 @@ CASES = [
 ]
 
 
-def imported(path: Path) -> set[Path]:
-    """List the project's files that a file imports, anywhere in the file."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            place = ROOT.joinpath(*name.split("."))
-            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
-    return found
+@functools.cache
+def imported(path: Path) -> frozenset[Path]:
+    """Files of this project that a file imports, wherever in it the import stands."""
+    return frozenset(imported_files(path, ROOT))
+
+
+def test_no_import_is_relative():
+    """The closure and the fingerprint of a run follow absolute imports only."""
+    for path in (*(ROOT / "lecdsr").rglob("*.py"), *(ROOT / "stages").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.ImportFrom) or node.level == 0, path
 
 
 def by_name(stage: str, model: str) -> set[Path]:

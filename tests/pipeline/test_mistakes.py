@@ -1,14 +1,15 @@
 """Wrong settings as the first stages refuse them: called in process, on existing data."""
 
 import importlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
+from tests.errors import refused
 from tests.repository import ROOT, shrink
 
 PIPELINE = list(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
@@ -48,26 +49,37 @@ def folder(sequences, tmp_path, monkeypatch):
 
 
 MISTAKES = [
-    ("params.yaml", "min_item: 5", "min_itme: 5", ["sequences.min_itme", "min_item", "params.yaml"]),
-    ("params.yaml", "max_length: 50", "max_length: many", ["sequences.max_length", "many", "integer"]),
-    ("pairs/demo.yaml", "min_item: 1", "min_user_total: 100000", ["min_user_total", "every user"]),
-    ("pairs/demo.yaml", "min_item: 1", "split: half", ["sequences.split", "half", "pairs/demo.yaml", "temporal"]),
-    ("pairs/demo.yaml", "release: 2018", "release: 2019", ["release", "2019", "pairs/demo.yaml"]),
-    ("pairs/demo.yaml", "source: synthetic", "source: nowhere", ["nowhere", "does not exist"]),
+    ("params.yaml", "min_item: 5", "min_itme: 5", "unknown-key", "params.yaml: sequences.min_itme", ["'min_item'"]),
+    (
+        "params.yaml", "max_length: 50", "max_length: many", "wrong-value", "params.yaml: sequences.max_length",
+        ["'many'", "integer"],
+    ),
+    (
+        "pairs/demo.yaml", "min_item: 1", "min_user_total: 100000", "empty-filter", "sequences.min_user_total",
+        ["'min_user_total'"],
+    ),
+    (
+        "pairs/demo.yaml", "min_item: 1", "split: half", "wrong-value", "pairs/demo.yaml: sequences.split",
+        ["'half'", "'temporal'"],
+    ),
+    ("pairs/demo.yaml", "release: 2018", "release: 2019", "wrong-value", "pairs/demo.yaml: release", ["2019", "2018"]),
+    ("pairs/demo.yaml", "source: synthetic", "source: nowhere", "missing-folder", "nowhere", []),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "right", "wrong", "words"), MISTAKES, ids=[row[2].strip() for row in MISTAKES])
-def test_a_mistake_is_named_and_harms_nothing(folder, file, right, wrong, words):
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "code", "where", "words"), MISTAKES, ids=[row[2].strip() for row in MISTAKES]
+)
+def test_a_mistake_is_named_and_harms_nothing(folder, file, right, wrong, code, where, words):
     path = folder / file
     text = path.read_text(encoding="utf-8")
     assert text.count(right) == 1
     tables, raw = contents(Artefacts("demo").sequences), contents(Artefacts("demo").raw)
     path.write_text(text.replace(right, wrong), encoding="utf-8")
-    with pytest.raises(UserError) as caught:
+    with refused(code) as caught:
         run_first_stages()
-    for word in words:
-        assert word in str(caught.value)
+    assert caught.value.where.removeprefix(f"{folder}{os.sep}") == where.replace("/", os.sep)
+    assert all(word in caught.value.what for word in words)
     assert contents(Artefacts("demo").sequences) == tables
     path.write_text(text, encoding="utf-8")
     run_first_stages()

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
-from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TRAIN
 from lecdsr.prompts import templates
 from lecdsr.prompts.questions import oldest_dropped, tokens, write_questions
 from tests.ask.loopback import Loopback
+from tests.errors import refused
 from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
 from tests.prompts.test_questions import one_user, prompt_of
 
@@ -64,9 +64,10 @@ def test_every_version_has_every_template(version):
 
 
 def test_an_unknown_version_names_those_there_are():
-    with pytest.raises(UserError, match="no prompt version 'v0'") as unknown:
+    with refused("unknown-version", "prompts.version") as unknown:
         shop(1, version="v0")
-    assert "v1, v2" in str(unknown.value)
+    assert "'v0'" in unknown.value.what
+    assert "v1, v2" in unknown.value.do
 
 
 def test_one_changed_line_asks_again_exactly_what_it_changes(tmp_path, monkeypatch):

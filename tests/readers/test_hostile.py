@@ -11,6 +11,7 @@ import pytest
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts, check_pair_name
+from tests.errors import refused
 from tests.readers.test_readers import metadata, ratings
 
 GOOD = "i1,u1,5.0,1000\n"
@@ -84,12 +85,12 @@ def test_bytes_of_chance_are_a_clear_error_or_bad_lines(db, tmp_path, name):
 
     with pytest.raises(UserError) as caught:
         read()
-    assert str(path) in str(caught.value)
+    assert caught.value.where == str(path)
 
 
 def test_an_empty_file_is_told(db, tmp_path):
     (tmp_path / "A.csv").write_text("")
-    with pytest.raises(UserError, match="empty"):
+    with refused("empty-file", tmp_path / "A.csv"):
         ratings(db, tmp_path / "A.csv", 2018)[1].check(tmp_path / "rejected", 0.5)
 
 
@@ -119,9 +120,8 @@ def test_metadata_cut_short_is_a_clear_error(tmp_path):
     path = tmp_path / "meta_A.json.gz"
     whole = gzip.compress(b"".join(b'{"asin": "i%d", "title": "T"}\n' % n for n in range(20_000)))
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="cannot be read") as caught:
+    with refused("broken-file", path):
         metadata(path, 2018, ["i1"])
-    assert str(path) in str(caught.value)
 
 
 LONG = """
@@ -174,5 +174,5 @@ def test_a_line_of_a_gigabyte_is_bad_or_an_error_within_little_memory(tmp_path, 
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "/tmp/x", "", "A", "a b", "a\n", ".a"])
 def test_a_pair_name_never_leads_out_of_its_folder(name):
     for use in (check_pair_name, Artefacts):
-        with pytest.raises(UserError, match="valid pair name"):
+        with refused("wrong-pair-name"):
             use(name)

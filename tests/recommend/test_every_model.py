@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lecdsr.core.errors import UserError
 from lecdsr.recommend.explain import explain, similar
 from lecdsr.recommend.export import export
 from lecdsr.recommend.user import TargetUser, target_user
+from tests.errors import refused
 from tests.models import zoo
 from tests.recommend.built import recommender_of
 
@@ -49,9 +49,9 @@ def test_user_input_is_what_the_scores_depend_on(model, variant):
 def test_an_anonymous_user_is_refused_or_has_no_profile(model, variant):
     recommender = recommender_of(model, variant)
     if recommender.user_input == "embedding":
-        with pytest.raises(UserError, match="anonymous user"):
+        with refused("no-anonymous"):
             target_user(recommender, None, [ITEMS], "1970-01-09")
-        with pytest.raises(UserError, match="anonymous"):  # nor does any other way give the embedding of a user
+        with refused("no-anonymous"):  # nor does any other way give the embedding of a user
             recommender.scores(recommender.info.anonymous_user, *recommender.history(0), 0)
         return
     user = target_user(recommender, None, [ITEMS], "1970-01-09")
@@ -116,7 +116,7 @@ def test_parts_add_up_to_the_score_or_a_note_says_why_not(model, variant):
 def test_similar_items_are_sorted_and_never_the_item_itself(model, variant):
     recommender = recommender_of(model, variant)
     if recommender.network.item_similarities(2) is None:
-        with pytest.raises(UserError, match="does not compare items"):
+        with refused("no-similarity"):
             similar(recommender, 2, 0, 3)
         return
     for domain in (0, 1):
@@ -134,7 +134,7 @@ def test_similar_items_are_sorted_and_never_the_item_itself(model, variant):
 def test_exported_vectors_give_the_scores_of_a_two_tower_model(model, variant, tmp_path):
     recommender = recommender_of(model, variant)
     if not recommender.network.is_two_tower:
-        with pytest.raises(UserError, match="not a two-tower model"):
+        with refused("no-two-towers"):
             export(recommender, {}, tmp_path / "out")
         assert not (tmp_path / "out").exists()
         return

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.recommend.export import export
 from lecdsr.recommend.recommender import open_recommender
+from tests.errors import refused
 from tests.models import zoo
 from tests.recommend.built import ROOT, USER_IDS, write_pair
 
@@ -103,7 +103,7 @@ def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
 def test_a_model_that_is_not_two_tower(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_pair(tmp_path, {"itemknn": "all neighbours"})
-    with pytest.raises(UserError, match="not a two-tower model"):
+    with refused("no-two-towers"):
         export(open_recommender(Artefacts("demo"), "itemknn"), {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -111,11 +111,11 @@ def test_a_model_that_is_not_two_tower(tmp_path, monkeypatch):
 def test_nan_and_a_file_in_the_way(tmp_path, monkeypatch):
     recommender, _ = exported(tmp_path, monkeypatch, "sasrec")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a file"):
+    with refused("file-in-the-way", tmp_path / "file"):
         export(recommender, {}, tmp_path / "file")
     with torch.no_grad():
         recommender.network.norm.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="NaN"):
+    with refused("nan-score"):
         export(recommender, {}, tmp_path / "out")
     # Without facts.json, the files cannot be mistaken for a complete export.
     assert not (tmp_path / "out" / "facts.json").exists()

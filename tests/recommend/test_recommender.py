@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import USERS
 from lecdsr.models.popularity import Popularity, Settings
 from lecdsr.models.sasrec import SASRec
 from lecdsr.recommend.recommender import PairRecommender
 from tests import tiny
+from tests.errors import refused
 from tests.models.settings import sasrec_settings
 
 N_X, N_Y = 6, 5
@@ -70,7 +70,6 @@ def test_model_reads_the_domains_it_was_trained_on(domains):
 
 def test_unknown_user_gets_a_suggestion(popular):
     assert popular.user_id("BERT") == 1
-    with pytest.raises(UserError) as error:
+    with refused("unknown-user", "--user") as error:
         popular.user_id("BERD")
-    assert "BERD" in str(error.value)
-    assert "did you mean BERT?" in str(error.value)
+    assert all(name in error.value.what for name in ("'BERD'", "'BERT'"))

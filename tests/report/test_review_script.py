@@ -54,5 +54,5 @@ def test_a_branch_is_held_against_where_it_began(changed):
 def test_an_unknown_revision_is_one_clear_message(changed):
     shown = changed.run(sys.executable, "scripts/review.py", "nowhere", check=False)
     assert "nowhere" in shown
-    assert "name a revision that this clone has" in shown
+    assert "where: git " in shown
     assert "Traceback" not in shown

@@ -2,11 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
-import pytest
-
 from lecdsr.card.measure import measure
 from lecdsr.config.pair import Pair
-from lecdsr.core.errors import UserError
 from lecdsr.core.files import write_text
 from lecdsr.core.paths import Artefacts
 from lecdsr.report.draw import Plot, to_svg
@@ -15,13 +12,14 @@ from lecdsr.report.tables import card_tables
 from lecdsr.train.state import log_to_csv
 from stages.report import curve, write_figures
 from tests.card import hand
+from tests.errors import refused
 
 
 def test_curve_of_a_training_log(tmp_path):
     rows = [{"epoch": 0, "valid_ndcg@10": 0.1}, {"epoch": 1, "loss": 2.5, "valid_ndcg@10": 0.25}]
     write_text(tmp_path / "a.csv", log_to_csv(rows))
     assert curve(tmp_path / "a.csv") == Curve([0, 1], [0.1, 0.25])
-    with pytest.raises(UserError, match=r"b\.csv"):
+    with refused("missing-file", tmp_path / "b.csv"):
         curve(tmp_path / "b.csv")
 
 

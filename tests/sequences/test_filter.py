@@ -6,14 +6,13 @@ from collections import Counter
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecdsr.core.errors import UserError
 from lecdsr.sequences.engine import DuckDB
 from lecdsr.sequences.filter import ORDER, apply_filters
 from lecdsr.sequences.settings import Settings
+from tests.errors import refused
 
 DAY = 86_400
 BASE = {
@@ -100,7 +99,7 @@ def test_core_equals_the_definition(rows, min_item, min_domain, min_total):
         assert left(db) == expected
         assert counts["until_stable"]["interactions"] == len(expected)
     else:
-        with pytest.raises(UserError, match="removed every user"):
+        with refused("empty-filter"):
             apply_filters(db, chosen)
 
 
@@ -145,5 +144,5 @@ def test_latest_are_kept_by_the_tie_rule():
 
 
 def test_no_shared_users():
-    with pytest.raises(UserError, match="overlap"):
+    with refused("empty-filter", "sequences.overlap"):
         apply_filters(database([("a", 0, "1", 0), ("b", 1, "2", 0)]), Settings(**BASE))

@@ -11,7 +11,6 @@ import pytest
 
 from lecdsr.config.load import load_block
 from lecdsr.config.pair import Pair
-from lecdsr.core.errors import UserError
 from lecdsr.download.synthetic import Settings as Synthetic
 from lecdsr.download.synthetic import generate
 from lecdsr.sequences import engine as engines
@@ -19,6 +18,7 @@ from lecdsr.sequences import spark
 from lecdsr.sequences.build import build
 from lecdsr.sequences.filter import apply_filters
 from lecdsr.sequences.settings import Settings
+from tests.errors import refused
 from tests.sequences.test_filter import BASE, DAY, left, ratings
 
 HERE = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
@@ -92,6 +92,6 @@ def test_the_whole_stage_gives_the_same_bytes(tmp_path, monkeypatch):
 
 def test_without_spark_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.errors", None)
-    with pytest.raises(UserError, match="not installed") as caught:
+    with refused("not-installed") as caught:
         engine("spark", random_rows(1, 50), tmp_path)
     assert "duckdb" in caught.value.do

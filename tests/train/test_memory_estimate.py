@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from lecdsr.core.errors import UserError
 from lecdsr.models.saved import build
 from lecdsr.train import memory_estimate
 from lecdsr.train.memory_estimate import MemoryEstimate, check_memory, estimate_activations, estimate_memory
 from lecdsr.train.step import Steps
+from tests.errors import refused
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
 from tests.tiny import info, sequences
 
@@ -64,9 +64,10 @@ def test_a_table_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     data = dataclasses.replace(info(), n_x=40_000_000, n_y=40_000_000)  # 164 GB in each of two tables
     found = estimate_memory("lecdsr", settings, data, shared_settings(), CPU)
     assert found.weights > 300e9
-    with pytest.raises(UserError, match="training needs about") as caught:
+    with refused("not-enough-memory", "train.lecdsr") as caught:
         check_memory(found, "lecdsr", CPU, 1)
-    assert "lower train.lecdsr.width" in str(caught.value)
+    assert f"{found.total / 1e9:.1f} GB" in caught.value.what
+    assert "train.lecdsr.width" in caught.value.do
 
 
 @pytest.mark.parametrize(("free", "processes", "fits"), [(950, 1, True), (940, 1, False), (950, 2, False)])
@@ -77,12 +78,13 @@ def test_what_fits(monkeypatch, free, processes, fits):
     if fits:
         check_memory(asked, "sasrec", CPU, processes)
     else:
-        with pytest.raises(UserError, match="are free") as caught:
+        with refused("not-enough-memory", "train.sasrec") as caught:
             check_memory(asked, "sasrec", CPU, processes)
-        assert "width" in str(caught.value)
+        assert "train.sasrec.width" in caught.value.do
 
 
 def test_activations_too_large_get_other_advice(monkeypatch):
     monkeypatch.setattr(memory_estimate, "free_memory", lambda: 100)
-    with pytest.raises(UserError, match="batch_size"):
+    with refused("not-enough-memory", "train.sasrec") as caught:
         check_memory(MemoryEstimate(0, 1, 3, 1, 0, 500, 1, 1), "sasrec", CPU, 1)
+    assert "train.sasrec.batch_size" in caught.value.do

@@ -26,7 +26,7 @@ def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
     if mode == "none":
         return None
     if vectors is None:
-        raise ValueError(f"text mode {mode!r} needs vectors")
+        raise ValueError(f"item_text {mode!r} needs text vectors, and the data has none")
     if mode == "vectors":
         return vectors
     generator = torch.Generator().manual_seed(seed)

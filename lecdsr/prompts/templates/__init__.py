@@ -27,5 +27,6 @@ def load_template(version: str, name: str) -> Template:
             f"there is no prompt version {version!r}",
             where="prompts.version",
             do=f"use one of {', '.join(versions())}",
+            code="unknown-version",
         )
     return Template((files(__package__) / version / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n"))
