@@ -80,7 +80,7 @@ def rank_targets(
     score = model.scorer()
     full = np.zeros(len(sequences), np.float32)
     sampled = None if negatives is None else np.zeros(len(sequences), np.float32)
-    for domain, windows in track(list(_batches(sequences, info, batch_size)), label):
+    for domain, windows in track(list(batches_by_domain(sequences, info, batch_size)), label):
         items = info.items_of(domain)
         chosen = sequences.take(windows)
         histories = gatherer.histories(chosen.user, chosen.start, chosen.end - 1)
@@ -95,7 +95,9 @@ def rank_targets(
     return Ranks(full, sampled)
 
 
-def _batches(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def batches_by_domain(
+    sequences: Sequences, info: DatasetInfo, batch_size: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Windows of one domain at a time, since a batch shares one matrix of keys."""
     in_y = sequences.target >= info.n_x
     for domain in (0, 1):
@@ -120,9 +122,14 @@ def _rank_among(scores: Tensor, target: Tensor, negatives: list[NDArray[np.int64
 def _leave_out_history(scores: Tensor, target: Tensor, chosen: Sequences, items: slice) -> None:
     """Set to -inf what each user had before the target, in place; the target itself stays."""
     own = scores.gather(1, target.unsqueeze(1))
+    scores[history_places(chosen, items, scores.device)] = float("-inf")
+    scores.scatter_(1, target.unsqueeze(1), own)
+
+
+def history_places(chosen: Sequences, items: slice, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns, in scores ``[B, N_items]`` of a range of items, of what each user had before the target."""
     place, row = expand(chosen.seen_start, chosen.target_row)
     item = chosen.seen_items[row]
     inside = (item >= items.start) & (item < items.stop)
-    where = (torch.from_numpy(place[inside]), torch.from_numpy(item[inside] - items.start))
-    scores[where[0].to(scores.device), where[1].to(scores.device)] = float("-inf")
-    scores.scatter_(1, target.unsqueeze(1), own)
+    rows, columns = torch.from_numpy(place[inside]), torch.from_numpy(item[inside] - items.start)
+    return rows.to(device), columns.to(device)

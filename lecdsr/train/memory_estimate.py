@@ -17,6 +17,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.sharded import weights_to_shard
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import validation_batch
 
@@ -62,7 +63,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
+    model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device, processes: int = 1
 ) -> MemoryEstimate:
     """Estimate everything but activations, from a model whose weights take no memory.
 
@@ -72,6 +73,7 @@ def estimate_memory(
         info: the data set that it is built for.
         shared: settings of all models.
         device: where it will train.
+        processes: processes that sharded tables are spread over.
 
     Returns:
         An estimate with activations of 0; see :func:`estimate_activations`.
@@ -81,7 +83,10 @@ def estimate_memory(
     with torch.device("meta"):
         few = dataclasses.replace(info, item_vectors=items, user_vectors=users)
         shell = build(model, settings, few, shared.seed)
-    weights = sum(parameter.numel() * 4 for parameter in shell.parameters())
+    whole = sum(parameter.numel() * 4 for parameter in shell.parameters())
+    tables = weights_to_shard(shell) if shared.tables == "sharded" and shell.objective != "counts" else []
+    elsewhere = sum(table.numel() * 4 * (processes - 1) // processes for table in tables)
+    weights = whole - elsewhere
     vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
     on_gpu = device.type == "cuda"
     scores = validation_batch(info) * max(info.n_x, info.n_y) * 4
@@ -93,7 +98,7 @@ def estimate_memory(
         vectors=sum(v.numel() * 4 for v in vectors) if on_gpu else 0,  # on a CPU they are part of the process
         activations=0,
         validation=2 * scores,  # the scores, and their comparison with the target's
-        checkpoint=0 if on_gpu else 4 * weights,  # weights, best copy and two moments as bytes
+        checkpoint=0 if on_gpu else 4 * whole,  # weights, best copy and two moments as bytes
     )
 
 

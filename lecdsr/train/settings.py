@@ -46,11 +46,12 @@ class SharedSettings(Block):
         description="Arithmetic of matrix products. `bfloat16` is faster on hardware that supports it; elsewhere "
         "training warns and uses float32.",
     )
-    tables: Literal["dense", "rows"] = Field(
+    tables: Literal["dense", "rows", "sharded"] = Field(
         default="dense",
         description="Updates of item and user tables: `dense` updates every row in every step, `rows` only those the "
         "step reads (lazy Adam without weight decay), for very large tables. Models that score all items in every "
-        "step refuse `rows`.",
+        "step refuse `rows`. `sharded` is `dense` with the rows of the item table, their gradients and moments spread "
+        "over the processes of `torchrun`, for tables that one GPU cannot hold; only `tandem` and `sasrec` can.",
     )
 
 
