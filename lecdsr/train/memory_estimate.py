@@ -17,7 +17,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.settings import SharedSettings
-from lecdsr.train.sharded import weights_to_shard
+from lecdsr.train.sharded import local_rows, weights_to_shard
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import validation_batch
 
@@ -147,7 +147,8 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
 @contextmanager
 def _saved_for_backward(model: Recommender) -> Iterator[dict[int, int]]:
     """Record the bytes of every storage that is saved for a backward pass in this block, except the model's own."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    kept = (local_rows(tensor) for tensor in (*model.parameters(), *model.buffers()))
+    own = {tensor.untyped_storage().data_ptr() for tensor in kept}
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Training with ``train.shared.tables: sharded``: spread item tables over processes, rank with them, gather them.
 
-The rest of the model is replicated and data-parallel. A sharded weight is a ``DTensor``, so its gradient, its moments of
-AdamW and the copy of the best weights are sharded too.
+The rest of the model is replicated and data-parallel. A sharded weight is a ``DTensor``, so its gradient, its moments
+of AdamW and the copy of the best weights are sharded too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ _PIECE = 1 << 26
 def is_sharded(value: Any) -> bool:
     """Whether this is a ``DTensor``; its module takes a second to import and is only needed with sharded tables."""
     return isinstance(value, Tensor) and hasattr(value, "to_local")
+
+
+def local_rows(value: Tensor) -> Tensor:
+    """Return the rows of a sharded tensor that are in this process; another tensor as it is."""
+    rows: Tensor = cast(Any, value).to_local() if is_sharded(value) else value
+    return rows
 
 
 def has_shards(model: Recommender) -> bool:
@@ -130,7 +136,7 @@ def gather_model(model: Recommender) -> None:
 
 
 def _gather(table: Any, everywhere: bool) -> Tensor:
-    own: Tensor = table.to_local().detach()
+    own = local_rows(table).detach()
     size, rank = dist.get_world_size(), dist.get_rank()
     each = -(-len(table) // size)
     keep = everywhere or rank == 0

@@ -32,7 +32,8 @@ class ShardedEmbedding(nn.Embedding):
     """
 
     def __init__(self, weight: Tensor, padding: int | None) -> None:
-        super().__init__(*weight.shape, padding_idx=padding, _weight=weight)
+        rows, width = weight.shape
+        super().__init__(rows, width, padding, _weight=weight)
 
     @property
     def rows(self) -> slice:
@@ -64,7 +65,7 @@ class ShardedEmbedding(nn.Embedding):
         local = cast(Tensor, cast(Any, self.weight).to_local())
         if local.requires_grad:
             processes = dist.get_world_size()
-            local.register_hook(lambda gradient: gradient / processes)
+            local.register_hook(lambda gradient: gradient / processes)  # type: ignore[no-untyped-call]
         return local
 
 
