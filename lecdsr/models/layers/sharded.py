@@ -52,7 +52,7 @@ class ShardedEmbedding(nn.Embedding):
         return self._local()[rows.start - first : rows.stop - first]
 
     def forward(self, ids: Tensor) -> Tensor:
-        """``[..., d]`` rows of ``ids [...]``, whoever owns them."""
+        """``[..., d]`` rows of ``ids [...]``, of any process."""
         flat, first = ids.flatten(), self.rows.start
         route = _route(flat, self.rows_each)
         wanted = _exchange(flat[route.order], route.sent, route.received)  # ids that others look up here
