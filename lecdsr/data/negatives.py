@@ -18,10 +18,17 @@ class Draws:
     Args:
         seed: seed of the generator.
         device: device on which the numbers are drawn and used.
+        concatenate: joins values ``[m]`` of all processes; ``None`` if this is the only one.
     """
 
-    def __init__(self, seed: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        device: torch.device | None = None,
+        concatenate: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.generator = torch.Generator(device=device or "cpu").manual_seed(seed)
+        self._concatenate = concatenate
         self._rows: tuple[slice, int] | None = None
 
     def share(self, rows: slice, whole: int) -> None:
@@ -37,6 +44,10 @@ class Draws:
     def shared(self, count: int) -> Tensor:
         """``[count]`` numbers in [0, 1) for the whole batch, the same in all processes; double precision."""
         return torch.rand(count, generator=self.generator, device=self.generator.device, dtype=torch.float64)
+
+    def of_all(self, values: Tensor) -> Tensor:
+        """Return the values ``[m]`` of all processes that share the step; all of them must call this."""
+        return values if self._concatenate is None else self._concatenate(values)
 
 
 def draw_negatives(

@@ -103,7 +103,7 @@ def rank_targets(
             _leave_out_history(scores, target, chosen, items)
         full[windows] = rank(scores, target).cpu().numpy()
 
-    batches = list(_batches(sequences, info, batch_size))
+    batches = list(batches_by_domain(sequences, info, batch_size))
     _in_threads(rank_batch, batches, ranking_threads(info, batch_size, device), label)
     return Ranks(full, sampled)
 
@@ -135,7 +135,7 @@ def _in_threads(work: Callable[[_Batch], None], batches: list[_Batch], threads: 
         torch.set_num_threads(before)
 
 
-def _batches(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def batches_by_domain(sequences: Sequences, info: DatasetInfo, batch_size: int) -> Iterator[_Batch]:
     """Yield batches of windows of one domain each, because a batch shares one matrix of item keys."""
     in_y = sequences.target >= info.n_x
     for domain in (0, 1):
@@ -160,9 +160,14 @@ def _rank_among(scores: Tensor, target: Tensor, negatives: list[NDArray[np.int64
 def _leave_out_history(scores: Tensor, target: Tensor, chosen: Sequences, items: slice) -> None:
     """Set the scores of each user's earlier items to -inf in place, except for the target."""
     own = scores.gather(1, target.unsqueeze(1))
+    scores[history_places(chosen, items, scores.device)] = float("-inf")
+    scores.scatter_(1, target.unsqueeze(1), own)
+
+
+def history_places(chosen: Sequences, items: slice, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the rows and columns of each user's earlier items in scores ``[B, n]`` of a range of items."""
     place, row = expand(chosen.seen_start, chosen.target_row)
     item = chosen.seen_items[row]
     inside = (item >= items.start) & (item < items.stop)
-    where = (torch.from_numpy(place[inside]), torch.from_numpy(item[inside] - items.start))
-    scores[where[0].to(scores.device), where[1].to(scores.device)] = float("-inf")
-    scores.scatter_(1, target.unsqueeze(1), own)
+    rows, columns = torch.from_numpy(place[inside]), torch.from_numpy(item[inside] - items.start)
+    return rows.to(device), columns.to(device)

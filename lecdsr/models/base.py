@@ -107,6 +107,14 @@ class Recommender(nn.Module):
         """Return the tables of which a training step reads and updates few rows; empty if there are none."""
         return []
 
+    def sharded_tables(self) -> list[str]:
+        """Names of the item tables whose rows can be spread over processes; empty if the model reads whole tables.
+
+        A model that names one reads it by :func:`lecdsr.models.layers.sharded.look_up` alone, and defines
+        :meth:`keys_of` for ranges of items that this process keeps.
+        """
+        return []
+
     def scorer(self) -> Callable[[Histories, slice], Tensor]:
         """Return a function that scores a slice of item ids for a batch of histories: ``[B, N_slice]``.
 
@@ -132,6 +140,11 @@ class Recommender(nn.Module):
     def keys(self) -> tuple[Tensor, Tensor]:
         """Return keys ``[N, d]`` and biases ``[N]`` of all items."""
         raise TypeError(f"{type(self).__name__} does not define keys")
+
+    def keys_of(self, items: slice) -> tuple[Tensor, Tensor]:
+        """``[n, d]`` keys and ``[n]`` biases of a range of item ids."""
+        keys, bias = self.keys()
+        return keys[items], bias[items]
 
     @property
     def is_two_tower(self) -> bool:

@@ -16,13 +16,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, SequenceBatch
+from lecdsr.data.batch import Histories, SequenceBatch, distinct
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender, SharedNegatives, SoftmaxItems
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
 from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
+from lecdsr.models.layers.sharded import look_up, own_rows, sharded_softmax_by_domain
 from lecdsr.models.layers.text import TextMode, control, whiten
 
 
@@ -91,19 +92,23 @@ class SASRec(Recommender):
         """The item table, unless the loss reads all of it."""
         return [self.item_embeddings] if self.settings.loss == "sampled" else []
 
-    def addends(self, items: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def sharded_tables(self) -> list[str]:
+        """The item table, whatever the loss."""
+        return ["item_embeddings"]
+
+    def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` ids and projected texts, which add up to :meth:`table`.
 
         Args:
-            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+            items: ``[R]`` item ids, or a range of them; ``None`` is all of them and padding, R = N+1.
         """
-        ids = self.item_embeddings.weight if items is None else self.item_embeddings(items)
+        ids = look_up(self.item_embeddings, items)
         if self.text_projection is None:
             return ids, None
         text = cast(Tensor, self.item_text)
         return ids, self.text_projection(text if items is None else text[items])
 
-    def table(self, items: Tensor | None = None) -> Tensor:
+    def table(self, items: Tensor | slice | None = None) -> Tensor:
         """``[R, d]`` id plus projected text; arguments as for :meth:`addends`."""
         ids, texts = self.addends(items)
         return ids if texts is None else ids + texts
@@ -114,12 +119,19 @@ class SASRec(Recommender):
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
         """As in the base class, with the item table built once and not once per batch."""
+        if self._own_items() is not None:
+            return lambda histories: self._states(histories, *self._history_rows(histories))[:, -1]
         table = self.table()
         return lambda histories: self._states(histories, table)[:, -1]
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """Return the item table as keys, ``[N, d]``, without biases."""
         table = self.table()[: self.info.n_items]
+        return table, table.new_zeros(len(table))
+
+    def keys_of(self, items: slice) -> tuple[Tensor, Tensor]:
+        """As :meth:`keys`, of a range of items."""
+        table = self.table(items)
         return table, table.new_zeros(len(table))
 
     def key_parts(self) -> dict[str, Tensor] | None:
@@ -137,6 +149,9 @@ class SASRec(Recommender):
         samples = cast(SequenceBatch, batch)
         if samples_items(self.settings.loss, self.last_epoch):
             return self._sampled_loss(samples, draws)
+        own = self._own_items()
+        if own is not None:
+            return self._sharded_loss(samples, own)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
         queries = self._states(samples.histories, table).flatten(0, 1)[wanted]  # [M, d]
@@ -150,6 +165,21 @@ class SASRec(Recommender):
         queries = self._states(batch.histories, rows, sample.history).flatten(0, 1)  # [B * L, d]
         x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
         return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
+
+    def _sharded_loss(self, batch: SequenceBatch, own: slice) -> dict[str, LossTerm]:
+        """Softmax over all items, each process scoring its own."""
+        wanted, targets = batch.wanted(self.info.padding)  # [M] both
+        queries = self._states(batch.histories, *self._history_rows(batch.histories)).flatten(0, 1)[wanted]  # [M, d]
+        return {"softmax": sharded_softmax_by_domain(queries, self.table(own), own, targets, self.info.n_x)}
+
+    def _own_items(self) -> slice | None:
+        """Items of this process if the table is sharded, ``None`` if it is not."""
+        return own_rows(self.item_embeddings, slice(0, self.info.n_items))
+
+    def _history_rows(self, histories: Histories) -> tuple[Tensor, Tensor]:
+        """``[R, d]`` table of the items of a batch and ``[B, L]`` the row of each."""
+        ids, rows = distinct(histories.sequence)
+        return self.table(ids), rows
 
     def _states(self, histories: Histories, table: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[B, L, d]`` states, each of its own and earlier items.

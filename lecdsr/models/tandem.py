@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, SequenceBatch
+from lecdsr.data.batch import Histories, SequenceBatch, distinct
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.base import (
@@ -37,6 +37,7 @@ from lecdsr.models.base import (
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
 from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
+from lecdsr.models.layers.sharded import look_up, own_rows, sharded_softmax_by_domain
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
 
 
@@ -145,32 +146,34 @@ class Tandem(Recommender):
         """The item table, unless the loss reads all of it."""
         return [self.item_embeddings] if self.settings.loss == "sampled" else []
 
-    def addends(self, items: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def sharded_tables(self) -> list[str]:
+        """The item table, whatever the loss."""
+        return ["item_embeddings"]
+
+    def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` weighted ids and projected texts, before their sum is normalised.
 
         Args:
-            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+            items: ``[R]`` item ids, or a range of them; ``None`` is all of them and padding, R = N+1.
         """
-        trust, text = cast(Tensor, self.trust), self.item_text
-        if items is None:
-            ids = trust * self.item_embeddings.weight
-        else:
-            ids = trust[items] * self.item_embeddings(items)
-            text = None if text is None else cast(Tensor, text)[items]
+        trust, text = cast(Tensor, self.trust), cast(Tensor | None, self.item_text)
+        if items is not None:
+            trust, text = trust[items], None if text is None else text[items]
+        ids = trust * look_up(self.item_embeddings, items)
         if self.training and self.settings.id_dropout:
             # Drop the whole embedding of some items, so that the model learns to rank by text alone.
             drawn = torch.rand(len(ids), device=ids.device)
-            if items is not None and items.device.type != "cpu":
+            if isinstance(items, Tensor) and items.device.type != "cpu":
                 # There an item can occur in several rows, of which it must be dropped in all or in none.
                 drawn = drawn[torch.searchsorted(items.sort().values, items)]
             ids = ids * (drawn >= self.settings.id_dropout).unsqueeze(1)
         return ids, None if self.text_projection is None else self.text_projection(text)
 
-    def table(self, items: Tensor | None = None) -> Tensor:
+    def table(self, items: Tensor | slice | None = None) -> Tensor:
         """``[R, d]`` items as unit vectors; one with neither text nor training interactions is zero.
 
         Args:
-            items: ``[R]`` item ids; ``None`` is all of them and padding, R = N+1.
+            items: ``[R]`` item ids, or a range of them; ``None`` is all of them and padding, R = N+1.
         """
         ids, texts = self.addends(items)
         return F.normalize(ids if texts is None else ids + texts, dim=1)
@@ -181,10 +184,12 @@ class Tandem(Recommender):
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
         """As in the base class, with the tables of items and texts built once and not once per batch."""
-        table, texts, settings = self.table(), self._unit_texts() if self.has_content else None, self.settings
+        table = self.table() if self._own_items() is None else None
+        texts, settings = self._unit_texts() if self.has_content else None, self.settings
 
         def encode(histories: Histories) -> Tensor:
-            learned = self._directions(self._states(histories, table)[:, -1])
+            rows = self._history_rows(histories) if table is None else (table, None)
+            learned = self._directions(self._states(histories, *rows)[:, -1])
             if texts is None:
                 return learned
             content = content_queries(texts, histories.sequence, settings.content_decay)
@@ -199,6 +204,13 @@ class Tandem(Recommender):
         if self.has_content:
             keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
         return keys, keys.new_zeros(n)
+
+    def keys_of(self, items: slice) -> tuple[Tensor, Tensor]:
+        """As :meth:`keys`, of a range of items."""
+        keys = self.table(items)
+        if self.has_content:
+            keys = torch.cat([keys, F.normalize(cast(Tensor, self.item_text)[items], dim=1)], dim=1)
+        return keys, keys.new_zeros(len(keys))
 
     def key_parts(self) -> dict[str, Tensor] | None:
         """Split the keys into ``id`` and ``text``, both divided by the length of their sum; content counts as text."""
@@ -230,6 +242,9 @@ class Tandem(Recommender):
         samples = cast(SequenceBatch, batch)
         if samples_items(self.settings.loss, self.last_epoch):
             return self._sampled_loss(samples, draws)
+        own = self._own_items()
+        if own is not None:
+            return self._sharded_loss(samples, own)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
         queries = self._directions(self._states(samples.histories, table).flatten(0, 1)[wanted])  # [M, d]
@@ -243,6 +258,22 @@ class Tandem(Recommender):
         queries = self._directions(self._states(batch.histories, rows, sample.history)).flatten(0, 1)  # [B * L, d]
         x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
         return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
+
+    def _sharded_loss(self, batch: SequenceBatch, own: slice) -> dict[str, LossTerm]:
+        """Softmax over all items, each process scoring its own."""
+        wanted, targets = batch.wanted(self.info.padding)  # [M] both
+        states = self._states(batch.histories, *self._history_rows(batch.histories))
+        queries = self._directions(states.flatten(0, 1)[wanted])  # [M, d]
+        return {"softmax": sharded_softmax_by_domain(queries, self.table(own), own, targets, self.info.n_x)}
+
+    def _own_items(self) -> slice | None:
+        """Items of this process if the table is sharded, ``None`` if it is not."""
+        return own_rows(self.item_embeddings, slice(0, self.info.n_items))
+
+    def _history_rows(self, histories: Histories) -> tuple[Tensor, Tensor]:
+        """``[R, d]`` table of the items of a batch and ``[B, L]`` the row of each."""
+        ids, rows = distinct(histories.sequence)
+        return self.table(ids), rows
 
     def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature

@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from lecdsr.core.errors import UserError
+
+#: How long a process waits for another, which may be writing a checkpoint, before it gives up.
+TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,28 @@ class DistributedContext:
         dist.all_gather(rows, row.contiguous())
         return torch.stack(rows)
 
+    def concatenate(self, values: Tensor) -> Tensor:
+        """Return the ``[m]`` values of all processes, one after another; m may differ, and all must call this."""
+        if self.size == 1:
+            return values
+        counts = self.gather(torch.tensor([len(values)], device=values.device)).flatten().tolist()
+        rows = self.gather(torch.nn.functional.pad(values, (0, max(counts) - len(values))))
+        return torch.cat([row[:count] for row, count in zip(rows, counts, strict=True)])
+
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, torch.device]]:
     """Connect this process to those that ``torchrun`` started with it; yield its context and device.
 
     ``torchrun`` sets ``WORLD_SIZE``, ``RANK`` and ``LOCAL_RANK``; without them this process trains alone. Processes
-    communicate through gloo on CPUs and through NCCL on GPUs.
+    communicate through gloo on CPUs and through NCCL on GPUs. A process that loses another one in the block ends with
+    a message: at once if the other has died, after :data:`TIMEOUT` if it has stopped answering.
 
     Args:
         device: type of device; on GPUs each process gets the one of its local rank.
 
     Raises:
-        UserError: there are more processes than GPUs, or the processes cannot connect.
+        UserError: there are more processes than GPUs, the processes cannot connect, or one is lost.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -80,7 +93,7 @@ def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, t
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"the processes cannot connect: {error}",
@@ -89,5 +102,18 @@ def join_processes(device: torch.device) -> Iterator[tuple[DistributedContext, t
         ) from error
     try:
         yield DistributedContext(dist.get_rank(), dist.get_world_size()), device
+    except RuntimeError as error:
+        if not _is_lost(error):
+            raise
+        raise UserError(
+            f"another process of this training ended or stopped answering ({str(error).splitlines()[0][:200]})",
+            where=f"process {dist.get_rank()} of {size}",
+            do="read what the other processes printed, then start all of them again: they resume from the checkpoint",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether an error is of the communication between processes; gloo's are told by the file they come from."""
+    return isinstance(error, dist.DistError) or "/gloo/" in str(error)

@@ -23,6 +23,7 @@ from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import check_memory, estimate_activations, estimate_memory
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.sharded import gather_model, has_shards, shard_tables
 from lecdsr.train.state import Rates, TrainingResult
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import train
@@ -35,7 +36,8 @@ class Fitted(NamedTuple):
     """A trained model, the data it was trained on, and how it was trained.
 
     Args:
-        network: the model with the weights of its best epoch, on ``device``.
+        network: the model with the weights of its best epoch, on ``device``; on the CPU if its tables were sharded,
+            since a GPU might not hold them.
         data: the data it was trained on.
         result: best epoch, training log and seconds.
         device: where it was trained.
@@ -112,10 +114,12 @@ def fit_model(
     with silent(quiet), _deterministic(), join_processes(choose_device(shared.device)) as (context, device):
         shared = _with_supported_precision(model_name, shared, device, context)
         torch.set_float32_matmul_precision("high" if shared.precision == "tf32" else "highest")
-        estimate = estimate_memory(model_name, settings, data.info, shared, device)
+        estimate = estimate_memory(model_name, settings, data.info, shared, device, context.size)
         check_memory(estimate, model_name, device, context.size)
         network = build(model_name, settings, data.info, shared.seed)
         threads = _threads_for(network)
+        if shared.tables == "sharded":
+            shard_tables(network, context, device)
         if checkpoints is not None:
             checkpoints = checkpoints.with_inputs(**_inputs(model_name, settings, shared, context))
             if schedule is not None:
@@ -141,6 +145,9 @@ def fit_model(
                 schedule,
             )
         network.load_state_dict(result.weights)
+        if has_shards(network):
+            gather_model(network)
+            result.weights = network.state_dict()
     return Fitted(network, data, result, device, shared.precision, context, checkpoints, threads)
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lecdsr.models.layers import softmax
+from lecdsr.models.layers import sharded, softmax
+from lecdsr.train.sharded import local_rows
 
 #: Tensors that a softmax in blocks makes to keep; its others are counted by :attr:`LiveMemory.block`.
 _KEPT = ("empty_like", "zeros_like", "new_zeros")
@@ -31,7 +32,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, known: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self.block = self._now = 0
-        self._seen = {tensor.untyped_storage()._cdata for tensor in known}
+        self._seen = {local_rows(tensor).untyped_storage()._cdata for tensor in known}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -44,7 +45,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _follow(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
             return
-        storage = tensor.untyped_storage()
+        storage = local_rows(tensor).untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._seen:
             return
@@ -60,8 +61,8 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _in_softmax_block(self) -> bool:
         frame = sys._getframe(2)
         for _ in range(4):
-            if frame.f_code is _BLOCKS:
-                keys = frame.f_locals["keys"]
+            if frame.f_code in _BLOCKS:
+                keys = frame.f_locals["keys"] if "keys" in frame.f_locals else frame.f_locals["self"].keys
                 rows = softmax.block_rows(len(keys), keys.device)
                 # Scores and their shares in the gradient, and the block's part of the gradient of the keys.
                 self.block = max(self.block, 4 * (2 * rows * len(keys) + keys.numel()))
@@ -72,7 +73,11 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
 
-_BLOCKS = softmax._blocks.__code__
+_BLOCKS = (
+    softmax._blocks.__code__,
+    sharded._Blocks.statistics.__code__,
+    sharded._Blocks.gradients.__code__,
+)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.live_memory import LiveMemory, peak_of
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.sharded import local_rows, weights_to_shard
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import validation_batch
 
@@ -67,7 +68,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device
+    model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device, processes: int = 1
 ) -> MemoryEstimate:
     """Estimate the memory of a training except its activations, without allocating the weights.
 
@@ -77,6 +78,7 @@ def estimate_memory(
         info: the dataset that it is built for.
         shared: settings of all models.
         device: where it will train.
+        processes: processes that sharded tables are spread over.
 
     Returns:
         An estimate with activations of 0; see :func:`estimate_activations`.
@@ -86,11 +88,15 @@ def estimate_memory(
     with torch.device("meta"):
         few = dataclasses.replace(info, item_vectors=items, user_vectors=users)
         shell = build(model, settings, few, shared.seed)
-    weights = sum(parameter.numel() * 4 for parameter in shell.parameters())
+    whole = sum(parameter.numel() * 4 for parameter in shell.parameters())
+    tables = weights_to_shard(shell) if shared.tables == "sharded" and shell.objective != "counts" else []
+    elsewhere = sum(table.numel() * 4 * (processes - 1) // processes for table in tables)
+    weights = whole - elsewhere
     vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
     on_gpu = device.type == "cuda"
     batch = validation_batch(info)
-    scores = batch * max(info.n_x, info.n_y) * 4 * ranking_threads(info, batch, device)
+    threads = 1 if tables and processes > 1 else ranking_threads(info, batch, device)
+    scores = batch * max(info.n_x, info.n_y) * 4 * threads
     return MemoryEstimate(
         process=0 if on_gpu else peak_memory(),
         weights=weights,
@@ -99,7 +105,7 @@ def estimate_memory(
         vectors=sum(v.numel() * 4 for v in vectors) if on_gpu else 0,  # on a CPU they are part of the process
         activations=0,
         validation=2 * scores,  # the scores, and their comparison with the target's
-        checkpoint=0 if on_gpu else 4 * weights,  # weights, best copy and two moments as bytes
+        checkpoint=0 if on_gpu else 4 * whole,  # weights, best copy and two moments as bytes
     )
 
 
@@ -113,7 +119,7 @@ def estimate_activations(steps: Steps) -> int:
     small, large = (min(count, size) for count in _MEASURED_SAMPLES)
     peaks = {count: _measure_step(steps, count) for count in {small, large}}
     slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
-    gradients = sum(weight.numel() * weight.element_size() for weight in steps.model.parameters())
+    gradients = sum(local_rows(weight).nbytes for weight in steps.model.parameters())
     peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block
     growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
     return int(growth * max(0.0, peak - gradients))

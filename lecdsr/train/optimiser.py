@@ -10,6 +10,7 @@ from torch import Tensor
 from lecdsr.core.errors import UserError
 from lecdsr.models.base import Recommender
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.sharded import shard_like, weights_to_shard
 
 
 class Optimisers:
@@ -21,20 +22,25 @@ class Optimisers:
         shared: settings of all models.
 
     Raises:
-        UserError: ``shared.tables`` is ``rows``, but the model's loss reads every row.
+        UserError: ``shared.tables`` does not suit the model.
     """
 
     def __init__(self, model: Recommender, settings: Any, shared: SharedSettings) -> None:
         self.rate: float = settings.learning_rate
         self.warmup_steps = shared.warmup_steps
-        tables = _row_tables(model) if shared.tables == "rows" else []
+        by_rows = _row_tables(model) if shared.tables == "rows" else []
+        # Apart even if this process is alone, so that it can read the checkpoint of several.
+        sharded = weights_to_shard(model) if shared.tables == "sharded" else []
+        tables = by_rows + sharded
         ids = {id(table) for table in tables}
         rest = [parameter for parameter in model.parameters() if id(parameter) not in ids]
         self._all: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, lr=self.rate, weight_decay=settings.weight_decay, fused=True)
         ]
-        if tables:
-            self._all.append(torch.optim.SparseAdam(tables, lr=self.rate))
+        if by_rows:
+            self._all.append(torch.optim.SparseAdam(by_rows, lr=self.rate))
+        if sharded:
+            self._all.append(torch.optim.AdamW(sharded, lr=self.rate, weight_decay=settings.weight_decay, fused=True))
 
     def zero_grad(self) -> None:
         """Drop the gradients of the last step."""
@@ -68,6 +74,7 @@ class Optimisers:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` returned."""
         for which, optimiser in enumerate(self._all):
+            weights = [weight for group in optimiser.param_groups for weight in group["params"]]
             whole = optimiser.state_dict()
             whole["state"] = {}
             for key, value in state.items():
@@ -75,7 +82,8 @@ class Optimisers:
                 if int(owner) == which:
                     # SparseAdam keeps its step count as a plain number.
                     plain = isinstance(optimiser, torch.optim.SparseAdam) and name == "step"
-                    whole["state"].setdefault(int(place), {})[name] = int(value) if plain else value
+                    kept = int(value) if plain else shard_like(weights[int(place)], value)
+                    whole["state"].setdefault(int(place), {})[name] = kept
             optimiser.load_state_dict(whole)
 
 

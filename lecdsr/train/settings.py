@@ -64,11 +64,13 @@ class SharedSettings(Block):
         description="Arithmetic of matrix products. `tf32` (NVIDIA GPUs since Ampere) and `bfloat16` are faster on "
         "hardware that supports them, and less exact; elsewhere training warns and uses float32.",
     )
-    tables: Literal["dense", "rows"] = Field(
+    tables: Literal["dense", "rows", "sharded"] = Field(
         default="dense",
         description="Updates of item and user tables: `dense` updates every row in every step, `rows` only those the "
         "step reads (lazy Adam without weight decay), for very large tables. Models that score all items in every "
-        "step refuse `rows`, and so does training on several GPUs.",
+        "step refuse `rows`, and so does training on several GPUs. `sharded` is `dense` with the rows of the item "
+        "table, their gradients and moments spread over the processes of `torchrun`, for tables that one GPU cannot "
+        "hold; only `tandem` and `sasrec` can.",
     )
 
 

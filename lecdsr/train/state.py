@@ -13,6 +13,7 @@ from lecdsr.core.console import say
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
+from lecdsr.train.sharded import gather_tables, shard_like
 
 #: Factors of the learning rate in an epoch, at its first step and after its last.
 Rates = list[float]
@@ -80,10 +81,13 @@ class TrainerState(TrainingResult):
     def state_dict(self) -> dict[str, Any]:
         """Return all fields by name: parts that have a ``state_dict`` as that, tensors and plain values unchanged.
 
-        Every process of a distributed training must call this, since the states of their generators are gathered.
+        Every process of a distributed training must call this, since the states of their generators and the rows of
+        sharded tables are gathered. Only the main process gets the rows.
         """
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value.state_dict() if _has_state(value) else value for name, value in values.items()}
+        states = {name: value.state_dict() if _has_state(value) else value for name, value in values.items()}
+        gathered: dict[str, Any] = gather_tables(states)
+        return gathered
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; tensors move to the device of the model.
@@ -102,7 +106,7 @@ class TrainerState(TrainingResult):
             if _has_state(part):
                 part.load_state_dict(value)
             else:
-                setattr(self, name, _to_device(value, device))
+                setattr(self, name, _to_device(shard_like(part, value), device))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.sharded import is_sharded
 
 Batch = PrefixBatch | SequenceBatch
 
@@ -75,7 +76,7 @@ class Steps:
         self.counts = SampleCounts(samples, sequences.items, info.n_x, length)
         self.gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
         self.batch_size: int = settings.batch_size * self.context.size
-        self.draws = Draws(shared.seed, device)
+        self.draws = Draws(shared.seed, device, self.context.concatenate)
         self.optimisers = Optimisers(model, settings, shared)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"
         self.objective = _objective(model, self.context, device)
@@ -150,6 +151,10 @@ def _objective(model: Recommender, context: DistributedContext, device: torch.de
     objective: nn.Module = Objective(model, context)
     if context.size > 1:
         devices = [device] if device.type == "cuda" else None
+        sharded = [name for name, weight in objective.named_parameters() if is_sharded(weight)]
+        if sharded:  # rows that only one process has; their lookups exchange the gradients
+            ignore = nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+            ignore(objective, sharded)  # type: ignore[no-untyped-call]
         # Buffers are frozen text vectors, the same in all processes: sending them took half of a step.
         objective = nn.parallel.DistributedDataParallel(objective, device_ids=devices, broadcast_buffers=False)
     return objective

@@ -13,6 +13,7 @@ from lecdsr.evaluate.metrics import MONITOR, mean_over_users
 from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
+from lecdsr.train.sharded import has_shards, rank_by_shards
 
 #: Column of the training log with the score that selects the best epoch.
 SCORE = f"valid_{MONITOR}"
@@ -74,12 +75,13 @@ class Validator:
 
     def _rank(self) -> NDArray[np.float32]:
         """Rank the target of every validation window, ``[W]``."""
+        length, batch = self._history_length, validation_batch(self._info)
+        if has_shards(self._model):
+            return rank_by_shards(self._model, self._valid, self._info, length, batch, self._device, self._context)
         ranks = np.zeros(len(self._valid), np.float32)
         mine = self._context.share(len(self._valid))
         part = self._valid.take(np.arange(mine.start, mine.stop))
-        ranks[mine] = rank_targets(
-            self._model, part, self._info, self._history_length, validation_batch(self._info), self._device
-        ).full
+        ranks[mine] = rank_targets(self._model, part, self._info, length, batch, self._device).full
         # Ranks of the other processes' windows are zero, so the sum gathers all ranks.
         gathered: NDArray[np.float32] = self._context.sum(torch.from_numpy(ranks).to(self._device)).cpu().numpy()
         return gathered

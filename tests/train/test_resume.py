@@ -3,13 +3,12 @@
 import json
 import random
 import re
-import socket
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.train.toy import finish, kill, launch, write_pair
+from tests.train.toy import finish, kill, launch, pair_of_processes, write_pair
 
 pytestmark = pytest.mark.slow  # every test starts trainings
 
@@ -99,14 +98,6 @@ def test_two_processes_are_one_with_the_doubled_batch(folders):
             assert [float(v or 0) for v in mine.split(",")] == pytest.approx(
                 [float(v or 0) for v in other.split(",")], rel=1e-3, abs=0.02
             )
-
-
-def pair_of_processes(folder, chosen):
-    """Start both processes of a distributed training by hand, so that both can be killed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    return [launch(folder, chosen, **common, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
 
 
 def test_two_processes_killed_and_resumed_end_as_unbroken_ones(folders):

@@ -1,6 +1,7 @@
 """A training in a real process: a small pair on disk, and a script that trains it and writes the results."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -75,6 +76,19 @@ def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subproces
     return subprocess.Popen(
         command, cwd=folder, env=environment(**changed), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def addresses() -> dict[str, str]:
+    """Environment of two processes that find each other, but for their ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def pair_of_processes(folder: Path, chosen: str) -> list[subprocess.Popen[str]]:
+    """Both processes of a distributed training, started by hand, so that each can be killed."""
+    common = addresses()
+    return [launch(folder, chosen, **common, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
 
 
 def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> None:

@@ -22,7 +22,7 @@ class DomainSample(NamedTuple):
     """Items of one domain that the targets of a batch are compared with.
 
     Args:
-        items: ``[S]`` item ids, ascending: the targets of the batch and K uniform items.
+        items: ``[S]`` item ids, ascending: the targets of the batch, of all processes, and K uniform items.
         correction: ``[S]`` -log of the probability that the item is drawn; -inf for a repeated one.
         targets: ``[M]`` places of the targets of this domain, in the flattened batch.
         own: ``[M]`` place of each target in ``items``.
@@ -87,8 +87,9 @@ def _sample_domain(
     places = true_places(inside, batch.in_domain and batch.in_domain[domain])  # [M]
     targets = batch.targets.flatten()[places]
     negatives = (draws.shared(count) * size).long() + items.start  # [K]
-    drawn, repeated = _ascending(torch.cat([targets, negatives]))  # [S] both
-    correction = -inclusion_log_probability(shares[drawn], len(targets), count, size).to(torch.float32)
+    of_batch = draws.of_all(targets)  # [M of all processes]
+    drawn, repeated = _ascending(torch.cat([of_batch, negatives]))  # [S] both
+    correction = -inclusion_log_probability(shares[drawn], len(of_batch), count, size).to(torch.float32)
     correction = correction.masked_fill(repeated, float("-inf"))
     return DomainSample(drawn, correction, places, torch.searchsorted(drawn, targets))
 
