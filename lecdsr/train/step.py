@@ -34,8 +34,8 @@ class Steps:
 
     Args:
         model: the model to train, on ``device``.
+        sequences: windows of all splits; those of training are used.
         info: the dataset that the model was built for.
-        info: the data set that the model was built for.
         settings: settings of the model.
         shared: settings of all models.
         device: where to compute.

@@ -21,6 +21,7 @@ from lecdsr.models.saved import build
 from lecdsr.train import sharded
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import TIMEOUT, join_processes
+from lecdsr.train.schedule import return_to_best
 from lecdsr.train.state import Generators, TrainerState, copy_weights
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import Validator
@@ -28,13 +29,16 @@ from tests.models.settings import settings_for, shared_settings
 from tests.tiny import info, sequences
 
 CPU = torch.device("cpu")
-N_X, N_Y, STEPS = 11, 13, 10  # 25 rows with padding: 13 and 12
+N_X, N_Y = 11, 13  # 25 rows with padding: 13 and 12
+BEST, COOLDOWN, STEPS = 3, 5, 10
 SMALL = {"width": 8, "layers": 1, "history_length": 5, "dropout": 0.0, "learning_rate": 0.01, "weight_decay": 0.1}
 TANDEM = {"id_dropout": 0.0, "calendar_days": 2}
 CASES = {
     "tandem, full softmax": ("tandem", {**TANDEM, "loss": "full"}),
     "tandem, sampled softmax": ("tandem", {**TANDEM, "loss": "sampled", "negatives": 5}),
+    "tandem, sampled then full": ("tandem", {**TANDEM, "loss": "sampled_then_full", "negatives": 5}),
     "sasrec, full softmax": ("sasrec", {}),
+    "sasrec, sampled then full": ("sasrec", {"loss": "sampled_then_full", "negatives": 5}),
 }
 RESUMED = "tandem, full softmax"
 
@@ -56,11 +60,17 @@ class Run:
         self.taken = 0
 
     def train(self, steps):
-        """The losses of some steps."""
+        """The losses of some steps; a cooldown begins half-way, from the best weights so far."""
         self.model.train()
-        batches = [batch for epoch in range(1, 9) for batch in self.steps.batches(epoch)]
-        losses = [self.steps.step(batches[self.taken + step], self.taken + step)[0].item() for step in range(steps)]
-        self.taken += steps
+        batches, losses = [batch for epoch in range(1, 9) for batch in self.steps.batches(epoch)], []
+        for _ in range(steps):
+            if self.taken == BEST:
+                best = self.state()
+            if self.taken == COOLDOWN:
+                return_to_best(best)
+                self.model.cooldown = True
+            losses.append(self.steps.step(batches[self.taken], self.taken)[0].item())
+            self.taken += 1
         return losses
 
     def state(self):
