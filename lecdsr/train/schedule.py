@@ -85,7 +85,7 @@ class StepSchedule:
 
 
 class CooldownSchedule:
-    """A constant rate while validation improves clearly, then a few epochs in which the rate falls linearly to zero.
+    """A constant rate while validation improves clearly, then a few epochs from a smaller rate linearly to zero.
 
     The cooldown starts from the best epoch, once ``patience`` epochs have raised the best score by less than the share
     ``min_gain`` together, or so that it ends with epoch ``epochs``. Most of the gain of a lower rate comes within
@@ -109,7 +109,8 @@ class CooldownSchedule:
         """Return 1 twice before the cooldown, and falling factors in it."""
         if state.cooled is None:
             return [1.0, 1.0]
-        return [1 - state.cooled / self._length, 1 - (state.cooled + 1) / self._length]
+        first, last = (1 - (state.cooled + epoch) / self._length for epoch in (0, 1))
+        return [self._shared.cooldown_factor * first, self._shared.cooldown_factor * last]
 
     def after_epoch(self, state: TrainerState, score: float) -> None:
         """Keep a better epoch, and start the cooldown when it is due."""

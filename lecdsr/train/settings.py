@@ -27,8 +27,8 @@ class SharedSettings(Block):
     lr_schedule: Literal["cooldown", "steps"] = Field(
         default="cooldown",
         description="How the learning rate falls once the patience is used up, always from the best epoch on: "
-        "`cooldown` linearly to zero over `cooldown_epochs`, then training stops; `steps` by `lr_decay_factor`, and "
-        "again after every epoch without a better score, `lr_decays` times.",
+        "`cooldown` to `cooldown_factor` and then linearly to zero over `cooldown_epochs`, after which training stops; "
+        "`steps` by `lr_decay_factor`, and again after every epoch without a better score, `lr_decays` times.",
     )
     min_gain: float = Field(
         default=0.1,
@@ -37,9 +37,12 @@ class SharedSettings(Block):
         "training goes on at the full learning rate.",
     )
     cooldown_epochs: int = Field(
-        default=4,
+        default=2,
         ge=1,
         description="Epochs over which the learning rate falls to zero. The last of `epochs` belong to the cooldown.",
+    )
+    cooldown_factor: float = Field(
+        default=0.4, gt=0, le=1, description="Factor of the learning rate with which the cooldown starts."
     )
     validation_targets: int | None = Field(
         default=None,

@@ -68,7 +68,7 @@ class Run:
                 best = self.state()
             if self.taken == COOLDOWN:
                 return_to_best(best)
-                self.model.cooldown = True
+                self.model.last_epoch = True
             losses.append(self.steps.step(batches[self.taken], self.taken)[0].item())
             self.taken += 1
         return losses

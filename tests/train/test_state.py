@@ -30,7 +30,9 @@ SETTINGS = {
 STEPS = {"lr_schedule": "steps", "patience": 1, "lr_decays": 2}
 SHARED = shared_settings(seed=3, device="cpu", epochs=8, warmup_steps=7, **STEPS)
 #: After epoch 2, which gains nothing, the rate falls for two epochs.
-COOLDOWN = shared_settings(seed=3, device="cpu", epochs=8, warmup_steps=7, patience=1, cooldown_epochs=2)
+COOLDOWN = shared_settings(
+    seed=3, device="cpu", epochs=8, warmup_steps=7, patience=1, cooldown_epochs=2, cooldown_factor=1.0
+)
 
 
 #: Of epochs 0, 1, 2 ...: the learning rate decays after epochs 2 and 4, and training stops after 5.

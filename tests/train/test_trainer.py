@@ -152,7 +152,7 @@ class Counter(Recommender):
         return {"all": LossTerm(self.weight.sum() + self.bad, None)}
 
 
-COOLDOWN = {"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, "cooldown_epochs": 2}
+COOLDOWN = {"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, "cooldown_epochs": 2, "cooldown_factor": 1.0}
 
 
 @pytest.fixture
@@ -233,6 +233,7 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
         ([9, 8, 7, 6, 5, 4, 3], {"epochs": 6}, [0, 1, 2, 3, 4, 4.75, 5.0], 6),
         ([9, 8, 7], {"epochs": 2}, [0, 1, 1.5], 2),
         ([9, 8], {"epochs": 1}, [0, 1], 1),
+        ([9, 5, 3, 3, 2, 2], {"cooldown_factor": 0.4}, [0, 1, 2, 3, 2.3, 2.4], 4),
         # A cooldown that only harms leaves the epoch before it.
         ([9, 5, 3, 3, 4, 5], {}, [0, 1, 2, 3, 2.75, 3.0], 2),
         ([9, 5, 3, 3, 2], {"cooldown_epochs": 1}, [0, 1, 2, 3, 2.5], 4),
