@@ -92,7 +92,7 @@ def train(pair: str, seed: int, plain: bool) -> Training:
         ends.append((time.perf_counter() - begin, time.process_time() - cpu))
         return scores
 
-    Validator.evaluate = timed  # type: ignore[method-assign]
+    Validator.evaluate = timed  # type: ignore[method-assign, assignment]
     result = trainer.train(network, data.sequences, data.info, settings, shared, CPU)
     network.load_state_dict(result.weights)
     valid = data.sequences.of_split(VALID)
@@ -186,8 +186,8 @@ def main() -> None:
     enter_repository()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     if arguments.profile:
-        for plain in (True, False):
-            profile_steps(arguments.pairs[0], plain)
+        for side in (True, False):
+            profile_steps(arguments.pairs[0], side)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)

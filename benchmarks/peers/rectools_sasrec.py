@@ -14,18 +14,20 @@ import json
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 warnings.filterwarnings("ignore")
 TRAIN, VALID = 0, 1
 K = 10
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, NDArray[np.int8]]:
     """Training interactions, validation targets, and the domain of every item."""
     rows = pq.read_table(folder / "interactions.parquet").to_pandas()
     domain = pq.read_table(folder / "items.parquet", columns=["domain"])["domain"].to_numpy()
@@ -37,7 +39,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     return training, valid[valid["user_id"].isin(training["user_id"])], domain
 
 
-def ndcg(model, dataset, valid: pd.DataFrame, domain: np.ndarray) -> float:
+def ndcg(model: Any, dataset: Any, valid: pd.DataFrame, domain: NDArray[np.int8]) -> float:
     """Mean over the domains of NDCG@10 among all items of the domain."""
     known = set(dataset.item_id_map.external_ids)
     scores = []
@@ -54,8 +56,8 @@ def ndcg(model, dataset, valid: pd.DataFrame, domain: np.ndarray) -> float:
 
 def main() -> None:
     """Train and validate epoch by epoch."""
-    from rectools.dataset import Dataset
-    from rectools.models import SASRecModel
+    from rectools.dataset import Dataset  # type: ignore[import-not-found]
+    from rectools.models import SASRecModel  # type: ignore[import-not-found]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
