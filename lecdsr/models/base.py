@@ -87,9 +87,8 @@ class Recommender(nn.Module):
     #: ``counts``: nothing is trained, :meth:`count` is called once instead.
     objective: str = "prefix"
 
-    #: Whether this is the last epoch of training, in which the learning rate falls to zero: a model can then use a
-    #: costlier loss, at a rate at which every step counts.
-    last_epoch: bool = False
+    #: Whether the learning rate has fallen to a third: the last epochs, in which a model can use a costlier loss.
+    low_rate: bool = False
 
     #: How the contract tests build the model; by default from its default settings.
     contract: ClassVar[Contract] = Contract()
@@ -213,7 +212,7 @@ SoftmaxItems = Annotated[
         description="Items in the denominator of the softmax: `full` is every item of the target's domain; `sampled` "
         "is the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
         "(docs/model.md), so that the time and memory of a step do not depend on the number of items; "
-        "`sampled_then_full` is `sampled`, and `full` in the last epoch of a cooldown."
+        "`sampled_then_full` is `sampled` until the learning rate has fallen to a third, and then `full`."
     ),
 ]
 SharedNegatives = Annotated[
@@ -251,6 +250,23 @@ class TrainedSettings(ModelSettings):
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 0.001
     weight_decay: WeightDecay = 0.0
+    lr_schedule: Literal["steps", "linear"] = Field(
+        default="steps",
+        description="How the learning rate falls: in `steps`, whenever validation stops improving "
+        "(`train.shared.patience`, `lr_decays`, `lr_decay_factor`); or `linear`, from the beginning to the end of a "
+        "training of fixed length, after a warm-up of 50 steps.",
+    )
+    linear_epochs: int = Field(
+        default=6,
+        ge=1,
+        description="Epochs of a training with `lr_schedule: linear`; never more than `train.shared.epochs`.",
+    )
+    linear_steps: int = Field(
+        default=300,
+        ge=0,
+        description="Steps that a training with `lr_schedule: linear` has at least: on small data it takes more epochs "
+        "than `linear_epochs`.",
+    )
 
 
 class AttentionSettings(TrainedSettings):

@@ -12,7 +12,7 @@ docs/model.md has the formulas; the ablations in experiments.yaml measure each p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -49,6 +49,7 @@ class Settings(AttentionSettings):
 
     batch_size: BatchSize = 64
     learning_rate: LearningRate = 0.002
+    lr_schedule: Literal["steps", "linear"] = "linear"
     width: Width = 256
     dropout: Dropout = 0.3
     layers: int = Field(default=1, ge=1, description="Number of attention layers.")
@@ -240,7 +241,7 @@ class Tandem(Recommender):
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
-        if samples_items(self.settings.loss, self.last_epoch):
+        if samples_items(self.settings.loss, self.low_rate):
             return self._sampled_loss(samples, draws)
         own = self._own_items()
         if own is not None:

@@ -114,17 +114,17 @@ def estimate_activations(steps: Steps) -> int:
 
     Forward and backward are measured on two small batches. What both have in common, such as tables of all items, is
     counted once, and the rest grows with the batch. On a CPU the growth of the heap over many steps is part of it. Of
-    the epochs before the last one and the last, which may have another loss, the larger counts.
+    the steps at a high and at a low learning rate, which may have different losses, the larger counts.
     """
-    return max(_estimate_phase(steps, last_epoch) for last_epoch in (False, True))
+    return max(_estimate_phase(steps, low_rate) for low_rate in (False, True))
 
 
-def _estimate_phase(steps: Steps, last_epoch: bool) -> int:
+def _estimate_phase(steps: Steps, low_rate: bool) -> int:
     size = -(-min(steps.batch_size, len(steps.samples)) // steps.context.size)
     small, large = (min(count, size) for count in _MEASURED_SAMPLES)
-    steps.model.last_epoch = last_epoch
+    steps.model.low_rate = low_rate
     peaks = {count: _measure_step(steps, count) for count in {small, large}}
-    steps.model.last_epoch = False
+    steps.model.low_rate = False
     slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
     gradients = sum(local_rows(weight).nbytes for weight in steps.model.parameters())
     peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block

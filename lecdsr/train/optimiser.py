@@ -12,6 +12,9 @@ from lecdsr.models.base import Recommender
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.sharded import shard_like, weights_to_shard
 
+#: Least warm-up steps of a training whose learning rate falls linearly: without them tandem ended 3 % lower.
+LINEAR_WARMUP = 50
+
 
 class Optimisers:
     """One or two optimisers that step together, with a linear warm-up of the learning rate.
@@ -27,7 +30,8 @@ class Optimisers:
 
     def __init__(self, model: Recommender, settings: Any, shared: SharedSettings) -> None:
         self.rate: float = settings.learning_rate
-        self.warmup_steps = shared.warmup_steps
+        linear = settings.lr_schedule == "linear"
+        self.warmup_steps = max(shared.warmup_steps, LINEAR_WARMUP if linear else 0)
         by_rows = _row_tables(model) if shared.tables == "rows" else []
         # Apart even if this process is alone, so that it can read the checkpoint of several.
         sharded = weights_to_shard(model) if shared.tables == "sharded" else []

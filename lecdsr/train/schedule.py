@@ -1,18 +1,20 @@
 """Schedules of the learning rate: how long a training goes on, at which rates, and which epoch is kept.
 
 A schedule gives the learning rate of an epoch as a pair of factors, at its first step and after its last; the rate
-moves linearly in between. An epoch whose rate falls belongs to a cooldown.
+moves linearly in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from lecdsr.core.errors import UserError
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import Rates, TrainerState, copy_weights
-from lecdsr.train.validator import SCORE
+
+#: A learning rate of at most this share of the full one is low; the small excess lets a third of six epochs count.
+LOW = 1 / 3 + 1e-6
 
 
 class Schedule(Protocol):
@@ -32,14 +34,23 @@ class Schedule(Protocol):
         """The largest possible number of epochs."""
 
 
-def make_schedule(shared: SharedSettings) -> Schedule:
-    """Return the schedule that the settings name."""
-    return CooldownSchedule(shared) if shared.lr_schedule == "cooldown" else StepSchedule(shared)
+def make_schedule(settings: Any, shared: SharedSettings, steps_per_epoch: int) -> Schedule:
+    """Return the schedule that the settings name.
+
+    Args:
+        settings: settings of the model.
+        shared: settings of all models.
+        steps_per_epoch: steps of an epoch.
+    """
+    if settings.lr_schedule == "steps":
+        return StepSchedule(shared)
+    epochs = max(settings.linear_epochs, -(-settings.linear_steps // steps_per_epoch))
+    return LinearSchedule(min(epochs, shared.epochs))
 
 
-def ends_cooldown(rates: Rates) -> bool:
-    """Whether the learning rate falls to zero within the epoch."""
-    return rates[1] == 0 < rates[0]
+def is_low(rates: Rates) -> bool:
+    """Whether the learning rate is at most a third of the full one throughout the epoch."""
+    return max(rates) <= LOW
 
 
 class StepSchedule:
@@ -84,53 +95,27 @@ class StepSchedule:
         return state.waited >= (1 if state.decays else self._shared.patience)
 
 
-class CooldownSchedule:
-    """A constant rate while validation improves clearly, then a few epochs from a smaller rate linearly to zero.
-
-    The cooldown starts from the best epoch, once ``patience`` epochs have raised the best score by less than the share
-    ``min_gain`` together, or so that it ends with epoch ``epochs``. Most of the gain of a lower rate comes within
-    the first epochs (warmup-stable-decay, Hu et al. 2024, arXiv 2404.06395); training past the point where gains are
-    small costs time and overfits.
+class LinearSchedule:
+    """A rate that falls linearly to zero over a fixed number of epochs; the best of them is kept.
 
     Args:
-        shared: settings of all models.
+        epochs: number of epochs.
     """
 
-    def __init__(self, shared: SharedSettings) -> None:
-        self._shared = shared
-        self._length = min(shared.cooldown_epochs, shared.epochs - 1)
-
-    @property
-    def most_epochs(self) -> int:
-        """The largest possible number of epochs."""
-        return self._shared.epochs
+    def __init__(self, epochs: int) -> None:
+        self.most_epochs = epochs
 
     def rates(self, state: TrainerState) -> Rates:
-        """Return 1 twice before the cooldown, and falling factors in it."""
-        if state.cooled is None:
-            return [1.0, 1.0]
-        first, last = (1 - (state.cooled + epoch) / self._length for epoch in (0, 1))
-        return [self._shared.cooldown_factor * first, self._shared.cooldown_factor * last]
+        """Return the factors at both ends of the current epoch, the last one 0."""
+        return [1 - (state.epoch - 1) / self.most_epochs, 1 - state.epoch / self.most_epochs]
 
     def after_epoch(self, state: TrainerState, score: float) -> None:
-        """Keep a better epoch, and start the cooldown when it is due."""
-        better = keep_if_best(state, score)
-        if state.cooled is not None:
-            state.cooled += 1
-        elif self._gains_little(state) or state.epoch + self._length >= self._shared.epochs:
-            state.cooled = 0
-            if not better:
-                return_to_best(state)
-
-    def _gains_little(self, state: TrainerState) -> bool:
-        """Whether the last ``patience`` epochs raised the best score by less than the share ``min_gain``."""
-        scores = [row[SCORE] for row in state.log[1:]]  # epoch 0 is the model before training
-        patience = self._shared.patience
-        return len(scores) > patience and max(scores) < max(scores[:-patience]) * (1 + self._shared.min_gain)
+        """Keep a better epoch."""
+        keep_if_best(state, score)
 
     def ended(self, state: TrainerState) -> bool:
-        """Whether the cooldown is over."""
-        return state.cooled is not None and state.cooled >= self._length
+        """Whether all epochs are trained."""
+        return state.epoch > self.most_epochs
 
 
 class FixedSchedule:

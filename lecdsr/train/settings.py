@@ -18,31 +18,11 @@ class SharedSettings(Block):
     )
     epochs: int = Field(default=40, ge=1, description="Maximum number of epochs.")
     patience: int = Field(
-        default=2,
+        default=4,
         ge=1,
-        description="Epochs after which the learning rate falls if the validation score (NDCG@10 over all items of the "
-        "target's domain, averaged over both domains) has gained too little: less than `min_gain` over these epochs "
-        "with `lr_schedule: cooldown`, nothing in any of them with `steps`.",
-    )
-    lr_schedule: Literal["cooldown", "steps"] = Field(
-        default="cooldown",
-        description="How the learning rate falls once the patience is used up, always from the best epoch on: "
-        "`cooldown` to `cooldown_factor` and then linearly to zero over `cooldown_epochs`, after which training stops; "
-        "`steps` by `lr_decay_factor`, and again after every epoch without a better score, `lr_decays` times.",
-    )
-    min_gain: float = Field(
-        default=0.1,
-        ge=0,
-        description="Smallest rise of the best validation score over `patience` epochs, as a share of it, with which "
-        "training goes on at the full learning rate.",
-    )
-    cooldown_epochs: int = Field(
-        default=2,
-        ge=1,
-        description="Epochs over which the learning rate falls to zero. The last of `epochs` belong to the cooldown.",
-    )
-    cooldown_factor: float = Field(
-        default=0.4, gt=0, le=1, description="Factor of the learning rate with which the cooldown starts."
+        description="Early stopping: epochs without a better validation score (NDCG@10 over all items of the target's "
+        "domain, averaged over both domains) before the learning rate decays, or training stops. For models whose "
+        "`lr_schedule` is `steps`.",
     )
     validation_targets: int | None = Field(
         default=None,
@@ -53,8 +33,8 @@ class SharedSettings(Block):
     lr_decays: int = Field(
         default=3,
         ge=0,
-        description="Learning-rate decays before training stops, with `lr_schedule: steps`. After the first, a single "
-        "epoch without a better score is enough. 0 stops as soon as the patience is used up.",
+        description="Learning-rate decays before training stops. Each continues from the best epoch; after the first, "
+        "a single epoch without a better score is enough. 0 stops as soon as the patience is used up.",
     )
     lr_decay_factor: float = Field(
         default=0.3, gt=0, lt=1, description="Factor that each decay multiplies the learning rate by."

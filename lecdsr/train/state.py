@@ -54,7 +54,6 @@ class TrainerState(TrainingResult):
         step: steps taken in the current epoch.
         waited: epochs since the best one, or since the last learning-rate decay; see the schedule.
         decays: learning-rate decays so far.
-        cooled: epochs of the cooldown so far; ``None`` before it.
         rates: factors of the learning rate in the current epoch.
         path: the same of all epochs that the current weights went through.
         loss_names: names of the loss and its terms in the log.
@@ -68,7 +67,6 @@ class TrainerState(TrainingResult):
     step: int = 0
     waited: int = 0
     decays: int = 0
-    cooled: int | None = None
     rates: Rates = field(default_factory=lambda: [1.0, 1.0])
     path: list[Rates] = field(default_factory=list)
     loss_names: list[str] = field(default_factory=list)

@@ -76,6 +76,7 @@ class Steps:
         self.counts = SampleCounts(samples, sequences.items, info.n_x, length)
         self.gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
         self.batch_size: int = settings.batch_size * self.context.size
+        self.settings = settings
         self.draws = Draws(shared.seed, device, self.context.concatenate)
         self.optimisers = Optimisers(model, settings, shared)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"

@@ -19,7 +19,7 @@ from lecdsr.evaluate.metrics import MONITOR
 from lecdsr.models.base import Recommender
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext
-from lecdsr.train.schedule import FixedSchedule, Schedule, ends_cooldown, make_schedule
+from lecdsr.train.schedule import FixedSchedule, Schedule, is_low, make_schedule
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import Generators, Rates, TrainerState, TrainingResult, copy_weights
 from lecdsr.train.step import Batch, Steps
@@ -44,7 +44,7 @@ def train(
     """Train a model and return the weights of its best epoch on validation.
 
     The score of an epoch is NDCG@10 on the validation targets under full ranking, averaged over the two domains. When
-    and how the learning rate falls, and when training stops, is decided by ``shared.lr_schedule``
+    and how the learning rate falls, and when training stops, is decided by ``settings.lr_schedule``
     (:mod:`lecdsr.train.schedule`).
 
     Epoch 0 of the log is the model before training. It is never chosen, because a model that reads texts can start
@@ -135,7 +135,7 @@ class Trainer:
         schedule: Schedule | None = None,
     ) -> None:
         self._steps, self._validator, self._shared, self._checkpoints = steps, validator, shared, checkpoints
-        self._schedule = schedule or make_schedule(shared)
+        self._schedule = schedule or make_schedule(steps.settings, shared, steps.per_epoch)
         self.state = TrainerState(
             weights=copy_weights(steps.model),
             model=steps.model,
@@ -164,7 +164,7 @@ class Trainer:
         begin, state, steps = time.monotonic(), self.state, self._steps
         state.rates = self._schedule.rates(state)
         steps.model.train()
-        steps.model.last_epoch = ends_cooldown(state.rates)
+        steps.model.low_rate = is_low(state.rates)
         for batch in steps.batches(state.epoch, state.step):
             self._run_step(batch)
         losses = self._mean_losses()

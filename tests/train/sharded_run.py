@@ -60,7 +60,7 @@ class Run:
         self.taken = 0
 
     def train(self, steps):
-        """The losses of some steps; a cooldown begins half-way, from the best weights so far."""
+        """The losses of some steps; the low rate begins half-way, from the best weights so far."""
         self.model.train()
         batches, losses = [batch for epoch in range(1, 9) for batch in self.steps.batches(epoch)], []
         for _ in range(steps):
@@ -68,7 +68,7 @@ class Run:
                 best = self.state()
             if self.taken == COOLDOWN:
                 return_to_best(best)
-                self.model.last_epoch = True
+                self.model.low_rate = True
             losses.append(self.steps.step(batches[self.taken], self.taken)[0].item())
             self.taken += 1
         return losses

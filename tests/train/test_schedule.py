@@ -6,7 +6,7 @@ import torch
 from lecdsr.core.schemas import TRAIN
 from lecdsr.data.load import PairData
 from lecdsr.train.fit import fit_model
-from lecdsr.train.schedule import CooldownSchedule, StepSchedule, ends_cooldown, make_schedule
+from lecdsr.train.schedule import LinearSchedule, StepSchedule, is_low, make_schedule
 from tests import tiny
 from tests.models.settings import sasrec_settings, settings_for, shared_settings
 
@@ -20,7 +20,7 @@ def data():
 
 def test_the_schedule_alone_gives_the_same_weights():
     """Without a decay nothing was dropped, so that training for the schedule repeats the chosen run to the bit."""
-    shared = shared_settings(epochs=6, patience=6, lr_schedule="steps", lr_decays=0, device="cpu", warmup_steps=5)
+    shared = shared_settings(epochs=6, patience=6, lr_decays=0, device="cpu", warmup_steps=5)
     fitted = fit_model("sasrec", SETTINGS, shared, data(), quiet=True)
     schedule = fitted.result.schedule
     assert schedule == [[1.0, 1.0]] * fitted.result.best_epoch
@@ -55,11 +55,14 @@ def test_no_validation_targets_are_needed():
 
 
 def test_the_settings_choose_the_schedule():
-    assert isinstance(make_schedule(shared_settings(lr_schedule="cooldown")), CooldownSchedule)
-    assert isinstance(make_schedule(shared_settings(lr_schedule="steps")), StepSchedule)
+    linear = SETTINGS.model_copy(update={"lr_schedule": "linear"})
+    assert isinstance(make_schedule(linear, shared_settings(), 10), LinearSchedule)
+    assert isinstance(make_schedule(SETTINGS, shared_settings(), 10), StepSchedule)
 
 
-def test_a_cooldown_ends_at_zero():
-    assert ends_cooldown([0.25, 0.0])
-    assert not ends_cooldown([1.0, 0.5])
-    assert not ends_cooldown([0.3, 0.3])
+@pytest.mark.parametrize(
+    ("rates", "low"),
+    [([1.0, 1.0], False), ([0.5, 0.25], False), ([2 / 6, 1 / 6], True), ([0.3, 0.3], True), ([0.1, 0.0], True)],
+)
+def test_a_rate_is_low_from_a_third_on(rates, low):
+    assert is_low(rates) == low

@@ -27,12 +27,7 @@ SETTINGS = {
     ),
     "sasrec": sasrec_settings(width=16, layers=1, history_length=6, batch_size=2, learning_rate=0.05),
 }
-STEPS = {"lr_schedule": "steps", "patience": 1, "lr_decays": 2}
-SHARED = shared_settings(seed=3, device="cpu", epochs=8, warmup_steps=7, **STEPS)
-#: After epoch 2, which gains nothing, the rate falls for two epochs.
-COOLDOWN = shared_settings(
-    seed=3, device="cpu", epochs=8, warmup_steps=7, patience=1, cooldown_epochs=2, cooldown_factor=1.0
-)
+SHARED = shared_settings(seed=3, device="cpu", epochs=8, patience=1, lr_decays=2, warmup_steps=7)
 
 
 #: Of epochs 0, 1, 2 ...: the learning rate decays after epochs 2 and 4, and training stops after 5.
@@ -57,12 +52,12 @@ class ScriptedValidator(Validator):
         return {SCORE: SCORES[epoch]}
 
 
-def trainer_of(model, checkpoints=None, at=None, shared=SHARED):
+def trainer_of(model, checkpoints=None, at=None, **changed):
     data, built = info(N, N, len(WALKS), 8), sequences(WALKS, N)
-    settings = SETTINGS[model]
-    steps = Steps(build(model, settings, data, 3), built, data, settings, shared, CPU)
+    settings = SETTINGS[model].model_copy(update=changed)
+    steps = Steps(build(model, settings, data, 3), built, data, settings, SHARED, CPU)
     validator = ScriptedValidator(steps.model, built.of_split(VALID), data, settings.history_length, CPU, at=at)
-    trainer = Trainer(steps, validator, shared, checkpoints)
+    trainer = Trainer(steps, validator, SHARED, checkpoints)
     validator.state = trainer.state
     return trainer
 
@@ -121,17 +116,19 @@ def test_an_interrupted_training_has_the_result_of_an_uninterrupted_one(model, a
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])
-def test_an_interrupted_cooldown_goes_on_at_its_rate(at, checkpoints):
-    whole = trainer_of("sasrec", shared=COOLDOWN)
+def test_an_interrupted_linear_schedule_goes_on_at_its_rate(at, checkpoints):
+    linear = {"lr_schedule": "linear", "linear_epochs": 5, "linear_steps": 0}
+    whole = trainer_of("sasrec", **linear)
     expected = whole.run()
-    assert expected.schedule == [[1.0, 1.0], [1.0, 0.5]]
-    assert len(expected.log) == 5
+    assert len(expected.schedule) == expected.best_epoch == 3
+    assert expected.schedule[-1] == pytest.approx([0.6, 0.4])
     with pytest.raises(Interrupted):
-        trainer_of("sasrec", checkpoints, at, COOLDOWN).run()
-    again = trainer_of("sasrec", checkpoints, shared=COOLDOWN)
+        trainer_of("sasrec", checkpoints, at, **linear).run()
+    again = trainer_of("sasrec", checkpoints, **linear)
     found = again.run()
     assert_equal(found.weights, expected.weights)
-    assert (found.log, found.schedule, again.state.cooled) == (expected.log, expected.schedule, whole.state.cooled)
+    assert (found.log, found.schedule) == (expected.log, expected.schedule)
+    assert again.state.rates == pytest.approx([0.2, 0.0])
 
 
 def test_a_new_field_is_saved_and_restored_without_another_line(checkpoints):

@@ -1,5 +1,7 @@
 """The training loop learns, repeats exactly, stops in time, and refuses what cannot work."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -60,9 +62,7 @@ SETTINGS = {
 
 
 def shared(**changed) -> SharedSettings:
-    return shared_settings(
-        **{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_schedule": "steps", "lr_decays": 0, **changed}
-    )
+    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_decays": 0, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> TrainingResult:
@@ -152,9 +152,6 @@ class Counter(Recommender):
         return {"all": LossTerm(self.weight.sum() + self.bad, None)}
 
 
-COOLDOWN = {"lr_schedule": "cooldown", "patience": 1, "min_gain": 0.05, "cooldown_epochs": 2, "cooldown_factor": 1.0}
-
-
 @pytest.fixture
 def scripted(monkeypatch):
     """Replace validation: every target of an epoch gets the next rank of a list; return the weights seen."""
@@ -219,66 +216,70 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
     assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
 
 
+STEPS_PER_EPOCH = Steps(Counter(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(), CPU).per_epoch
+
+
+def train_linearly(model=None, **changed) -> TrainingResult:
+    settings = SETTINGS["sasrec"].model_copy(update={"lr_schedule": "linear", **changed})
+    return train(model or Counter(0.0), sequences(WALKS, N), info(N, N), settings, shared(), CPU)
+
+
 @pytest.mark.parametrize(
-    ("ranks", "changed", "at", "best"),
+    ("changed", "epochs"),
     [
-        # Epoch 3 gains nothing, so two epochs at falling rates follow epoch 2: of 3/4 and 1/4 of a whole one.
-        ([9, 5, 3, 3, 2, 2], {}, [0, 1, 2, 3, 2.75, 3.0], 4),
-        # Epoch 3 gains, but less than a third; the cooldown goes on from it, not from the one before.
-        ([9, 5, 4, 3, 2, 1], {"min_gain": 0.3}, [0, 1, 2, 2.75, 3.0], 4),
-        ([9, 5, 3, 3, 3, 2, 2], {"patience": 2}, [0, 1, 2, 3, 4, 2.75, 3.0], 5),
-        # One epoch without a gain is no reason if two together have one.
-        ([9, 8, 8, 5, 5, 5, 4, 4], {"patience": 2}, [0, 1, 2, 3, 4, 5, 3.75, 4.0], 6),
-        # The last epochs are those of the cooldown, however much validation gains.
-        ([9, 8, 7, 6, 5, 4, 3], {"epochs": 6}, [0, 1, 2, 3, 4, 4.75, 5.0], 6),
-        ([9, 8, 7], {"epochs": 2}, [0, 1, 1.5], 2),
-        ([9, 8], {"epochs": 1}, [0, 1], 1),
-        ([9, 5, 3, 3, 2, 2], {"cooldown_factor": 0.4}, [0, 1, 2, 3, 2.3, 2.4], 4),
-        # A cooldown that only harms leaves the epoch before it.
-        ([9, 5, 3, 3, 4, 5], {}, [0, 1, 2, 3, 2.75, 3.0], 2),
-        ([9, 5, 3, 3, 2], {"cooldown_epochs": 1}, [0, 1, 2, 3, 2.5], 4),
+        ({"linear_epochs": 3, "linear_steps": 0}, 3),
+        ({"linear_epochs": 2, "linear_steps": 5 * STEPS_PER_EPOCH}, 5),
+        ({"linear_epochs": 2, "linear_steps": 4 * STEPS_PER_EPOCH + 1}, 5),  # whole epochs
+        ({"linear_epochs": 100, "linear_steps": 0}, 15),  # never more than train.shared.epochs
     ],
 )
-def test_the_rate_falls_to_zero_once_validation_gains_little(scripted, ranks, changed, at, best):
-    seen = scripted(ranks)
-    result = train_counter(**{**COOLDOWN, **changed})
-    steps = [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen]
-    assert steps == pytest.approx(at, abs=0.3)  # a step more or less: the first step of an epoch has its first rate
-    assert len(seen) == len(at)
-    assert result.best_epoch == best
+def test_a_linear_rate_falls_to_zero_over_a_fixed_length(scripted, changed, epochs):
+    seen = scripted([9, *[5] * 3, 2, *[5] * 20])
+    result = train_linearly(**changed)
+    assert len(seen) == epochs + 1
+    assert result.best_epoch == (4 if epochs >= 4 else 1)
+    expected = [[1 - epoch / epochs, 1 - (epoch + 1) / epochs] for epoch in range(result.best_epoch)]
+    assert result.schedule == [pytest.approx(rates) for rates in expected]
+    # The gradient is one at every step, so that AdamW moves by the rate. The warm-up of 50 steps is longer than here.
+    moved = [after - before for before, after in itertools.pairwise(seen)]
+    if epochs == 3:
+        factors = [
+            [(1 - (step / STEPS_PER_EPOCH + epoch) / 3) * min(1, (epoch * STEPS_PER_EPOCH + step + 1) / 50)
+             for step in range(STEPS_PER_EPOCH)]
+            for epoch in range(3)
+        ]  # fmt: skip
+        ratios = [sum(factors[epoch]) / sum(factors[0]) for epoch in range(3)]
+        assert [move / moved[0] for move in moved] == pytest.approx(ratios, rel=1e-2)
 
 
-def test_the_model_knows_its_last_epoch(scripted):
-    scripted([9, 5, 3, 3, 2, 2])
+def test_the_model_knows_when_the_rate_is_low(scripted):
+    scripted([9] * 10)
     phases = []
 
     class Watching(Counter):
         def compute_loss(self, batch, draws):
-            phases.append(self.last_epoch)
+            phases.append(self.low_rate)
             return super().compute_loss(batch, draws)
 
-    chosen = shared(**COOLDOWN)
-    train(Watching(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], chosen, CPU)
-    per_epoch = len(phases) // 5
-    assert phases == [False] * 4 * per_epoch + [True] * per_epoch
+    train_linearly(Watching(0.0), linear_epochs=6, linear_steps=0)
+    assert phases == [False] * 4 * STEPS_PER_EPOCH + [True] * 2 * STEPS_PER_EPOCH
 
 
 @pytest.mark.parametrize(
-    ("ranks", "changed", "schedule"),
+    ("ranks", "settings", "changed", "schedule"),
     [
-        ([9, 5, 3, 3, 2, 1], COOLDOWN, [[1, 1], [1, 1], [1, 0.5], [0.5, 0]]),
-        ([9, 5, 3, 3, 2, 2], COOLDOWN, [[1, 1], [1, 1], [1, 0.5]]),
+        ([9, 5, 3, 4], {"lr_schedule": "linear", "linear_epochs": 4, "linear_steps": 0}, {}, [[1, 0.75], [0.75, 0.5]]),
         # Falls after epochs 2 and 3, continues from 1; epoch 4 is better, 5 is not: from 4, whose successor is not.
-        ([9, 5, 6, 7, 4, 6, 6], {"patience": 2, "lr_decays": 2, "lr_decay_factor": 0.5}, [[1, 1], [0.5, 0.5]]),
+        ([9, 5, 6, 7, 4, 6, 6], {}, {"patience": 2, "lr_decays": 2, "lr_decay_factor": 0.5}, [[1, 1], [0.5, 0.5]]),
     ],
 )
-def test_the_schedule_of_the_best_epoch_trains_the_same_weights_again(scripted, ranks, changed, schedule):
-    scripted(ranks)
-    result = train_counter(epochs=8, **changed)
+def test_the_schedule_of_the_best_epoch_trains_the_same_weights_again(scripted, ranks, settings, changed, schedule):
+    scripted([*ranks, *[9] * 10])
+    chosen = SETTINGS["sasrec"].model_copy(update=settings)
+    common = (sequences(WALKS, N), info(N, N), chosen)
+    result = train(Counter(0.0), *common, shared(epochs=8, **changed), CPU)
     assert result.schedule == schedule
-    again = train(
-        Counter(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(), CPU, schedule=result.schedule
-    )
+    again = train(Counter(0.0), *common, shared(), CPU, schedule=result.schedule)
     assert again.schedule == schedule
     assert again.best_epoch == len(schedule)
     assert all("valid_ndcg@10" not in row for row in again.log)

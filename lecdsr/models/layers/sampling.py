@@ -67,9 +67,9 @@ def sample_items(batch: SequenceBatch, info: DatasetInfo, shares: Tensor, count:
     return BatchItems(ids, of_history.view(history.shape), (of_x, of_y), (x, y))
 
 
-def samples_items(loss: SoftmaxItems, last_epoch: bool) -> bool:
+def samples_items(loss: SoftmaxItems, low_rate: bool) -> bool:
     """Whether a step draws the items of its softmax, by the setting ``loss`` and the phase of training."""
-    return loss == "sampled" or (loss == "sampled_then_full" and not last_epoch)
+    return loss == "sampled" or (loss == "sampled_then_full" and not low_rate)
 
 
 def domain_shares(info: DatasetInfo) -> Tensor:
