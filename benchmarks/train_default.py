@@ -52,8 +52,8 @@ from lecdsr.train.validator import Validator, validation_batch
 MODEL = "tandem"
 CPU = torch.device("cpu")
 #: What the plain side changes of the settings.
-PLAIN_SHARED = {"lr_schedule": "steps", "patience": 4, "lr_decays": 3, "lr_decay_factor": 0.3}
-PLAIN_MODEL = {"loss": "full"}
+PLAIN_SHARED = {"patience": 4, "lr_decays": 3, "lr_decay_factor": 0.3}
+PLAIN_MODEL = {"loss": "full", "lr_schedule": "steps"}
 
 
 @dataclass
