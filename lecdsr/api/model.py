@@ -131,7 +131,7 @@ class Model:
             users: ids of users; ``None`` without ``histories`` means all users. All their interactions are read.
             k: number of items per domain.
             histories: items of anonymous users, latest last: a list of lists, or a dict of lists by label. An item is
-              its id, or ``(domain, id)`` if both domains have that id. All count as bought on the data's last day.
+                its id, or ``(domain, id)`` if both domains have that id. All count as bought on the data's last day.
             domain: recommend from this domain only.
             include_owned: recommend items of the history too.
 

@@ -65,7 +65,7 @@ class Contract:
             ``ignores_padding`` (values in padding rows change no score), ``any_length`` (more padding changes no
             score), ``causal_loss`` (later items change no earlier loss), ``trains_all`` (every weight has a gradient).
         toys: settings with which the model learns a toy dataset within 40 epochs, in which the next item follows from
-          the last one; empty for a model that cannot learn it.
+                the last one; empty for a model that cannot learn it.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -203,6 +203,14 @@ BatchSize = Annotated[
     Field(ge=1, description="Samples per batch: training targets or whole sequences, depending on the model."),
 ]
 LearningRate = Annotated[float, Field(gt=0, description="Learning rate of AdamW.")]
+LearningRateSchedule = Annotated[
+    Literal["steps", "linear"],
+    Field(
+        description="How the learning rate falls: in `steps`, whenever validation stops improving "
+        "(`train.shared.patience`, `lr_decays`, `lr_decay_factor`); or `linear`, from the beginning to the end of a "
+        "training of fixed length, after a warm-up of 50 steps."
+    ),
+]
 WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
 Width = Annotated[int, Field(ge=1, description="Width of embeddings and hidden layers.")]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout rate of activations during training.")]
@@ -250,12 +258,7 @@ class TrainedSettings(ModelSettings):
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 0.001
     weight_decay: WeightDecay = 0.0
-    lr_schedule: Literal["steps", "linear"] = Field(
-        default="steps",
-        description="How the learning rate falls: in `steps`, whenever validation stops improving "
-        "(`train.shared.patience`, `lr_decays`, `lr_decay_factor`); or `linear`, from the beginning to the end of a "
-        "training of fixed length, after a warm-up of 50 steps.",
-    )
+    lr_schedule: LearningRateSchedule = "steps"
     linear_epochs: int = Field(
         default=6,
         ge=1,

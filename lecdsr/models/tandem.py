@@ -12,7 +12,7 @@ docs/model.md has the formulas; the ablations in experiments.yaml measure each p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -28,6 +28,7 @@ from lecdsr.models.base import (
     Contract,
     Dropout,
     LearningRate,
+    LearningRateSchedule,
     LossTerm,
     Recommender,
     SharedNegatives,
@@ -49,7 +50,7 @@ class Settings(AttentionSettings):
 
     batch_size: BatchSize = 64
     learning_rate: LearningRate = 0.002
-    lr_schedule: Literal["steps", "linear"] = "linear"
+    lr_schedule: LearningRateSchedule = "linear"
     width: Width = 256
     dropout: Dropout = 0.3
     layers: int = Field(default=1, ge=1, description="Number of attention layers.")

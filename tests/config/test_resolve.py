@@ -8,7 +8,7 @@ import pytest
 from lecdsr.config import resolve
 from lecdsr.config.load import SHARED, TRAIN, load_block, load_pair
 from lecdsr.config.names import model_names, stage_names
-from lecdsr.config.resolve import check_all, load_stage, settings_class, write_resolved
+from lecdsr.config.resolve import CHOOSING, check_all, load_stage, settings_class, write_resolved
 from lecdsr.config.resolved import FACTS, read_resolved
 from lecdsr.core.paths import Artefacts
 from lecdsr.models.registry import find_model
@@ -134,7 +134,7 @@ def test_resolved_files_hold_defaults_params_and_pair(repository):
     shared = load_block(TRAIN, settings_class(TRAIN), "toy", SHARED)
     assert found.shared == shared.training.model_dump(mode="json")
     refit = read_resolved(artefacts.refit_settings("sasrec"), sasrec)
-    kept = {name: value for name, value in shared if name not in ("epochs", "patience", "lr_decays")}
+    kept = {name: value for name, value in shared if name not in CHOOSING}
     assert (refit.settings, refit.shared) == (found.settings, kept)
     assert found.shared["seed"] == 5
 

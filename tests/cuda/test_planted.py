@@ -38,7 +38,7 @@ def test_a_table_that_stays_on_the_cpu(cuda, monkeypatch):
 
 def test_a_generator_of_the_other_device(cuda, monkeypatch):
     plain = Draws.__init__
-    monkeypatch.setattr(Draws, "__init__", lambda self, seed, device=None: plain(self, seed))
+    monkeypatch.setattr(Draws, "__init__", lambda self, seed, device=None, *rest: plain(self, seed))
     monkeypatch.setattr(Draws, "uniform", _uniform_on_cuda)
     with pytest.raises(DeviceError, match="generator"):
         one_step("lecdsr", "masked")
@@ -50,7 +50,7 @@ def _uniform_on_cuda(self, samples, count):
 
 def test_negatives_drawn_on_the_cpu(cuda, monkeypatch):
     plain = Draws.__init__
-    monkeypatch.setattr(Draws, "__init__", lambda self, seed, device=None: plain(self, seed))
+    monkeypatch.setattr(Draws, "__init__", lambda self, seed, device=None, *rest: plain(self, seed))
     with pytest.raises(DeviceError, match="found cuda:0 and cpu"):
         one_step("lecdsr", "masked")
 
