@@ -220,7 +220,8 @@ SoftmaxItems = Annotated[
         description="Items in the denominator of the softmax: `full` is every item of the target's domain; `sampled` "
         "is the targets of the batch and `negatives` uniform items, corrected for how likely each was drawn "
         "(docs/model.md), so that the time and memory of a step do not depend on the number of items; "
-        "`sampled_then_full` is `sampled` until the learning rate has fallen to a third, and then `full`."
+        "`sampled_then_full` is `sampled` until the learning rate has fallen to a third, and then `full`; in a small "
+        "catalogue, of no more items than `negatives` in a domain, it is `full` from the beginning."
     ),
 ]
 SharedNegatives = Annotated[

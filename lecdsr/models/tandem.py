@@ -242,7 +242,7 @@ class Tandem(Recommender):
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
         """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
         samples = cast(SequenceBatch, batch)
-        if samples_items(self.settings.loss, self.low_rate):
+        if samples_items(self.settings, self.low_rate, self.info):
             return self._sampled_loss(samples, draws)
         own = self._own_items()
         if own is not None:

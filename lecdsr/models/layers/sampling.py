@@ -7,7 +7,7 @@ S items drawn of a domain, R rows looked up.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from torch import Tensor
 from lecdsr.data.batch import SequenceBatch, distinct, true_places
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.models.base import SoftmaxItems
 
 
 class DomainSample(NamedTuple):
@@ -67,9 +66,19 @@ def sample_items(batch: SequenceBatch, info: DatasetInfo, shares: Tensor, count:
     return BatchItems(ids, of_history.view(history.shape), (of_x, of_y), (x, y))
 
 
-def samples_items(loss: SoftmaxItems, low_rate: bool) -> bool:
-    """Whether a step draws the items of its softmax, by the setting ``loss`` and the phase of training."""
-    return loss == "sampled" or (loss == "sampled_then_full" and not low_rate)
+def samples_items(settings: Any, low_rate: bool, info: DatasetInfo) -> bool:
+    """Whether a step draws the items of its softmax.
+
+    With ``sampled_then_full`` a domain of no more items than ``negatives`` is scored whole from the beginning, which
+    costs less there.
+
+    Args:
+        settings: settings of the model, with ``loss`` and ``negatives``.
+        low_rate: whether the learning rate is low.
+        info: sizes of the data set.
+    """
+    worth_it = not low_rate and settings.negatives < min(info.n_x, info.n_y)
+    return settings.loss == "sampled" or (settings.loss == "sampled_then_full" and worth_it)
 
 
 def domain_shares(info: DatasetInfo) -> Tensor:

@@ -10,7 +10,13 @@ from lecdsr.data.batch import Histories, SequenceBatch
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.layers.losses import sampled_softmax_by_domain
-from lecdsr.models.layers.sampling import domain_shares, inclusion_log_probability, sample_items
+from lecdsr.models.layers.sampling import (
+    domain_shares,
+    inclusion_log_probability,
+    sample_items,
+    samples_items,
+)
+from tests.models.settings import settings_for
 
 N_X, N_Y, PADDING = 6, 9, 15
 COUNTS = torch.tensor([5, 1, 0, 2, 1, 1, 4, 4, 0, 1, 1, 2, 3, 0, 5])
@@ -135,3 +141,19 @@ def test_repeated_items_of_a_device_that_keeps_them_count_once(monkeypatch):
     again, many = loss()
     assert many > few
     assert again == pytest.approx(once, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "negatives", "low_rate", "drawn"),
+    [
+        ("full", 2, False, False),
+        ("sampled", 2, True, True),
+        ("sampled", 100, False, True),
+        ("sampled_then_full", 2, False, True),
+        ("sampled_then_full", 2, True, False),
+        ("sampled_then_full", N_X, False, False),  # the smaller domain has no more items
+    ],
+)
+def test_items_are_drawn_where_it_is_worth_it(loss, negatives, low_rate, drawn):
+    settings = settings_for("tandem", loss=loss, negatives=negatives)
+    assert samples_items(settings, low_rate, info()) == drawn
