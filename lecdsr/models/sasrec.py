@@ -16,14 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, SequenceBatch, distinct
+from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.data.negatives import Draws
-from lecdsr.models.base import AttentionSettings, Contract, LossTerm, Recommender, SharedNegatives, SoftmaxItems
+from lecdsr.models.base import AttentionSettings, Contract, SharedNegatives, SoftmaxItems
 from lecdsr.models.layers.attention import Layer, Packing, encode
-from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
-from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
-from lecdsr.models.layers.sharded import look_up, own_rows, sharded_softmax_by_domain
+from lecdsr.models.layers.item_softmax import ItemSoftmax
+from lecdsr.models.layers.sampling import domain_shares
+from lecdsr.models.layers.sharded import look_up
 from lecdsr.models.layers.text import TextMode, control, whiten
 
 
@@ -45,10 +44,9 @@ class Settings(AttentionSettings):
     )
 
 
-class SASRec(Recommender):
+class SASRec(ItemSoftmax):
     """SASRec: a causal transformer whose query is the state at the last item."""
 
-    objective = "sequence"
     contract = Contract(
         settings={"layers": 2},
         variants={
@@ -87,14 +85,6 @@ class SASRec(Recommender):
             if settings.start == "text":
                 _start_from_text(self.item_embeddings.weight, info.item_vectors)
             self.item_embeddings.weight[info.padding] = 0
-
-    def row_tables(self) -> list[nn.Embedding]:
-        """The item table, unless the loss reads all of it."""
-        return [self.item_embeddings] if self.settings.loss == "sampled" else []
-
-    def sharded_tables(self) -> list[str]:
-        """The item table, whatever the loss."""
-        return ["item_embeddings"]
 
     def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` ids and projected texts, which add up to :meth:`table`.
@@ -143,43 +133,6 @@ class SASRec(Recommender):
     def score_note(self) -> str:
         """Explain that the model reads no text."""
         return "it reads ids only"
-
-    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
-        samples = cast(SequenceBatch, batch)
-        if samples_items(self.settings, self.low_rate, self.info):
-            return self._sampled_loss(samples, draws)
-        own = self._own_items()
-        if own is not None:
-            return self._sharded_loss(samples, own)
-        table = self.table()
-        wanted, targets = samples.wanted(self.info.padding)  # [M] both
-        queries = self._states(samples.histories, table).flatten(0, 1)[wanted]  # [M, d]
-        keys = table[: self.info.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
-
-    def _sampled_loss(self, batch: SequenceBatch, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over items shared by the batch; no other row of the item table is read or updated."""
-        sample = sample_items(batch, self.info, cast(Tensor, self.shares), self.settings.negatives, draws)
-        rows = self.table(sample.ids)  # [R, d]
-        queries = self._states(batch.histories, rows, sample.history).flatten(0, 1)  # [B * L, d]
-        x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
-        return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
-
-    def _sharded_loss(self, batch: SequenceBatch, own: slice) -> dict[str, LossTerm]:
-        """Softmax over all items, each process scoring its own."""
-        wanted, targets = batch.wanted(self.info.padding)  # [M] both
-        queries = self._states(batch.histories, *self._history_rows(batch.histories)).flatten(0, 1)[wanted]  # [M, d]
-        return {"softmax": sharded_softmax_by_domain(queries, self.table(own), own, targets, self.info.n_x)}
-
-    def _own_items(self) -> slice | None:
-        """Items of this process if the table is sharded, ``None`` if it is not."""
-        return own_rows(self.item_embeddings, slice(0, self.info.n_items))
-
-    def _history_rows(self, histories: Histories) -> tuple[Tensor, Tensor]:
-        """``[R, d]`` table of the items of a batch and ``[B, L]`` the row of each."""
-        ids, rows = distinct(histories.sequence)
-        return self.table(ids), rows
 
     def _states(self, histories: Histories, table: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[B, L, d]`` states, each of its own and earlier items.

@@ -19,9 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lecdsr.data.batch import Histories, SequenceBatch, distinct
+from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.data.negatives import Draws
 from lecdsr.models.base import (
     AttentionSettings,
     BatchSize,
@@ -29,16 +28,14 @@ from lecdsr.models.base import (
     Dropout,
     LearningRate,
     LearningRateSchedule,
-    LossTerm,
-    Recommender,
     SharedNegatives,
     SoftmaxItems,
     Width,
 )
 from lecdsr.models.layers.attention import Layer, Packing, encode
-from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
-from lecdsr.models.layers.sampling import domain_shares, sample_items, samples_items
-from lecdsr.models.layers.sharded import look_up, own_rows, sharded_softmax_by_domain
+from lecdsr.models.layers.item_softmax import ItemSoftmax
+from lecdsr.models.layers.sampling import domain_shares
+from lecdsr.models.layers.sharded import look_up
 from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
 
 
@@ -93,14 +90,14 @@ class Settings(AttentionSettings):
     )
 
 
-class Tandem(Recommender):
+class Tandem(ItemSoftmax):
     """Tandem: the query is the state at the latest item, the key is the item's text plus id; the score is their cosine.
 
     The cosine of the item's frozen text and the texts of the history, as in ``content``, is added as D more columns of
     queries and keys. It is not part of the training loss.
     """
 
-    objective = "sequence"
+    settings: Settings
     contract = Contract(
         settings={"calendar_days": 2},
         variants={
@@ -143,14 +140,6 @@ class Tandem(Recommender):
         nn.init.normal_(self.item_embeddings.weight, std=ids)
         with torch.no_grad():
             self.item_embeddings.weight[info.padding] = 0
-
-    def row_tables(self) -> list[nn.Embedding]:
-        """The item table, unless the loss reads all of it."""
-        return [self.item_embeddings] if self.settings.loss == "sampled" else []
-
-    def sharded_tables(self) -> list[str]:
-        """The item table, whatever the loss."""
-        return ["item_embeddings"]
 
     def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` weighted ids and projected texts, before their sum is normalised.
@@ -238,44 +227,6 @@ class Tandem(Recommender):
 
     def _unit_texts(self) -> Tensor:
         return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
-
-    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over all items of the target's domain, or a sample of them, at every position with a target."""
-        samples = cast(SequenceBatch, batch)
-        if samples_items(self.settings, self.low_rate, self.info):
-            return self._sampled_loss(samples, draws)
-        own = self._own_items()
-        if own is not None:
-            return self._sharded_loss(samples, own)
-        table = self.table()
-        wanted, targets = samples.wanted(self.info.padding)  # [M] both
-        queries = self._directions(self._states(samples.histories, table).flatten(0, 1)[wanted])  # [M, d]
-        keys = table[: self.info.n_items]
-        return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
-
-    def _sampled_loss(self, batch: SequenceBatch, draws: Draws) -> dict[str, LossTerm]:
-        """Softmax over items shared by the batch; no other row of the item table is read or updated."""
-        sample = sample_items(batch, self.info, cast(Tensor, self.shares), self.settings.negatives, draws)
-        rows = self.table(sample.ids)  # [R, d]
-        queries = self._directions(self._states(batch.histories, rows, sample.history)).flatten(0, 1)  # [B * L, d]
-        x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
-        return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
-
-    def _sharded_loss(self, batch: SequenceBatch, own: slice) -> dict[str, LossTerm]:
-        """Softmax over all items, each process scoring its own."""
-        wanted, targets = batch.wanted(self.info.padding)  # [M] both
-        states = self._states(batch.histories, *self._history_rows(batch.histories))
-        queries = self._directions(states.flatten(0, 1)[wanted])  # [M, d]
-        return {"softmax": sharded_softmax_by_domain(queries, self.table(own), own, targets, self.info.n_x)}
-
-    def _own_items(self) -> slice | None:
-        """Items of this process if the table is sharded, ``None`` if it is not."""
-        return own_rows(self.item_embeddings, slice(0, self.info.n_items))
-
-    def _history_rows(self, histories: Histories) -> tuple[Tensor, Tensor]:
-        """``[R, d]`` table of the items of a batch and ``[B, L]`` the row of each."""
-        ids, rows = distinct(histories.sequence)
-        return self.table(ids), rows
 
     def _directions(self, states: Tensor) -> Tensor:
         return F.normalize(states.float(), dim=-1) / self.settings.temperature
