@@ -24,13 +24,14 @@ from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
 from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
 from lecdsr.data.load import PairData, PairTables, pair_data
+from lecdsr.data.profiles import ProfileTime
 from lecdsr.embed.local_encoder import BUNDLED
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SCHEMAS = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
-_VECTORS = ("item_vectors", "user_vectors")
+_VECTORS = ("item_vectors", "phrase_vectors")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +82,8 @@ class Dataset:
             split: ``leave_one_out``, ``temporal`` or ``ratio_windows``.
             encoder: sentence-transformers model or folder that encodes the texts; ``None`` encodes nothing.
             item_vectors: ``[len(items), D]`` vectors instead of encoded texts, one for each row of ``items``.
-            profiles: columns ``user`` and ``text``, encoded into user vectors.
+            profiles: columns ``user``, ``as_of`` (time of the last interaction that a profile was written from) and
+                ``text``, structured as in docs/llm.md; a user may have several versions.
             negatives: maximum number of negatives per target in the sampled ranking.
             name: name of the dataset; by default the names of the domains.
             quiet: print nothing.
@@ -114,9 +116,11 @@ class Dataset:
             built = build_tables(rows, texts, Texts(encoder, given, told), settings, negatives)
         return cls(name or f"{names[0]} and {names[1]}", names, *built)
 
-    def pair_data(self, domains: str = "both", order: str = "time", seed: int = 0) -> PairData:
+    def pair_data(
+        self, domains: str = "both", order: str = "time", seed: int = 0, profile_time: ProfileTime = "before_target"
+    ) -> PairData:
         """Arrays and tensors that training and evaluation read, see :func:`lecdsr.data.load.pair_data`."""
-        return pair_data(self.tables, domains, order, seed)
+        return pair_data(self.tables, domains, order, seed, profile_time)
 
     @property
     def items(self) -> pd.DataFrame:

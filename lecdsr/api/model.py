@@ -83,7 +83,7 @@ class Model:
         require_dataset(data)
         shared = check_values(SharedSettings, {**training, "seed": seed}, "fit")
         self._require_texts(data)
-        sequences = data.pair_data(self.settings.domains, self.settings.order, shared.seed)
+        sequences = data.pair_data(self.settings.domains, self.settings.order, shared.seed, self.settings.profile_time)
         with torch.random.fork_rng():
             fitted = fit_model(self.model, self.settings, shared, sequences, label=data.name, quiet=quiet)
         self._network, self._data = fitted.network.cpu().eval(), data
@@ -204,7 +204,7 @@ class Model:
 
     def _require_texts(self, data: Dataset) -> None:
         """Refuse settings that need vectors which the data lack."""
-        for key, there in (("item_text", data.tables.item_vectors), ("user_text", data.tables.user_vectors)):
+        for key, there in (("item_text", data.tables.item_vectors), ("user_text", data.tables.profiles)):
             if there is None and getattr(self.settings, key, "none") != "none":
                 raise InputError(
                     f"{key}={getattr(self.settings, key)!r} needs text vectors, and the data has none",

@@ -35,7 +35,8 @@ class Artefacts:
         self.questions = self.root / "questions.parquet"
         self.answers = self.root / "answers.parquet"
         self.item_vectors = self.root / "vectors" / "items.parquet"
-        self.user_vectors = self.root / "vectors" / "users.parquet"
+        self.profiles = self.root / "vectors" / "profiles.parquet"
+        self.phrase_vectors = self.root / "vectors" / "phrases.parquet"
         self.report = self.root / "report.html"
 
     @property

@@ -132,8 +132,22 @@ RECOMMENDATIONS = pa.schema(
 )
 
 
+#: One row per profile, sorted by ``user`` and ``as_of``, the time of the last interaction that it was written from.
+#: The other columns are rows of the table of phrases, which holds distinct texts: the ``whole`` profile as one text,
+#: and what the user is likely to need next in X and in Y, most likely first.
+PROFILES = pa.schema(
+    [
+        ("user", pa.int32()),
+        ("as_of", pa.int64()),
+        ("whole", pa.int32()),
+        ("next_x", pa.list_(pa.int32())),
+        ("next_y", pa.list_(pa.int32())),
+    ]
+)
+
+
 def vectors(width: int) -> pa.Schema:
-    """Schema of vectors: one row per item or user, sorted and dense; zeros without a text (``known`` false)."""
+    """Schema of vectors: one row per item or phrase, sorted and dense; zeros without a text (``known`` false)."""
     return pa.schema(
         [
             ("id", pa.int32()),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lecdsr.core.arrays import IntArray, expand
+from lecdsr.data.profiles import TargetProfiles
 from lecdsr.data.sequences import Sequences
 
 Rows = IntArray | Tensor
@@ -28,6 +29,8 @@ class Histories:
         user: ``[B]`` users.
         day: ``[B, L]`` day of each interaction, since 1970-01-01 UTC; padding holds any day.
         items: number of items in the batch; ``None`` if only the device knows.
+        profile: what is known of the users' profiles; ``None`` without profiles.
+        domain: domain of the candidates, 0 or 1, if all histories are scored against the items of one.
     """
 
     sequence: Tensor
@@ -35,11 +38,35 @@ class Histories:
     user: Tensor
     day: Tensor
     items: int | None = field(default=None, kw_only=True)
+    profile: HistoryProfiles | None = field(default=None, kw_only=True)
+    domain: int | None = field(default=None, kw_only=True)
 
     def to(self, device: torch.device) -> Histories:
         """Return the same batch on a device."""
         parts = (self.sequence, self.position, self.user, self.day)
-        return Histories(*(part.to(device) for part in parts), items=self.items)
+        profile = None if self.profile is None else HistoryProfiles(*(part.to(device) for part in self.profile))
+        return replace(self, **dict(zip(_COLUMNS, (part.to(device) for part in parts), strict=True)), profile=profile)
+
+    def rows(self, chosen: slice | Tensor) -> Histories:
+        """Select histories; the number of items is no longer known."""
+        columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
+        profile = None if self.profile is None else HistoryProfiles(*(part[chosen] for part in self.profile))
+        return replace(self, **columns, profile=profile, items=None)
+
+
+class HistoryProfiles(NamedTuple):
+    """What the next item after each item of a history may read of the user's profile.
+
+    Args:
+        row: ``[B, L]`` rows of :class:`~lecdsr.data.profiles.Profiles`; at the last place that of the target.
+        age: ``[B, L]`` interactions between the profile and the next item.
+    """
+
+    row: Tensor
+    age: Tensor
+
+
+_COLUMNS = ("sequence", "position", "user", "day")
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,11 @@ class SequenceBatch:
         return places, self.targets.flatten()[places]
 
 
+def as_columns(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
+    """``[B, 1]`` one profile for each history, for models that read the last place alone."""
+    return HistoryProfiles(*(torch.from_numpy(part).unsqueeze(1).to(device) for part in profiles[:2]))
+
+
 class Gatherer:
     """Builder of batches of histories from :class:`Sequences` on one device, without a Python loop over items."""
 
@@ -80,15 +112,18 @@ class Gatherer:
         # One more row of padding, to which indices outside a window are mapped.
         self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
         self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
+        self.profiles = None if sequences.profiles is None else _of_next_row(sequences.profiles, device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
-        """Gather the latest ``length`` items of the rows ``start`` … ``end``-1, left-padded."""
+        """Gather the latest ``length`` items of the rows ``start`` … ``end``-1, left-padded; ``end`` is the target."""
         users, first, last = (self._here(rows) for rows in (user, start, end))
         row = last.unsqueeze(1) + torch.arange(-self.length, 0, device=self.device)  # [B, L]
         inside = row >= first.unsqueeze(1)
         row = row.masked_fill(~inside, len(self.items) - 1)
         sequence = self.items[row]  # [B, L]
-        return Histories(sequence, recency(sequence, self.n_x, self.padding), users, self.days[row])
+        profile = None if self.profiles is None else HistoryProfiles(*(column[row] for column in self.profiles))
+        position = recency(sequence, self.n_x, self.padding)
+        return Histories(sequence, position, users, self.days[row], profile=profile)
 
     def prefixes(self, samples: Samples, counts: Counts | None = None) -> PrefixBatch:
         """Histories before each target row, and the targets; with ``counts`` if these are known."""
@@ -170,6 +205,13 @@ class SampleCounts:
         """Count what a batch of the chosen samples contains."""
         read, in_x, in_y = self._columns[:, chosen].sum(axis=1).tolist()
         return Counts(read, (in_x, in_y))
+
+
+def _of_next_row(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
+    """``[R+1]`` what the next row may read, from each row; unknown after the last row and for padding."""
+    row = np.concatenate([profiles.profile[1:], [profiles.unknown] * 2])
+    age = np.concatenate([profiles.age[1:], [0, 0]])
+    return HistoryProfiles(*(torch.from_numpy(part[: len(profiles.profile) + 1]).to(device) for part in (row, age)))
 
 
 def prefix_samples(training: Sequences) -> Samples:

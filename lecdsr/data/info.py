@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lecdsr.data.profiles import Profiles
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -19,7 +21,7 @@ class DatasetInfo:
         n_y: number of items of domain Y, whose ids follow.
         n_users: number of users.
         item_vectors: ``[N+1, D]`` text vectors, with a last row of zeros for padding; ``None`` without text.
-        user_vectors: ``[U+1, D]`` profile vectors, with a last row of zeros for an anonymous user; ``None`` without.
+        profiles: profiles of the users, in several versions over time; ``None`` without.
         train_counts: ``[N]`` number of training interactions of each item.
         train_days: first and last day of the training interactions, since 1970-01-01 UTC.
     """
@@ -28,7 +30,7 @@ class DatasetInfo:
     n_y: int
     n_users: int
     item_vectors: Tensor | None
-    user_vectors: Tensor | None
+    profiles: Profiles | None
     train_counts: Tensor
     train_days: tuple[int, int] = (0, 0)
 
@@ -44,8 +46,13 @@ class DatasetInfo:
 
     @property
     def anonymous_user(self) -> int:
-        """Id of an anonymous user: a row of zeros in ``user_vectors``; other tables have no such row."""
+        """Id of an anonymous user; no table has a row for it."""
         return self.n_users
+
+    @property
+    def unknown_profile(self) -> int:
+        """Row of the unknown profile, whose vectors are zero."""
+        return 0 if self.profiles is None else self.profiles.unknown
 
     def items_of(self, domain: int) -> slice:
         """Return the range of item ids of domain 0 (X) or 1 (Y)."""

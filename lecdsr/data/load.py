@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import REBUILD, read_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TRAIN, USERS, WINDOWS, vectors
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, SECONDS_PER_DAY, TRAIN, USERS, WINDOWS, vectors
 from lecdsr.data.info import DatasetInfo
+from lecdsr.data.profiles import Profiles, ProfileTime, check_order, profiles_to_read
 from lecdsr.data.sequences import Sequences, from_tables, own_domain, shuffled
 
 
@@ -28,7 +29,7 @@ class PairData(NamedTuple):
 class PairTables(NamedTuple):
     """Tables of a pair from which :class:`PairData` is built, see ``lecdsr.core.schemas``.
 
-    ``item_vectors`` and ``user_vectors`` are ``None`` if there are no texts.
+    ``item_vectors`` is ``None`` without texts, ``profiles`` and ``phrase_vectors`` without profiles.
     """
 
     items: pa.Table
@@ -36,10 +37,13 @@ class PairTables(NamedTuple):
     interactions: pa.Table
     windows: pa.Table
     item_vectors: pa.Table | None = None
-    user_vectors: pa.Table | None = None
+    profiles: pa.Table | None = None
+    phrase_vectors: pa.Table | None = None
 
 
-def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed: int = 0) -> PairData:
+def load_pair_data(
+    artefacts: Artefacts, domains: str, order: str = "time", seed: int = 0, profile_time: ProfileTime = "before_target"
+) -> PairData:
     """Load the sequences and dataset info of a pair.
 
     Args:
@@ -47,6 +51,7 @@ def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed
         domains: ``both``, or ``own`` (control with one domain).
         order: ``time``, or ``shuffled`` (control without order).
         seed: seed of the model, from which ``shuffled`` draws.
+        profile_time: which profile a target reads, see :class:`~lecdsr.models.base.ModelSettings`.
 
     Raises:
         UserError: a file is missing, or the vectors do not belong to the sequences.
@@ -54,26 +59,35 @@ def load_pair_data(artefacts: Artefacts, domains: str, order: str = "time", seed
     interactions = read_table(artefacts.interactions, INTERACTIONS)
     info = load_info(artefacts, interactions)
     windows = read_table(artefacts.windows, WINDOWS)
-    return PairData(info, read_sequences(interactions, windows, info.n_x, domains, order, seed))
+    return PairData(info, read_sequences(interactions, windows, info, domains, order, seed, profile_time))
 
 
-def pair_data(tables: PairTables, domains: str, order: str = "time", seed: int = 0) -> PairData:
+def pair_data(
+    tables: PairTables, domains: str, order: str = "time", seed: int = 0, profile_time: ProfileTime = "before_target"
+) -> PairData:
     """Build sequences and dataset info from tables in memory; arguments as for :func:`load_pair_data`.
 
     Raises:
         UserError: the vectors do not belong to the sequences.
     """
-    info = info_of(tables)
-    return PairData(info, read_sequences(tables.interactions, tables.windows, info.n_x, domains, order, seed))
+    info, interactions = info_of(tables), tables.interactions
+    return PairData(info, read_sequences(interactions, tables.windows, info, domains, order, seed, profile_time))
 
 
 def read_sequences(
-    interactions: pa.Table, windows: pa.Table, n_x: int, domains: str, order: str, seed: int
+    interactions: pa.Table,
+    windows: pa.Table,
+    info: DatasetInfo,
+    domains: str,
+    order: str,
+    seed: int,
+    profile_time: ProfileTime = "before_target",
 ) -> Sequences:
     """Build the windows that a model reads: of both domains or of one, in time order or shuffled."""
-    sequences = from_tables(interactions, windows)
+    profiles = None if info.profiles is None else profiles_to_read(info.profiles, interactions, profile_time)
+    sequences = from_tables(interactions, windows, profiles)
     if domains == "own":
-        sequences = own_domain(sequences, n_x)
+        sequences = own_domain(sequences, info.n_x)
     return shuffled(sequences, seed) if order == "shuffled" else sequences
 
 
@@ -86,14 +100,13 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
     if interactions is None:
         interactions = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
     items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
-    users = read_table(artefacts.users, USERS, ["user"])
-    return _info(
-        items,
-        interactions,
-        len(users),
-        _vectors(artefacts.item_vectors, len(items)),
-        _vectors(artefacts.user_vectors, len(users)),
-    )
+    n_users = len(read_table(artefacts.users, USERS, ["user"]))
+    # Only the columns are checked, because the width depends on the encoder.
+    vectors_of = {path: read_table(path, vectors(1)) for path in (artefacts.item_vectors, artefacts.phrase_vectors)}
+    item_rows = vector_rows(vectors_of[artefacts.item_vectors], len(items), str(artefacts.item_vectors))
+    table = read_table(artefacts.profiles, PROFILES)
+    profiles = profiles_of(table, vectors_of[artefacts.phrase_vectors], n_users, str(artefacts.profiles))
+    return _info(items, interactions, n_users, item_rows, profiles)
 
 
 def info_of(tables: PairTables) -> DatasetInfo:
@@ -102,15 +115,14 @@ def info_of(tables: PairTables) -> DatasetInfo:
     Raises:
         UserError: the vectors do not belong to the sequences.
     """
-    n_items, n_users = len(tables.items), len(tables.users)
-    items, users = tables.item_vectors, tables.user_vectors
-    item_rows = None if items is None else vector_rows(items, n_items, "vectors of items")
-    user_rows = None if users is None else vector_rows(users, n_users, "vectors of users")
-    return _info(tables.items, tables.interactions, n_users, item_rows, user_rows)
+    n_users, items, profiles = len(tables.users), tables.item_vectors, tables.profiles
+    item_rows = None if items is None else vector_rows(items, len(tables.items), "vectors of items")
+    read = None if profiles is None else profiles_of(profiles, tables.phrase_vectors, n_users, "profiles")
+    return _info(tables.items, tables.interactions, n_users, item_rows, read)
 
 
 def _info(
-    items: pa.Table, interactions: pa.Table, n_users: int, item_vectors: Tensor | None, user_vectors: Tensor | None
+    items: pa.Table, interactions: pa.Table, n_users: int, item_vectors: Tensor | None, profiles: Profiles | None
 ) -> DatasetInfo:
     domain = items["domain"].to_numpy()
     return DatasetInfo(
@@ -118,10 +130,44 @@ def _info(
         n_y=int((domain == 1).sum()),
         n_users=n_users,
         item_vectors=item_vectors,
-        user_vectors=user_vectors,
+        profiles=profiles,
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
         train_days=_train_days(interactions),
     )
+
+
+def profiles_of(table: pa.Table, phrases: pa.Table, n_users: int, where: str) -> Profiles:
+    """Convert the tables of profiles and phrases.
+
+    Args:
+        table: table ``PROFILES``.
+        phrases: table of vectors.
+        n_users: users of the pair.
+        where: name of the table in an error message.
+
+    Raises:
+        UserError: the profiles are not sorted, or belong to other users or phrases.
+    """
+    user, as_of, whole = (table[name].to_numpy().astype(np.int64) for name in ("user", "as_of", "whole"))
+    check_order(user, as_of, n_users, where)
+    rows = vector_rows(phrases, len(phrases), "vectors of phrases")
+    lists = [_padded(table[name].combine_chunks(), len(phrases)) for name in ("next_x", "next_y")]
+    longest = max(1, *(part.shape[1] for part in lists))
+    padded = [np.pad(part, ((0, 1), (0, longest - part.shape[1])), constant_values=len(phrases)) for part in lists]
+    found = Profiles(
+        user, as_of, rows, torch.from_numpy(np.append(whole, len(phrases))), torch.from_numpy(np.stack(padded, axis=1))
+    )
+    if max(int(found.whole.max()), int(found.lists.max())) > len(phrases):
+        raise UserError("the profiles name phrases that do not exist", where=where, do=REBUILD, code="other-ids")
+    return found
+
+
+def _padded(lists: pa.ListArray, padding: int) -> NDArray[np.int64]:
+    """``[P, K]`` lists of numbers, filled up to the longest of them."""
+    sizes = np.diff(lists.offsets.to_numpy())
+    rows = np.full((len(sizes), int(sizes.max(initial=0))), padding, np.int64)
+    rows[np.arange(rows.shape[1]) < sizes[:, None]] = lists.values.to_numpy()[lists.offsets[0].as_py() :]
+    return rows
 
 
 def _train_days(interactions: pa.Table) -> tuple[int, int]:
@@ -129,17 +175,12 @@ def _train_days(interactions: pa.Table) -> tuple[int, int]:
     return (int(days.min()), int(days.max())) if len(days) else (0, 0)
 
 
-def _vectors(path: Path, count: int) -> Tensor:
-    # Only the columns are checked, because the width depends on the encoder.
-    return vector_rows(read_table(path, vectors(1)), count, str(path))
-
-
 def vector_rows(table: pa.Table, count: int, where: str) -> Tensor:
-    """Convert a table of vectors to a tensor ``[count+1, D]`` with a last row of zeros (padding or anonymous user).
+    """Convert a table of vectors to a tensor ``[count+1, D]`` with a last row of zeros (padding).
 
     Args:
         table: table of vectors; its ids must be 0 … count-1 in order.
-        count: number of items or users.
+        count: number of items or phrases.
         where: name of the table in an error message.
 
     Raises:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lecdsr.core.arrays import IntArray, expand
 from lecdsr.core.schemas import SECONDS_PER_DAY, TRAIN
+from lecdsr.data.profiles import TargetProfiles
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Sequences:
         seen_start: ``[W]`` first row of the user in the interactions table; the rows from here to ``target_row`` hold
           every item that the user had before the target.
         seen_items: items of the interactions table.
+        profiles: ``[R]`` profile that the item of a row may read if it is a target; ``None`` without profiles.
     """
 
     items: IntArray
@@ -43,6 +45,7 @@ class Sequences:
     target_row: IntArray
     seen_start: IntArray
     seen_items: IntArray
+    profiles: TargetProfiles | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -57,8 +60,14 @@ class Sequences:
         return self.take(self.split == split)
 
 
-def from_tables(interactions: pa.Table, windows: pa.Table) -> Sequences:
-    """Build windows over the interactions, with both domains mixed in a history."""
+def from_tables(interactions: pa.Table, windows: pa.Table, profiles: TargetProfiles | None = None) -> Sequences:
+    """Build windows over the interactions, with both domains mixed in a history.
+
+    Args:
+        interactions: table ``INTERACTIONS``.
+        windows: table ``WINDOWS``.
+        profiles: what each interaction may read as a target.
+    """
     items = interactions["item"].to_numpy().astype(np.int64)
     users = interactions["user"].to_numpy()
     column = {name: windows[name].to_numpy().astype(np.int64) for name in windows.column_names if name != "tied"}
@@ -76,6 +85,7 @@ def from_tables(interactions: pa.Table, windows: pa.Table) -> Sequences:
         target_row=last,
         seen_start=np.searchsorted(users, column["user"], side="left"),
         seen_items=items,
+        profiles=profiles,
     )
 
 
@@ -108,6 +118,7 @@ def own_domain(sequences: Sequences, n_x: int) -> Sequences:
         end=start + size,
         target=item[start + size - 1],
         target_row=row[start + size - 1],
+        profiles=_taken(sequences.profiles, row),
     )
     return own.take(own.first_target < own.end)
 
@@ -126,7 +137,8 @@ def shuffled(sequences: Sequences, seed: int) -> Sequences:
 
     All items of a training window change places, including its targets. Validation and test windows keep their target,
     and all items before it change places; a model that reads the latest L items then reads any L. Every window is
-    shuffled separately, by ``seed``. Days are not moved.
+    shuffled separately, by ``seed``. Days are not moved. Every training target of a window reads the profile that its
+    first row may read, because any of its items can stand anywhere.
     """
     size = sequences.end - sequences.start
     window, row = expand(sequences.start, sequences.end)
@@ -135,8 +147,10 @@ def shuffled(sequences: Sequences, seed: int) -> Sequences:
     items = sequences.items[row[np.lexsort((key, window))]]
     end = np.cumsum(size)
     start = end - size
+    training = sequences.split[window] == TRAIN
     return replace(
         sequences,
+        profiles=_taken(sequences.profiles, np.where(training, sequences.start[window], row)),
         items=items,
         days=sequences.days[row],
         start=start,
@@ -144,3 +158,8 @@ def shuffled(sequences: Sequences, seed: int) -> Sequences:
         end=end,
         target=items[end - 1],
     )
+
+
+def _taken(profiles: TargetProfiles | None, rows: IntArray) -> TargetProfiles | None:
+    """Select rows of what targets may read."""
+    return None if profiles is None else profiles.take(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ def rank_targets(
         domain, windows = batch
         items = info.items_of(domain)
         chosen = sequences.take(windows)
-        histories = gatherer.histories(chosen.user, chosen.start, chosen.end - 1)
+        histories = replace(gatherer.histories(chosen.user, chosen.start, chosen.end - 1), domain=domain)
         scores = score(histories, items)  # [B, N_domain]
         target = torch.from_numpy(chosen.target - items.start).to(device)
         if sampled is not None and negatives is not None:

@@ -38,7 +38,7 @@ def exact_tables(artefacts: Artefacts) -> list[Path]:
 
 def vector_tables(artefacts: Artefacts) -> list[Path]:
     """List the tables whose last bits depend on the processor that computed them."""
-    return [artefacts.item_vectors, artefacts.user_vectors]
+    return [artefacts.item_vectors, artefacts.profiles, artefacts.phrase_vectors]
 
 
 def hash_of_data(artefacts: Artefacts) -> str:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lecdsr.config.schema import Block
 from lecdsr.data.batch import Histories
 from lecdsr.data.negatives import Draws
+from lecdsr.data.profiles import ProfileTime
 from lecdsr.data.sequences import Sequences
 
 #: How a model uses the user of a history: not at all, through the profile's text vector, or a learned embedding.
@@ -119,8 +120,35 @@ class Recommender(nn.Module):
 
         Work that does not depend on the history is done once, when the function is created, and not for every batch.
         """
-        (keys, bias), encode = self.keys(), self.query_encoder()
-        return lambda histories, items: torch.addmm(bias[items], encode(histories), keys[items].T)
+        (keys, bias), encode, rerank = self.keys(), self.query_encoder(), self.rerank_term()
+
+        def score(histories: Histories, items: slice) -> Tensor:
+            scores = torch.addmm(bias[items], encode(histories), keys[items].T)
+            return scores if rerank is None else scores + rerank(histories, items)
+
+        return score
+
+    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+        """Return a function for a term of the score ``[B, N_slice]`` that is no product of a query and a key.
+
+        It is added to the score of a two-tower model. An index of nearest neighbours finds items without it, and the
+        best of them are then ranked with it. ``None`` if there is no such term.
+        """
+        return None
+
+    def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
+        """Return the vectors that :meth:`rerank_term` compares, for an export; ``None`` if there is no such term.
+
+        Returns:
+            ``[N, D]`` vectors of items, and a function that gives ``[B, K, D]`` vectors for histories. The term is
+            the largest product of the two, or 0 if all are negative.
+        """
+        return None
+
+    @property
+    def queries_by_domain(self) -> bool:
+        """Whether queries depend on the domain of the candidates, :attr:`Histories.domain`."""
+        return False
 
     def query_encoder(self) -> Callable[[Histories], Tensor]:
         """Return a function that computes :meth:`queries`; what does not depend on the history is computed once here.
@@ -250,6 +278,12 @@ class ModelSettings(Block):
         default="time",
         description="Order of a history: by `time`, or `shuffled` by the seed as a control. The targets of validation "
         "and test stay last.",
+    )
+    profile_time: ProfileTime = Field(
+        default="before_target",
+        description="Version of a user's profile that a target reads: the latest written from interactions "
+        "`before_target`; as a control the `older` version before that one; or as `published`, where all training "
+        "targets read the version of the validation target and so a profile that has seen them.",
     )
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, PrefixBatch, distinct
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_negatives
+from lecdsr.data.profiles import Profiles
 from lecdsr.models.base import (
     BatchSize,
     Contract,
@@ -157,10 +158,10 @@ class LeCDSR(Recommender):
         d, length = settings.width, settings.history_length
         items = control(info.item_vectors, settings.item_text, seed)
         # A different seed, so that item i and user i do not get the same noise.
-        users = control(info.user_vectors, settings.user_text, seed + 1)
+        users = control(_whole(info.profiles), settings.user_text, seed + 1)
         # Frozen vectors are data, not weights: they are neither saved with the model nor updated.
         self.register_buffer("item_vectors", items, persistent=False)
-        self.register_buffer("user_vectors", users, persistent=False)
+        self.register_buffer("profile_vectors", users, persistent=False)
         # Padding rows are read but get no gradient, as in the published code.
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
         self.W2 = nn.Embedding(info.n_items + 1, d)
@@ -299,7 +300,7 @@ class LeCDSR(Recommender):
     def _forward(self, histories: Histories, texts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return query ``[B, d]``, ids and projected texts ``[B, L, d]``; ``texts [N+1, d]`` if already projected."""
         e, t = self._items(histories.sequence, texts)  # (1) [B, L, d]
-        u = self._user(histories.user)  # [B, d]
+        u = self._user(histories)  # [B, d]
         h = self._convolve(e, t) if self._convolves and t is not None else e  # (2)
         counted = self._counted(histories.sequence)  # [B, L]
         f = self._feature_gate(h, t, u)  # (3) [B, L, d]
@@ -323,10 +324,12 @@ class LeCDSR(Recommender):
         t = self.adapter_text(vectors[found]) if texts is None else texts[found]  # [M, d]
         return e, F.embedding(inverse, t * counted)
 
-    def _user(self, user: Tensor) -> Tensor:
+    def _user(self, histories: Histories) -> Tensor:
         if self.user_embeddings is not None:
-            return cast(Tensor, self.user_embeddings(user))
-        return project_distinct(cast(nn.Module, self.adapter_user), cast(Tensor, self.user_vectors), user)
+            return cast(Tensor, self.user_embeddings(histories.user))
+        vectors, known = cast(Tensor, self.profile_vectors), histories.profile
+        profile = torch.full_like(histories.user, len(vectors) - 1) if known is None else known.row[:, -1]
+        return project_distinct(cast(nn.Module, self.adapter_user), vectors, profile)
 
     def _convolve(self, e: Tensor, t: Tensor) -> Tensor:
         length = e.shape[1]
@@ -351,6 +354,11 @@ class LeCDSR(Recommender):
         logits = f @ self.instance_gate_item + F.embedding(position, places)  # [B, L, 1]
         s = torch.sigmoid(logits.squeeze(-1) + u @ self.instance_gate_user)  # [B, L]
         return _weighted_mean(f, s * counted)
+
+
+def _whole(profiles: Profiles | None) -> Tensor | None:
+    """``[P+1, D]`` each profile as one vector."""
+    return None if profiles is None else profiles.vectors[profiles.whole]
 
 
 def _weighted_mean(x: Tensor, weights: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ docs/model.md has the formulas; the ablations in experiments.yaml measure each p
 - Scores are cosines at a temperature.
 - The state contains the calendar day, because demand shifts over the years.
 - An untrained text similarity is added to the learned score, so unseen items still rank sensibly.
+- What the user's profile expects next is read twice: pooled into the query, and as the largest similarity to a phrase.
 """
 
 from __future__ import annotations
@@ -34,9 +35,20 @@ from lecdsr.models.base import (
 )
 from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.item_softmax import ItemSoftmax
+from lecdsr.models.layers.profiles import (
+    Asked,
+    Lists,
+    Needs,
+    ProfileForm,
+    ProfileMode,
+    asked_next,
+    largest_similarity,
+    lists_of,
+    weighted_phrases,
+)
 from lecdsr.models.layers.sampling import domain_shares
 from lecdsr.models.layers.sharded import look_up
-from lecdsr.models.layers.text import TextMode, content_queries, control, whiten
+from lecdsr.models.layers.text import TextMode, Whitening, content_queries, control, whitening_of
 
 
 class Settings(AttentionSettings):
@@ -88,6 +100,27 @@ class Settings(AttentionSettings):
         description="Weight of a history item relative to the next later one in the untrained text similarity; 1 "
         "weights all equally.",
     )
+    profile_text: ProfileMode = Field(
+        default="vectors",
+        description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
+        "control: `random` noise, or the lists `shuffled` among the users.",
+    )
+    profile_form: ProfileForm = Field(
+        default="phrases",
+        description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",
+    )
+    profile_query: bool = Field(
+        default=True, description="Add the phrases, pooled by trained attention, to the query (docs/model.md)."
+    )
+    profile_dropout: float = Field(
+        default=0.3, ge=0, lt=1, description="Share of training targets that do not read their profile."
+    )
+    profile_weight: float = Field(
+        default=0.3,
+        ge=0,
+        description="Weight of the largest text similarity of an item to a phrase, untrained, relative to the learned "
+        "score; 0 disables it.",
+    )
 
 
 class Tandem(ItemSoftmax):
@@ -113,6 +146,11 @@ class Tandem(ItemSoftmax):
             "ids dropped": {"id_dropout": 0.5},
             "two layers, one head": {"layers": 2, "heads": 1},
             "length 1": {"history_length": 1},
+            "no profile": {"profile_text": "none"},
+            "profile whole": {"profile_form": "whole"},
+            "profile in the query only": {"profile_weight": 0.0},
+            "profile untrained": {"profile_query": False},
+            "another user's profile": {"profile_text": "shuffled"},
         },
     )
 
@@ -121,7 +159,8 @@ class Tandem(ItemSoftmax):
         self.settings, self.info = settings, info
         d = settings.width
         text = control(info.item_vectors, settings.item_text, seed)
-        self.register_buffer("item_text", None if text is None else _unit_variance(text), persistent=False)
+        whitening = None if text is None else whitening_of(text, text.shape[1])
+        self.register_buffer("item_text", None if text is None else _unit_variance(whitening, text), persistent=False)
         self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
         self.register_buffer("shares", domain_shares(info), persistent=False)
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
@@ -137,9 +176,25 @@ class Tandem(ItemSoftmax):
             self.text_projection = nn.Linear(cast(Tensor, self.item_text).shape[1], d, bias=False)
             nn.init.normal_(self.text_projection.weight, std=d**-0.5)
             ids *= 0.1
+        self._read_profiles(whitening, seed)
         nn.init.normal_(self.item_embeddings.weight, std=ids)
         with torch.no_grad():
             self.item_embeddings.weight[info.padding] = 0
+
+    def _read_profiles(self, whitening: Whitening | None, seed: int) -> None:
+        """Take the phrases of the profiles through the whitening of the items; ``None`` if nothing reads them."""
+        settings, profiles = self.settings, self.info.profiles
+        lists: Lists | None = None
+        if whitening is not None and profiles is not None and settings.profile_text != "none":
+            lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
+            lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
+        pooled = lists is not None and settings.profile_query
+        self.needs = Needs(lists, settings.profile_dropout) if lists is not None and pooled else None
+        if lists is not None and not settings.profile_weight:
+            lists = None
+        unit = None if lists is None else F.normalize(lists.phrases, dim=1)
+        self.register_buffer("unit_phrases", unit, persistent=False)
+        self.register_buffer("phrase_rows", None if lists is None else lists.rows, persistent=False)
 
     def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` weighted ids and projected texts, before their sum is normalised.
@@ -180,7 +235,8 @@ class Tandem(ItemSoftmax):
 
         def encode(histories: Histories) -> Tensor:
             rows = self._history_rows(histories) if table is None else (table, None)
-            learned = self._directions(self._states(histories, *rows)[:, -1])
+            asked = None if self.needs is None else asked_next(histories)
+            learned = self._directions(self._states(histories, *rows)[:, -1], asked)
             if texts is None:
                 return learned
             content = content_queries(texts, histories.sequence, settings.content_decay)
@@ -228,8 +284,45 @@ class Tandem(ItemSoftmax):
     def _unit_texts(self) -> Tensor:
         return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
 
-    def _directions(self, states: Tensor) -> Tensor:
-        return F.normalize(states.float(), dim=-1) / self.settings.temperature
+    @property
+    def queries_by_domain(self) -> bool:
+        """Whether a profile is pooled into the query: its phrases are those for one domain."""
+        return self.needs is not None
+
+    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+        """The largest similarity of an item to a phrase of the user's profile, times weight / temperature."""
+        if self.unit_phrases is None:
+            return None
+        texts, weight = self._unit_texts(), self.settings.profile_weight / self.settings.temperature
+        lists = Lists(cast(Tensor, self.unit_phrases), cast(Tensor, self.phrase_rows))
+
+        def term(histories: Histories, items: slice) -> Tensor:
+            asked = asked_next(histories)
+            return texts.new_zeros(()) if asked is None else weight * largest_similarity(lists, asked, texts[items])
+
+        return term
+
+    def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
+        """As in the base class: texts of items, and weighted phrases of the profile."""
+        if self.unit_phrases is None:
+            return None
+        lists = Lists(cast(Tensor, self.unit_phrases), cast(Tensor, self.phrase_rows))
+        weight = self.settings.profile_weight / self.settings.temperature
+
+        def phrases(histories: Histories) -> Tensor:
+            asked = asked_next(histories)
+            if asked is None:
+                return lists.phrases.new_zeros(len(histories.user), lists.rows.shape[2], lists.phrases.shape[1])
+            return weight * weighted_phrases(lists, asked)
+
+        return self._unit_texts()[: self.info.n_items], phrases
+
+    def _directions(self, states: Tensor, asked: Asked | None) -> Tensor:
+        directions = F.normalize(states.float(), dim=-1)
+        if self.needs is not None and asked is not None:
+            needs = self.needs(directions, asked, self.text_projection)
+            directions = F.normalize(directions + needs, dim=-1)
+        return directions / self.settings.temperature
 
     def _states(self, histories: Histories, table: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[B, L, d]``, each of its own and earlier items; zero for padding.
@@ -275,8 +368,8 @@ def _trust(counts: Tensor, shrinkage: float) -> Tensor:
     return trust
 
 
-def _unit_variance(vectors: Tensor) -> Tensor:
-    """Scale all principal components of the texts to the same variance, so that rows have a mean square length of 1."""
-    whitened = whiten(vectors, vectors.shape[1])
+def _unit_variance(whitening: Whitening, vectors: Tensor) -> Tensor:
+    """Whiten texts to the scale at which rows of items have a mean square length of 1."""
+    whitened = whitening(vectors)
     scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
     return scaled

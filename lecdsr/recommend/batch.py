@@ -8,7 +8,7 @@ Shape legend: B users of a block, N items of a block, R interactions, k recommen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,9 @@ from torch import Tensor
 from lecdsr.core.arrays import IntArray, expand
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, WINDOWS
-from lecdsr.data.batch import Gatherer, Histories, to_device
+from lecdsr.data.batch import Gatherer, Histories, HistoryProfiles, as_columns, to_device
 from lecdsr.data.info import DatasetInfo
+from lecdsr.data.profiles import history_profiles
 from lecdsr.data.sequences import from_tables
 from lecdsr.models.base import Recommender
 from lecdsr.recommend.best import Best, best_of, merge
@@ -78,8 +79,10 @@ class UserHistories:
     ) -> None:
         self.info, self.device = info, device
         self.item = interactions["item"].to_numpy()  # [R]
+        self._time = interactions["time"].to_numpy().astype(np.int64)  # [R]
         self.reads_own = domains == "own"
         owner = interactions["user"].to_numpy().astype(np.int64)
+        self._owner = owner
         self._users = int(owner.max(initial=-1)) + 1
         self._bounds = self._bounds_of(owner)
         in_y = self.item >= info.n_x
@@ -105,7 +108,16 @@ class UserHistories:
     def read(self, numbers: IntArray, domain: int, rows: IntArray) -> Histories:
         """What the model reads of the users ``numbers [B]`` for a domain; it knows them as ``rows [B]``."""
         bounds, gatherer = self._readings[domain if self.reads_own else 0]
-        return gatherer.histories(rows, *self._rows(bounds, numbers))
+        histories = gatherer.histories(rows, *self._rows(bounds, numbers))
+        return replace(histories, domain=domain, profile=self._profiles(numbers, rows))
+
+    def _profiles(self, numbers: IntArray, rows: IntArray) -> HistoryProfiles | None:
+        """``[B, 1]`` latest profiles of users that the histories know as ``numbers`` and the profiles as ``rows``."""
+        if self.info.profiles is None:
+            return None
+        bounds = self._rows(self._bounds, numbers)
+        found = history_profiles(self.info.profiles, rows, self._owner, self._time, bounds)
+        return as_columns(found, self.device)
 
     def owned(self, numbers: IntArray) -> Owned:
         """All items of the users ``numbers [B]``."""
@@ -150,6 +162,8 @@ class BatchRecommender:
         check_domains(info, options.domains)
         self.info, self.histories, self.options = info, histories, options
         self._two_tower = network.is_two_tower
+        self._by_domain = histories.reads_own or network.queries_by_domain
+        self._rerank = network.rerank_term()
         if self._two_tower:
             self._encode, (self._keys, self._bias) = network.query_encoder(), network.keys()
         else:
@@ -184,16 +198,20 @@ class BatchRecommender:
         """The function that scores slices of items, for each domain; histories are read and encoded once."""
         histories: Histories | None = None
         for domain in self.options.domains:
-            if histories is None or self.histories.reads_own:
+            if histories is None or self._by_domain:
                 histories = self.histories.read(numbers, domain, rows)
-                scores = self._scores_of(histories)
-            yield domain, scores
+                queries = self._encode(histories) if self._two_tower else None  # [B, d]
+            yield domain, self._scores_of(replace(histories, domain=domain), queries)
 
-    def _scores_of(self, histories: Histories) -> Scores:
-        if not self._two_tower:
+    def _scores_of(self, histories: Histories, queries: Tensor | None) -> Scores:
+        if queries is None:
             return lambda items: self._score(histories, items)
-        queries = self._encode(histories)  # [B, d]
-        return lambda items: torch.addmm(self._bias[items], queries, self._keys[items].T)
+
+        def scores(items: slice) -> Tensor:
+            found = torch.addmm(self._bias[items], queries, self._keys[items].T)
+            return found if self._rerank is None else found + self._rerank(histories, items)
+
+        return scores
 
     def _best(self, scores: Scores, items: slice, owned: Owned | None) -> Best:
         """``[B, k]`` best items of a domain, one block of items after the other."""

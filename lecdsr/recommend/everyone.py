@@ -108,6 +108,7 @@ def _hashes(artefacts: Artefacts, folder: Path) -> dict[str, str]:
     """SHA-256 of all files that decide the recommendations."""
     paths = [
         *(folder / name for name in ("model.safetensors", "config.json")),
-        *(artefacts.interactions, artefacts.users, artefacts.items, artefacts.item_vectors, artefacts.user_vectors),
+        *(artefacts.interactions, artefacts.users, artefacts.items),
+        *(artefacts.item_vectors, artefacts.profiles, artefacts.phrase_vectors),
     ]
     return {f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths if path.exists()}

@@ -78,7 +78,9 @@ def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[st
     if split is None:
         return {}
     query = recommender.query(user.row, user.items, user.times, int(item >= recommender.info.n_x))  # [d]
-    return {name: float(query @ keys[item].cpu()) for name, keys in split.items()}
+    parts = {name: float(query @ keys[item].cpu()) for name, keys in split.items()}
+    profile = recommender.rerank_part(user.row, user.items, user.times, item)
+    return parts if profile is None else {**parts, "profile": profile}
 
 
 def _contributions(recommender: PairRecommender, user: TargetUser, item: int) -> list[Contribution]:

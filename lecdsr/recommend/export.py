@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import track
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import table_writer, write_json, write_table
-from lecdsr.core.schemas import DOMAINS, WINDOWS
-from lecdsr.data.batch import Gatherer, Histories
-from lecdsr.data.sequences import from_tables
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.recommend.batch import UserHistories
 from lecdsr.recommend.recommender import PairRecommender
 
 BATCH = 512
@@ -36,7 +35,7 @@ def items_schema(width: int) -> pa.Schema:
 
 
 def users_schema(width: int) -> pa.Schema:
-    """Schema of the exported users: one row per user, or one per user and domain if the model reads one domain only.
+    """Schema of the exported users: one row per user, or one per user and domain if queries differ between domains.
 
     Rows are sorted by ``user``. ``domain``: domain of the items that the query is for, x, y or both. ``owned``: items
     of the user, sorted.
@@ -52,9 +51,21 @@ def users_schema(width: int) -> pa.Schema:
     )
 
 
+def rerank_schemas(width: int) -> tuple[pa.Schema, pa.Schema]:
+    """Schemas of what a rerank term compares: one row per item, and one per user, domain and phrase of the profile.
+
+    A phrase's vector contains its weight, so the term is the largest product of the item and a phrase, or 0.
+    """
+    vector = ("vector", pa.list_(pa.float32(), width))
+    items = pa.schema([("item", pa.int32()), vector])
+    return items, pa.schema([("user", pa.int32()), ("domain", pa.string()), ("position", pa.int8()), vector])
+
+
 @torch.no_grad()
 def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write ``items.parquet``, ``users.parquet`` and, once both are complete, ``facts.json``.
+
+    For a model with a rerank term also ``rerank-items.parquet`` and ``rerank-users.parquet``.
 
     Args:
         recommender: the model and its pair.
@@ -95,14 +106,16 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
     with table_writer(folder / "users.parquet", users_schema(width)) as write:
         for rows in _queries(recommender):
             write(rows)
+    reranks = _write_rerank(recommender, folder)
     info = recommender.info
     found = {
-        "score": "query · key + bias",
+        "score": "query · key + bias" + (" + max(0, largest item · phrase)" if reranks else ""),
+        "rerank_term": reranks,
         "width": width,
         "items": {"x": info.n_x, "y": info.n_y},
         "users": info.n_users,
         "history_length": recommender.trained.history_length,
-        "queries": "one a user" if recommender.trained.domains == "both" else "one a user and domain",
+        "queries": "one a user and domain" if _by_domain(recommender) else "one a user",
         "biased": bool(bias.any()),
     }
     write_json(folder / "facts.json", {**facts, **found})
@@ -112,35 +125,62 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
 def _queries(recommender: PairRecommender) -> Iterator[pa.Table]:
     """Yield the rows of ``users.parquet``, one batch of users at a time."""
     owner = recommender.interactions["user"].to_numpy()
-    domain = recommender.interactions["domain"].to_numpy()
-    own = recommender.trained.domains == "own"
-    readings = [(key, domain == code) for code, key in enumerate(DOMAINS)] if own else [("both", domain >= 0)]
-    gathered = [(key, _gatherer(recommender, rows), owner[rows]) for key, rows in readings]
     item = recommender.interactions["item"].to_numpy()
-    users, query = np.arange(recommender.info.n_users), recommender.network.query_encoder()
-    for batch in track(np.array_split(users, max(1, -(-len(users) // BATCH))), "queries"):
+    readings = list(enumerate(DOMAINS)) if _by_domain(recommender) else [(0, "both")]
+    histories, query = _histories(recommender), recommender.network.query_encoder()
+    for batch in _batches(recommender, "queries"):
         owned = [np.unique(item[slice(*np.searchsorted(owner, [user, user + 1]))]) for user in batch]
-        parts = [_rows(recommender, query, batch, owned, *reading) for reading in gathered]
+        parts = [
+            _rows(recommender, query(histories.read(batch, code, batch)), batch, owned, key) for code, key in readings
+        ]
         yield pa.concat_tables(parts).take(np.arange(len(parts) * len(batch)).reshape(len(parts), -1).T.ravel())
 
 
-def _gatherer(recommender: PairRecommender, rows: Any) -> Gatherer:
-    sequences = from_tables(recommender.interactions.filter(pa.array(rows)), WINDOWS.empty_table())
-    length, info = recommender.trained.history_length, recommender.info
-    return Gatherer(sequences, length, info.n_x, info.padding, recommender.device)
+def _by_domain(recommender: PairRecommender) -> bool:
+    """Whether a user has a query for each domain."""
+    return bool(recommender.trained.domains == "own" or recommender.network.queries_by_domain)
+
+
+def _batches(recommender: PairRecommender, label: str) -> Iterator[IntArray]:
+    users = np.arange(recommender.info.n_users)
+    yield from track(np.array_split(users, max(1, -(-len(users) // BATCH))), label)
+
+
+def _histories(recommender: PairRecommender) -> UserHistories:
+    trained, device = recommender.trained, recommender.device
+    return UserHistories(recommender.interactions, recommender.info, trained.history_length, trained.domains, device)
+
+
+def _write_rerank(recommender: PairRecommender, folder: Path) -> bool:
+    """Write the vectors of the rerank term, and return whether there is one."""
+    found = recommender.network.rerank_vectors()
+    for name in ("rerank-items", "rerank-users"):
+        (folder / f"{name}.parquet").unlink(missing_ok=True)
+    if found is None:
+        return False
+    texts, phrases = found
+    items, users = rerank_schemas(texts.shape[1])
+    rows = pa.table({"item": recommender.items["item"], "vector": _vectors(texts)})
+    write_table(folder / "rerank-items.parquet", rows.cast(items), items)
+    histories = _histories(recommender)
+    with table_writer(folder / "rerank-users.parquet", users) as write:
+        for batch in _batches(recommender, "phrases"):
+            for code, key in enumerate(DOMAINS):
+                write(_phrase_rows(phrases(histories.read(batch, code, batch)), batch, key).cast(users))
+    return True
+
+
+def _phrase_rows(phrases: torch.Tensor, users: IntArray, key: str) -> pa.Table:
+    """Rows of the phrases ``[B, K, D]`` of users that are there."""
+    known = phrases.any(dim=2)  # [B, K]
+    user, position = (index.cpu().numpy() for index in known.nonzero(as_tuple=True))
+    columns = {"user": users[user], "domain": [key] * len(user), "position": position + 1}
+    return pa.table({**columns, "vector": _vectors(phrases[known])})
 
 
 def _rows(
-    recommender: PairRecommender,
-    query: Callable[[Histories], torch.Tensor],
-    users: IntArray,
-    owned: list[IntArray],
-    key: str,
-    gatherer: Gatherer,
-    owner: IntArray,
+    recommender: PairRecommender, queries: torch.Tensor, users: IntArray, owned: list[IntArray], key: str
 ) -> pa.Table:
-    start, end = np.searchsorted(owner, users, "left"), np.searchsorted(owner, users, "right")
-    queries = query(gatherer.histories(users, start, end))  # [B, d]
     columns = {
         "user": users,
         "reviewer": recommender.users["reviewer"].take(users),

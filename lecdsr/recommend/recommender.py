@@ -21,10 +21,11 @@ from lecdsr.core.errors import UserError, did_you_mean
 from lecdsr.core.files import read_json, read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, DOMAINS, INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
-from lecdsr.data.batch import Histories, recency
+from lecdsr.data.batch import Histories, HistoryProfiles, as_columns, recency
 from lecdsr.data.everything import info_for
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.load import load_info
+from lecdsr.data.profiles import history_profiles
 from lecdsr.models.base import Recommender, UserInput
 from lecdsr.models.registry import find_model, model_names
 from lecdsr.models.saved import load, read_config
@@ -176,10 +177,19 @@ class PairRecommender:
         with self._anonymous_errors(user):
             return self._query_encoder(histories)[0].cpu()
 
+    @torch.no_grad()
+    def rerank_part(self, user: int, history: IntArray, times: IntArray, item: int) -> float | None:
+        """Compute the part of the score of an item that is no product of query and key; ``None`` if there is none."""
+        term = self.network.rerank_term()
+        if term is None:
+            return None
+        histories = self._read(user, history, times, int(item >= self.info.n_x))
+        return float(term(histories, slice(item, item + 1)).sum())
+
     def _read(self, user: int, history: IntArray, times: IntArray, domain: int) -> Histories:
         """Build a batch of one history: the part of ``history`` that the model reads for a domain."""
         read = self.reads(history, domain)
-        return self.histories([user], [(history[read], times[read])])
+        return self.histories([user], [(history[read], times[read])], domain, [times])
 
     @contextmanager
     def _anonymous_errors(self, user: int) -> Iterator[None]:
@@ -224,7 +234,8 @@ class PairRecommender:
             return parts
         visible = self._visible(history, domain)
         kept = [visible, *(visible[visible != place] for place in read)]
-        histories = self.histories([user] * len(kept), [(history[places], times[places]) for places in kept])
+        rows = [(history[places], times[places]) for places in kept]
+        histories = self.histories([user] * len(kept), rows, domain, [times] * len(kept))
         with self._anonymous_errors(user):
             scores = self._scorer(histories, slice(item, item + 1))[:, 0].cpu()  # [1 + R]
         parts[read] = (scores[0] - scores[1:]).numpy()
@@ -237,8 +248,17 @@ class PairRecommender:
         items = self.info.items_of(domain)
         return np.flatnonzero((history >= items.start) & (history < items.stop))
 
-    def histories(self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]]) -> Histories:
-        """Build a batch of histories from users and their items and times ``[H]``; only the latest items are kept."""
+    def histories(
+        self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]], domain: int, times: Sequence[IntArray]
+    ) -> Histories:
+        """Build a batch of histories; only the latest items are kept.
+
+        Args:
+            users: B of them.
+            rows: items and times ``[H]`` that the model reads of each.
+            domain: domain of the items to score.
+            times: times of all that is known of each user, which decide which profile is the latest.
+        """
         length, padding = self.trained.history_length, self.info.padding
         sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
@@ -248,7 +268,18 @@ class PairRecommender:
                 sequence[place, latest] = torch.from_numpy(history[latest])
                 day[place, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
         position = recency(sequence, self.info.n_x, padding)
-        return Histories(sequence, position, torch.tensor(users), day).to(self.device)
+        profile = self._profiles(users, times)
+        return Histories(sequence, position, torch.tensor(users), day, profile=profile, domain=domain).to(self.device)
+
+    def _profiles(self, users: Sequence[int], times: Sequence[IntArray]) -> HistoryProfiles | None:
+        if self.info.profiles is None:
+            return None
+        sizes = np.array([len(one) for one in times], np.int64)
+        end = np.cumsum(sizes)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        bounds = (end - sizes, end)
+        found = history_profiles(self.info.profiles, np.array(users), owner, np.concatenate(times), bounds)
+        return as_columns(found, torch.device("cpu"))
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:
         """Return an item with its texts."""

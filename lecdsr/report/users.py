@@ -6,7 +6,7 @@ that the true next item can be marked in them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -176,23 +176,20 @@ def _recommended(recommender: PairRecommender, score: Score, batch: list[Moment]
         # A stable sort keeps equal scores in the order of their ids, so that the same run gives the same page.
         top = torch.sort(own, descending=True, stable=True)
         count = min(k, int(torch.isfinite(own).sum()))
-        read = Histories(*(one[place : place + 1] for one in _fields(histories)))
+        read = histories.rows(slice(place, place + 1))
         found.append(Best((top.indices[:count] + here.start).tolist(), top.values[:count].tolist(), read))
     return found
 
 
-def _fields(histories: Histories) -> Iterator[Tensor]:
-    yield from (histories.sequence, histories.position, histories.user, histories.day)
-
-
 def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -> Histories:
     """Build the histories that the model reads for a domain, up to the next item of each user."""
-    rows = []
+    rows, seen = [], []
     for moment in batch:
         items, times = _rows(recommender, *moment.read)
         read = recommender.reads(items, domain)
         rows.append((items[read], times[read]))
-    return recommender.histories([moment.user for moment in batch], rows)
+        seen.append(times)
+    return recommender.histories([moment.user for moment in batch], rows, domain, seen)
 
 
 class Explain:
@@ -203,6 +200,7 @@ class Explain:
         self.recommender, self.items, self.nearest = recommender, items, nearest
         self.directions = recommender.network.item_directions()
         self.parts = recommender.network.key_parts()
+        self.rerank = recommender.network.rerank_term()
 
     @torch.no_grad()
     def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
@@ -215,6 +213,8 @@ class Explain:
                 one["near"] = near
             if self.parts and query is not None:
                 one["parts"] = {name: _short(float(query @ keys[item])) for name, keys in self.parts.items()}
+                if self.rerank is not None:
+                    one["parts"]["profile"] = _short(float(self.rerank(best.read, slice(item, item + 1)).sum()))
             found.append(one)
         return found
 

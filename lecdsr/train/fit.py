@@ -77,7 +77,7 @@ def fit(artefacts: Artefacts, model_name: str, settings: Any, shared: SharedSett
         UserError: a table is missing, the training does not fit into memory, or it fails.
     """
     prepare_process()
-    data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed)
+    data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed, settings.profile_time)
     checkpoints = Checkpoints(artefacts.pair, model_name, {"data": hash_tables(artefacts)})
     label = f"{model_name} on {artefacts.pair}"
     return fit_model(model_name, settings, shared, data, checkpoints=checkpoints, label=label)
@@ -232,6 +232,7 @@ def hash_tables(artefacts: Artefacts) -> dict[str, str]:
         artefacts.windows,
         artefacts.items,
         artefacts.item_vectors,
-        artefacts.user_vectors,
+        artefacts.profiles,
+        artefacts.phrase_vectors,
     )
     return {f"{path.parent.name}/{path.name}": sha256_file(path) for path in tables}

@@ -84,15 +84,16 @@ def estimate_memory(
         An estimate with activations of 0; see :func:`estimate_activations`.
     """
     # Two vectors are enough, because their number only affects the size of their own table.
-    items, users = (None if v is None else v[:2] for v in (info.item_vectors, info.user_vectors))
+    items = None if info.item_vectors is None else info.item_vectors[:2]
+    profiles = None if info.profiles is None else info.profiles.shell()
     with torch.device("meta"):
-        few = dataclasses.replace(info, item_vectors=items, user_vectors=users)
+        few = dataclasses.replace(info, item_vectors=items, profiles=profiles)
         shell = build(model, settings, few, shared.seed)
     whole = sum(parameter.numel() * 4 for parameter in shell.parameters())
     tables = weights_to_shard(shell) if shared.tables == "sharded" and shell.objective != "counts" else []
     elsewhere = sum(table.numel() * 4 * (processes - 1) // processes for table in tables)
     weights = whole - elsewhere
-    vectors = [v for v in (info.item_vectors, info.user_vectors) if v is not None]
+    vectors = [v for v in (info.item_vectors, info.profiles and info.profiles.vectors) if v is not None]
     on_gpu = device.type == "cuda"
     batch = validation_batch(info)
     threads = 1 if tables and processes > 1 else ranking_threads(info, batch, device)

@@ -6,6 +6,7 @@ of AdamW and the copy of the best weights are sharded too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -193,16 +194,20 @@ def rank_by_shards(
     model.eval()
     gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
     encode, ranks = model.query_encoder(), np.zeros(len(sequences), np.float32)
+    rerank = model.rerank_term()
     owned = [_own_items(model, info.items_of(domain)) for domain in (0, 1)]
     towers = [model.keys_of(own) for own in owned]
     for domain, windows in batches_by_domain(sequences, info, batch_size):
         (keys, bias), mine = towers[domain], context.share(len(windows))
-        part = sequences.take(windows[mine])
-        found = encode(gatherer.histories(part.user, part.start, part.end - 1))
+        chosen = sequences.take(windows)
+        histories = replace(gatherer.histories(chosen.user, chosen.start, chosen.end - 1), domain=domain)
+        found = encode(histories.rows(mine))
         queries = found.new_zeros(len(windows), found.shape[1])  # [B, d]
         queries[mine] = found
         scores = torch.addmm(bias, context.sum(queries), keys.T)  # [B, n]
-        ranks[windows] = _rank(scores, sequences.take(windows), owned[domain], context).cpu().numpy()
+        if rerank is not None:
+            scores = scores + rerank(histories, owned[domain])
+        ranks[windows] = _rank(scores, chosen, owned[domain], context).cpu().numpy()
     return ranks
 
 

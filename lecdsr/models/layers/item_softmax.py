@@ -11,6 +11,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.base import LossTerm, Recommender
 from lecdsr.models.layers.losses import sampled_softmax_by_domain, softmax_by_domain
+from lecdsr.models.layers.profiles import Asked, asked_at
 from lecdsr.models.layers.sampling import sample_items, samples_items
 from lecdsr.models.layers.sharded import own_rows, sharded_softmax_by_domain
 
@@ -53,8 +54,13 @@ class ItemSoftmax(Recommender):
         """
         raise TypeError(f"{type(self).__name__} does not define states")
 
-    def _directions(self, states: Tensor) -> Tensor:
-        """Turn states ``[…, d]`` into queries of the same shape; by default they are the queries."""
+    def _directions(self, states: Tensor, asked: Asked | None) -> Tensor:
+        """Turn states ``[M, d]`` into queries of the same shape; by default they are the queries.
+
+        Args:
+            states: ``[M, d]``.
+            asked: what each query may read of a profile.
+        """
         return states
 
     def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
@@ -67,7 +73,8 @@ class ItemSoftmax(Recommender):
             return self._sharded_loss(samples, own)
         table = self.table()
         wanted, targets = samples.wanted(self.info.padding)  # [M] both
-        queries = self._directions(self._states(samples.histories, table).flatten(0, 1)[wanted])  # [M, d]
+        states = self._states(samples.histories, table)
+        queries = self._wanted_queries(states, samples, wanted, targets)  # [M, d]
         keys = table[: self.info.n_items]
         return {"softmax": softmax_by_domain(queries, keys, None, targets, self.info.n_x, samples.in_domain)}
 
@@ -75,16 +82,25 @@ class ItemSoftmax(Recommender):
         """Softmax over items shared by the batch; no other row of the item table is read or updated."""
         sample = sample_items(batch, self.info, cast(Tensor, self.shares), self.settings.negatives, draws)
         rows = self.table(sample.ids)  # [R, d]
-        queries = self._directions(self._states(batch.histories, rows, sample.history)).flatten(0, 1)  # [B * L, d]
-        x, y = (rows[row] for row in sample.keys)  # [S, d] of each domain
-        return {"softmax": sampled_softmax_by_domain(queries, (x, y), sample)}
+        states = self._states(batch.histories, rows, sample.history).flatten(0, 1)  # [B * L, d]
+        queries = [
+            self._directions(states[drawn.targets], asked_at(batch.histories, drawn.targets, domain))
+            for domain, drawn in enumerate(sample.domains)
+        ]  # [M, d] of each domain
+        keys = [rows[row] for row in sample.keys]  # [S, d] of each domain
+        return {"softmax": sampled_softmax_by_domain(queries, keys, sample)}
 
     def _sharded_loss(self, batch: SequenceBatch, own: slice) -> dict[str, LossTerm]:
         """Softmax over all items, each process scoring its own."""
         wanted, targets = batch.wanted(self.info.padding)  # [M] both
         states = self._states(batch.histories, *self._history_rows(batch.histories))
-        queries = self._directions(states.flatten(0, 1)[wanted])  # [M, d]
+        queries = self._wanted_queries(states, batch, wanted, targets)  # [M, d]
         return {"softmax": sharded_softmax_by_domain(queries, self.table(own), own, targets, self.info.n_x)}
+
+    def _wanted_queries(self, states: Tensor, batch: SequenceBatch, wanted: Tensor, targets: Tensor) -> Tensor:
+        """``[M, d]`` queries at the places ``wanted [M]`` with ``targets [M]``, from states ``[B, L, d]``."""
+        asked = asked_at(batch.histories, wanted, (targets >= self.info.n_x).long())
+        return self._directions(states.flatten(0, 1)[wanted], asked)
 
     def _own_items(self) -> slice | None:
         """Items of this process if the table is sharded, ``None`` if it is not."""

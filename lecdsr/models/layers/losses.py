@@ -6,6 +6,7 @@ B samples, K negatives per sample, L positions, M targets, N items, d width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -102,7 +103,7 @@ def softmax_by_domain(
     return LossTerm(total, len(target))
 
 
-def sampled_softmax_by_domain(queries: Tensor, keys: tuple[Tensor, Tensor], sample: BatchItems) -> LossTerm:
+def sampled_softmax_by_domain(queries: Sequence[Tensor], keys: Sequence[Tensor], sample: BatchItems) -> LossTerm:
     """Cross-entropy of each target against the items drawn of its domain, corrected for how they were drawn.
 
     ``-s_t + log( exp(s_t) + Σ_{j in sample, j ≠ t} exp(s_j) / π_j )``, with π_j the probability that item j is in the
@@ -110,13 +111,13 @@ def sampled_softmax_by_domain(queries: Tensor, keys: tuple[Tensor, Tensor], samp
     the target is not corrected, because it is always in the sample (Baikalov et al., RecSys 2025, arXiv 2507.09331).
 
     Args:
-        queries: ``[B * L, d]``, of every position.
-        keys: ``[S, d]`` of the items drawn, of X and of Y.
+        queries: ``[M, d]`` of the targets of X, and of those of Y.
+        keys: ``[S, d]`` of the items drawn of X, and of those of Y.
         sample: the items drawn.
     """
-    total, count = queries.new_zeros(()), 0
-    for key, drawn in zip(keys, sample.domains, strict=True):
-        scores = (queries[drawn.targets] @ key.T).float()  # [M, S]
+    total, count = queries[0].new_zeros(()), 0
+    for query, key, drawn in zip(queries, keys, sample.domains, strict=True):
+        scores = (query @ key.T).float()  # [M, S]
         own = scores.gather(1, drawn.own.unsqueeze(1))  # [M, 1]
         corrected = (scores + drawn.correction).scatter(1, drawn.own.unsqueeze(1), own)
         total = total + (torch.logsumexp(corrected, dim=1) - own.squeeze(1)).sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,27 +41,49 @@ def control(vectors: Tensor | None, mode: TextMode, seed: int) -> Tensor | None:
     return replaced
 
 
-def whiten(vectors: Tensor, width: int) -> Tensor:
-    """Compute the first principal components of the known (non-zero) rows, each scaled to variance 1.
+class Whitening(NamedTuple):
+    """A map of text vectors to principal components of the same variance.
 
     Args:
-        vectors: ``[N, D]``; unknown rows stay zero.
+        mean: ``[D]``, double precision.
+        axes: ``[D, c]`` components in columns, divided by their standard deviation.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Map ``[N, D]`` to ``[N, c]``; unknown (zero) rows stay zero."""
+        known = vectors.norm(dim=1) > 0
+        whitened = torch.zeros(len(vectors), self.axes.shape[1], dtype=vectors.dtype)
+        whitened[known] = ((vectors[known].double() - self.mean) @ self.axes).to(vectors.dtype)
+        return whitened
+
+
+def whitening_of(vectors: Tensor, width: int) -> Whitening:
+    """Find the first principal components of the known (non-zero) rows, each scaled to variance 1.
+
+    Args:
+        vectors: ``[N, D]``.
         width: maximum number of components.
 
     Returns:
-        ``[N, c]``, where c is the minimum of ``width``, D and the rank of the centred known rows. The sign of a
+        A map to c components, the minimum of ``width``, D and the rank of the centred known rows. The sign of a
         component makes its largest weight positive, so that it does not depend on the machine.
     """
-    known = vectors.norm(dim=1) > 0
-    rows = vectors[known].double()
-    centred = rows - rows.mean(dim=0) if len(rows) else rows
+    rows = vectors[vectors.norm(dim=1) > 0].double()
+    mean = rows.mean(dim=0) if len(rows) else rows.new_zeros(rows.shape[1])
+    centred = rows - mean
     variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(rows) - 1, 1))  # ascending; axes in columns
     kept = torch.nonzero(variances > 1e-9 * variances.max().clamp(min=1e-30)).flatten().flip(0)[:width]
     axes = axes[:, kept]
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    whitened = torch.zeros(len(vectors), len(kept), dtype=vectors.dtype)
-    whitened[known] = (centred @ (axes * largest.sign()) / variances[kept].sqrt()).to(vectors.dtype)
-    return whitened
+    return Whitening(mean, axes * largest.sign() / variances[kept].sqrt())
+
+
+def whiten(vectors: Tensor, width: int) -> Tensor:
+    """Whiten text vectors ``[N, D]`` by themselves, see :func:`whitening_of`; unknown rows stay zero."""
+    return whitening_of(vectors, width)(vectors)
 
 
 def content_queries(texts: Tensor, sequence: Tensor, decay: float) -> Tensor:

@@ -1,0 +1,171 @@
+"""Profiles of users in a score: what a user is likely to need next in each domain, a list of phrases as text vectors.
+
+Two ways to read a list, which add up (docs/model.md):
+
+- :class:`Needs` pools the phrases into one vector that is added to the query; trained, and still two towers.
+- :func:`largest_similarity` is the largest cosine of an item to a phrase; untrained, and no product of a query and a
+  key, so it is a term of its own (:meth:`~lecdsr.models.base.Recommender.rerank_term`).
+
+Shape legend: M queries, B histories, P profiles, V distinct phrases, K phrases of a list, D width of a text vector,
+d width of a query, N items.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lecdsr.data.batch import Histories, distinct
+from lecdsr.data.profiles import Profiles
+
+ProfileForm = Literal["phrases", "whole"]
+ProfileMode = Literal["vectors", "none", "random", "shuffled"]
+
+
+class Asked(NamedTuple):
+    """What is asked of a profile: the phrases for one domain, as of a time.
+
+    Args:
+        profile: ``[M]`` rows of profiles.
+        age: ``[M]`` interactions since the profile was written.
+        domain: ``[M]`` domain of the candidates, or one for all.
+    """
+
+    profile: Tensor
+    age: Tensor
+    domain: Tensor | int
+
+
+def asked_at(histories: Histories, places: Tensor, domain: Tensor | int) -> Asked | None:
+    """What the items after some places of a batch may read; ``None`` without profiles.
+
+    Args:
+        histories: B of them.
+        places: ``[M]`` places in the flattened ``[B * L]``.
+        domain: domain of these items.
+    """
+    if histories.profile is None:
+        return None
+    return Asked(histories.profile.row.flatten()[places], histories.profile.age.flatten()[places], domain)
+
+
+def asked_next(histories: Histories) -> Asked | None:
+    """What the next items after the histories may read; ``None`` without profiles.
+
+    Raises:
+        ValueError: the batch does not say which domain its candidates are from.
+    """
+    if histories.profile is None:
+        return None
+    if histories.domain is None:
+        raise ValueError("a query that reads profiles depends on the domain of the candidates; set Histories.domain")
+    return Asked(histories.profile.row[:, -1], histories.profile.age[:, -1], histories.domain)
+
+
+class Lists(NamedTuple):
+    """Lists of phrases as a model reads them.
+
+    Args:
+        phrases: ``[V+1, D]`` text vectors; the last row is zero.
+        rows: ``[P+1, 2, K]`` rows of ``phrases`` for each domain, filled up with V.
+    """
+
+    phrases: Tensor
+    rows: Tensor
+
+
+def lists_of(profiles: Profiles, form: ProfileForm, mode: ProfileMode, seed: int) -> Lists:
+    """Take the lists of phrases from profiles, or replace them by a control.
+
+    Args:
+        profiles: of the users.
+        form: the ``phrases``, or the ``whole`` profile as a list of one.
+        mode: ``vectors``, or ``random`` phrases, or the lists ``shuffled`` among the profiles.
+        seed: of the control.
+    """
+    rows, phrases = profiles.lists, profiles.vectors
+    if form == "whole":
+        rows = profiles.whole.view(-1, 1, 1).expand(-1, 2, 1)
+    generator = torch.Generator().manual_seed(seed)
+    if mode == "shuffled":
+        order = torch.randperm(len(profiles), generator=generator)
+        rows = torch.cat([rows[:-1][order], rows[-1:]])
+    if mode == "random":
+        noise = F.normalize(torch.randn(phrases.shape, generator=generator), dim=1)
+        phrases = noise * phrases.norm(dim=1, keepdim=True)
+    return Lists(phrases, rows.contiguous())
+
+
+class Needs(nn.Module):
+    """An addition to a query: the phrases of a profile, pooled by attention, times a gate that falls with their age.
+
+    For a query q and the projected phrases p_1 … p_K for the domain of the candidates, all of length 1::
+
+        a = softmax(s · q·p_k + b_k)            s learned, b_k a learned bias of the position in the list
+        addition = gate(domain, age) · Σ a_k p_k
+        gate = g_domain · exp(-softplus(r_domain) · log(1 + age))
+
+    An unknown profile or an empty list adds zero.
+    """
+
+    def __init__(self, lists: Lists, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.register_buffer("phrases", lists.phrases, persistent=False)  # [V+1, D]
+        self.register_buffer("rows", lists.rows, persistent=False)  # [P+1, 2, K]
+        self.sharpness = nn.Parameter(torch.tensor(4.0))
+        self.position = nn.Parameter(torch.zeros(lists.rows.shape[2]))
+        self.gate = nn.Parameter(torch.full((2,), 0.3))
+        self.fading = nn.Parameter(torch.full((2,), -2.0))
+
+    def forward(self, queries: Tensor, asked: Asked, projection: nn.Module) -> Tensor:
+        """Compute the addition ``[M, d]`` to queries ``[M, d]`` of length 1.
+
+        Args:
+            queries: ``[M, d]``.
+            asked: of each query.
+            projection: maps text vectors ``[…, D]`` to ``[…, d]``.
+        """
+        rows = cast(Tensor, self.rows)[asked.profile, asked.domain]  # [M, K]
+        phrases = cast(Tensor, self.phrases)
+        found, place = distinct(rows)
+        vectors = F.embedding(place, F.normalize(projection(phrases[found]), dim=1))  # [M, K, d]
+        known = rows != len(phrases) - 1  # [M, K]
+        if self.training and self.dropout:
+            # Leave out the whole list of some queries, so that the model also learns to do without.
+            known = known & (torch.rand(len(rows), 1, device=rows.device) >= self.dropout)
+        logits = self.sharpness * (vectors @ queries.unsqueeze(2)).squeeze(2) + self.position  # [M, K]
+        weights = logits.masked_fill(~known, -1e9).softmax(dim=1) * known
+        pooled = (weights.unsqueeze(1) @ vectors).squeeze(1)  # [M, d]
+        fading = F.softplus(self.fading)[asked.domain] * torch.log1p(asked.age.float())
+        gate = self.gate[asked.domain] * torch.exp(-fading)  # [M], or one number for all without an age
+        return gate.unsqueeze(-1) * pooled
+
+
+def largest_similarity(lists: Lists, asked: Asked, texts: Tensor) -> Tensor:
+    """Compute the largest weighted cosine of items to the phrases of a list; position k has the weight 1 / √k.
+
+    ``max(0, max_k cos(item, p_k) / √k)``, so that an item unlike all phrases scores as if there were none.
+
+    Args:
+        lists: phrases as vectors of length 1.
+        asked: of B histories, for one domain.
+        texts: ``[N, D]`` text vectors of items, of length 1; zero without text.
+
+    Returns:
+        ``[B, N]``, 0 where the profile is unknown or the list empty, and for items without text.
+    """
+    best = texts.new_zeros(len(asked.profile), len(texts))
+    for phrases in weighted_phrases(lists, asked).unbind(1):  # [B, D]
+        best = torch.maximum(best, phrases @ texts.T)
+    return best
+
+
+def weighted_phrases(lists: Lists, asked: Asked) -> Tensor:
+    """``[B, K, D]`` phrases for one domain, each divided by the root of its position; zero where there is none."""
+    rows = lists.rows[asked.profile, asked.domain]  # [B, K]
+    position = torch.arange(1, rows.shape[1] + 1, device=rows.device)
+    return lists.phrases[rows] / position.sqrt().unsqueeze(1)
