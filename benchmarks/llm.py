@@ -98,7 +98,14 @@ def serve(port: multiprocessing.Queue[int]) -> None:
 def questions(count: int) -> pa.Table:
     """Make a table ``QUESTIONS`` with prompts of the usual length."""
     bodies = [request_body("system", f"{PROMPT}{number}", "m", 0.0, 200, 0) for number in range(count)]
-    columns = [["user"] * count, range(count), [request_key(body) for body in bodies], bodies, ["[]"] * count]
+    columns = [
+        ["user"] * count,
+        range(count),
+        [0] * count,
+        [request_key(body) for body in bodies],
+        bodies,
+        ["[]"] * count,
+    ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, QUESTIONS, strict=True)]
     return pa.Table.from_arrays(arrays, schema=QUESTIONS)
 

@@ -99,7 +99,9 @@ def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
     place, text = place.filter(kept), profiles["text"].filter(kept)
     nothing = pa.nulls(len(place), pa.string())
     kind = pa.array(["user"] * len(place), pa.string())
-    return pa.table({"kind": kind, "id": place, "key": nothing, "text": text, "reason": nothing}).cast(ANSWERS)
+    as_of = pa.nulls(len(place), pa.int64())
+    columns = {"kind": kind, "id": place, "as_of": as_of, "key": nothing, "text": text, "reason": nothing}
+    return pa.table(columns).cast(ANSWERS)
 
 
 def _placed(vectors: Vectors, given: pa.Table, items: pa.Table) -> Vectors:

@@ -75,7 +75,8 @@ def answer_table(questions: pa.Table, result: AskResult) -> pa.Table:
     """
     keys = questions["key"].to_pylist()
     reasons = [None if key in result.texts else str(result.reasons[key]) for key in keys]
-    columns = [questions["kind"], questions["id"], questions["key"], [result.texts.get(key) for key in keys], reasons]
+    columns = [questions[name] for name in ("kind", "id", "as_of", "key")]
+    columns += [[result.texts.get(key) for key in keys], reasons]
     arrays = [
         column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.array(column, pa.string())])
         for column in columns

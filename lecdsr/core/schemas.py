@@ -74,25 +74,29 @@ CANDIDATES = pa.schema(
     ]
 )
 
-#: One row per question, sorted by ``kind`` and ``id``. ``kind``: ``item`` or ``user``. ``key``:
-#: SHA-256 of ``body``, the canonical JSON of the request. ``facts``: the same content as structured
-#: JSON, for the rule-based writer.
+#: One row per question, sorted by ``kind``, ``id`` and ``as_of``. ``kind``: ``item`` or ``user``. ``as_of``: time of
+#: the last interaction that a profile is written from; null for items. A user has one row per version of the profile.
+#: ``key``: SHA-256 of ``body``, the canonical JSON of the request. ``facts``: the same content as structured JSON, for
+#: the rule-based writer.
 QUESTIONS = pa.schema(
     [
         ("kind", pa.string()),
         ("id", pa.int32()),
+        ("as_of", pa.int64()),
         ("key", pa.string()),
         ("body", pa.string()),
         ("facts", pa.string()),
     ]
 )
 
-#: One row per question, in the order of the questions. ``text`` is null where the question failed
-#: for good; ``reason`` then says why.
+#: One row per question, in the order of the questions; with the provider ``table`` one per text that it has.
+#: ``as_of``: as in the questions; a target may read a profile only if its ``as_of`` lies before the target. ``text``
+#: is null where the question failed for good; ``reason`` then says why.
 ANSWERS = pa.schema(
     [
         ("kind", pa.string()),
         ("id", pa.int32()),
+        ("as_of", pa.int64()),
         ("key", pa.string()),
         ("text", pa.string()),
         ("reason", pa.string()),

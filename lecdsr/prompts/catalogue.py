@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from lecdsr.prompts.profile import domain_name
+
 UNTITLED = "untitled product"
 
 # Long enough to recognise a product; a prompt lists up to `history_length` of them.
@@ -76,11 +78,6 @@ def read_catalogue(items: pa.Table, domains: Sequence[str]) -> list[Item]:
         )
         for domain, title, brand, categories, description in zip(*columns, strict=True)
     ]
-
-
-def domain_name(domain: str) -> str:
-    """Return the name of a domain as plain text, with spaces for underscores."""
-    return domain.replace("_", " ")
 
 
 def to_json(value: object) -> str:

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.core.schemas import QUESTIONS
-from lecdsr.prompts.catalogue import UNTITLED, Item, domain_name, read_catalogue
+from lecdsr.prompts.catalogue import UNTITLED, Item, read_catalogue
 from lecdsr.prompts.history import ShownRows, shown_rows
+from lecdsr.prompts.profile import domain_name
 from lecdsr.prompts.settings import Settings
 from lecdsr.prompts.templates import load_template
 
-Row = tuple[str, int, str, str, str]
+Row = tuple[str, int, int | None, str, str, str]
 
 # Rows converted to Arrow at a time, so that the prompts of a large pair are never all held as Python strings.
 _BATCH = 4096
@@ -71,7 +72,8 @@ def write_questions(
     shown = shown_rows(interactions, windows, users.num_rows, settings.profile_from, settings.history_length)
     about_items = _item_rows(catalogue, settings) if settings.descriptions else iter(())
     shown_items: list[int] = interactions["item"].to_numpy()[shown.rows].tolist()
-    about_users = _user_rows(catalogue, shown, shown_items, domains, settings) if settings.profiles else iter(())
+    times: list[int] = interactions["time"].to_numpy()[shown.rows].tolist()
+    about_users = _user_rows(catalogue, shown, shown_items, times, domains, settings) if settings.profiles else iter(())
     table = _to_table(chain(about_items, about_users))  # "item" sorts before "user"
     descriptions = pc.sum(pc.equal(table["kind"], "item")).as_py() or 0
     profiles = table.num_rows - descriptions
@@ -87,7 +89,12 @@ def write_questions(
 
 
 def _user_rows(
-    catalogue: Sequence[Item], shown: ShownRows, items: Sequence[int], domains: Sequence[str], settings: Settings
+    catalogue: Sequence[Item],
+    shown: ShownRows,
+    items: Sequence[int],
+    times: Sequence[int],
+    domains: Sequence[str],
+    settings: Settings,
 ) -> Iterator[Row]:
     system = load_template(settings.version, "profile_system").substitute()
     template = load_template(settings.version, "profile_user")
@@ -105,7 +112,7 @@ def _user_rows(
         start += oldest_dropped([sizes[item] for item in items[start:end]], settings.history_tokens)
         history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items[start:end], 1))
         listed = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
-        yield _row("user", user, system, template.substitute(common, history=history), listed, settings)
+        yield _row("user", user, times[end - 1], system, template.substitute(common, history=history), listed, settings)
 
 
 def tokens(line: str) -> int:
@@ -129,7 +136,7 @@ def _item_rows(catalogue: Sequence[Item], settings: Settings) -> Iterator[Row]:
     for number, item in enumerate(catalogue):
         if item.known():
             user = _fill_item(template, item, settings.description_instruction)
-            yield _row("item", number, system, user, item.description_facts(), settings)
+            yield _row("item", number, None, system, user, item.description_facts(), settings)
 
 
 def _fill_item(template: Template, item: Item, instruction: str) -> str:
@@ -144,7 +151,7 @@ def _fill_item(template: Template, item: Item, instruction: str) -> str:
     return template.substitute(product=product, instruction=instruction)
 
 
-def _row(kind: str, number: int, system: str, user: str, facts: str, settings: Settings) -> Row:
+def _row(kind: str, number: int, as_of: int | None, system: str, user: str, facts: str, settings: Settings) -> Row:
     body = request_body(
         system,
         user,
@@ -153,7 +160,7 @@ def _row(kind: str, number: int, system: str, user: str, facts: str, settings: S
         max_tokens=settings.max_tokens,
         resample=settings.resample,
     )
-    return kind, number, request_key(body), body, facts
+    return kind, number, as_of, request_key(body), body, facts
 
 
 def _to_table(rows: Iterator[Row]) -> pa.Table:

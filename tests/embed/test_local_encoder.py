@@ -231,7 +231,8 @@ def settings(**changed) -> Settings:
 
 
 def answers(rows: list[tuple[str, int, str | None]]) -> pa.Table:
-    columns = [{"kind": kind, "id": place, "key": "k", "text": text, "reason": None} for kind, place, text in rows]
+    rest = {"as_of": None, "key": "k", "reason": None}
+    columns = [{"kind": kind, "id": place, "text": text, **rest} for kind, place, text in rows]
     return pa.Table.from_pylist(columns, schema=ANSWERS)
 
 

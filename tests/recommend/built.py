@@ -60,7 +60,8 @@ def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") ->
     users_table = pa.table({"user": users, "reviewer": USER_IDS, "n_x": users, "n_y": users})
     write_table(artefacts.users, users_table, USERS)
     write_table(artefacts.interactions, tiny.interactions(zoo.HISTORIES, zoo.N_X), INTERACTIONS)
-    profile = {"kind": ["user"], "id": [0], "key": ["k"], "text": ["likes [red]tea[/red]"], "reason": [None]}
+    profile = {"kind": ["user"], "id": [0], "as_of": [0], "key": ["k"]}
+    profile |= {"text": ["likes [red]tea[/red]"], "reason": [None]}
     write_table(artefacts.answers, pa.table(profile).cast(ANSWERS), ANSWERS)
     random = np.random.default_rng(0)
     for path, count in ((artefacts.item_vectors, n), (artefacts.user_vectors, zoo.USERS)):
