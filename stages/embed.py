@@ -1,7 +1,7 @@
 """Encode texts of items and profiles of users into vectors.
 
-Reads data/PAIR/sequences and data/PAIR/answers.parquet; writes data/PAIR/vectors/items.parquet and
-users.parquet. Vectors computed once are kept in .vector-store and reused.
+Reads data/PAIR/sequences and data/PAIR/answers.parquet; writes data/PAIR/vectors/items.parquet, profiles.parquet and
+phrases.parquet. Vectors computed once are kept in .vector-store and reused.
 """
 
 import os
@@ -10,38 +10,40 @@ from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
+from lecdsr.core.schemas import ANSWERS, ITEMS, PROFILES, USERS
 from lecdsr.core.stage import run_stage
 from lecdsr.embed.base import to_table
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
-from lecdsr.embed.texts import item_texts, mean_cosine, share_of_duplicates, user_texts
+from lecdsr.embed.texts import item_texts, profile_facts, profile_texts
 
 
 def main(pair: str) -> None:
     """Run the stage for one pair."""
     artefacts = Artefacts(pair)
-    settings = read_resolved(artefacts.stage_settings("embed"), Settings).settings
+    resolved = read_resolved(artefacts.stage_settings("embed"), Settings)
+    settings = resolved.settings
     answers = read_table(artefacts.answers, ANSWERS)
     encoder = encoder_of(settings, os.environ)
     with VectorStore(store_path()) as store:
         texts = item_texts(read_table(artefacts.items, ITEMS), answers, settings)
         items = encoder.encode(texts, store)
-        profiles = user_texts(read_table(artefacts.users, USERS), answers, settings)
-        users = encoder.encode(profiles, store)
-    for path, rows, of in ((artefacts.item_vectors, items, texts), (artefacts.user_vectors, users, profiles)):
+        profiles = profile_texts(answers, resolved.domains, settings)
+        phrases = encoder.encode(profiles.texts, store)
+    for path, rows, of in ((artefacts.item_vectors, items, texts), (artefacts.phrase_vectors, phrases, profiles.texts)):
         table = to_table(rows, encoder.made_of(of))
         write_table(path, table, table.schema)
+    write_table(artefacts.profiles, profiles.table, PROFILES)
+    users = len(read_table(artefacts.users, USERS, ["user"]))
     facts = {
         "encoder": settings.encoder,
         "width": items.shape[1],
         "items": len(items),
         "items_without_text": int((~items.any(axis=1)).sum()),
-        "users": len(users),
-        "users_without_profile": int((~users.any(axis=1)).sum()),
-        "profile_cosine": mean_cosine(users[users.any(axis=1)]),
-        "duplicate_profiles": share_of_duplicates([text for text in profiles if text]),
+        "users": users,
+        "users_without_profile": users - len(profiles.table["user"].unique()),
+        **profile_facts(profiles, phrases),
     }
     write_json(artefacts.stage_metrics("embed"), facts)
     spent = {"USD spent now": encoder.spent} if encoder.spent else {}

@@ -22,7 +22,7 @@ from lecdsr.core.console import silent
 from lecdsr.core.errors import InputError, UserError, did_you_mean, input_errors
 from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
-from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, SPLITS, USERS, WINDOWS, vectors
+from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, PROFILES, SPLITS, USERS, WINDOWS, vectors
 from lecdsr.data.load import PairData, PairTables, pair_data
 from lecdsr.data.profiles import ProfileTime
 from lecdsr.embed.local_encoder import BUNDLED
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SCHEMAS = {"items": ITEMS, "users": USERS, "interactions": INTERACTIONS, "windows": WINDOWS}
-_VECTORS = ("item_vectors", "phrase_vectors")
+#: Tables that a dataset without texts lacks.
+_OPTIONAL = {"item_vectors": vectors(1), "profiles": PROFILES, "phrase_vectors": vectors(1)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,7 +114,7 @@ class Dataset:
             )
         given = None if item_vectors is None else _item_vectors(item_vectors, texts)
         with silent(quiet):
-            built = build_tables(rows, texts, Texts(encoder, given, told), settings, negatives)
+            built = build_tables(rows, texts, Texts(encoder, given, told, names), settings, negatives)
         return cls(name or f"{names[0]} and {names[1]}", names, *built)
 
     def pair_data(
@@ -257,9 +258,9 @@ class Dataset:
         folder = Path(folder)
         described = read_json(folder / "dataset.json")
         tables = {kind: read_table(folder / f"{kind}.parquet", schema) for kind, schema in _SCHEMAS.items()}
-        for kind in _VECTORS:
+        for kind, schema in _OPTIONAL.items():
             path = folder / f"{kind}.parquet"
-            tables[kind] = read_table(path, vectors(1)) if path.exists() else None
+            tables[kind] = read_table(path, schema) if path.exists() else None
         candidates = read_table(folder / "candidates.parquet", CANDIDATES)
         domains = check_domains(described["domains"])
         return cls(described["name"], domains, PairTables(**tables), candidates, described["facts"])
@@ -278,8 +279,8 @@ def load_pair(name: str, root: Path | str = ".") -> Dataset:
     """
     with contextlib.chdir(_repository(Path(root).expanduser().resolve())):
         artefacts, pair = Artefacts(name), read_pair(name)
-        paths = {kind: getattr(artefacts, kind) for kind in (*_SCHEMAS, *_VECTORS)}
-        tables = {kind: read_table(path, _SCHEMAS.get(kind, vectors(1))) for kind, path in paths.items()}
+        schemas = {**_SCHEMAS, **_OPTIONAL}
+        tables = {kind: read_table(getattr(artefacts, kind), schema) for kind, schema in schemas.items()}
         candidates = read_table(artefacts.candidates, CANDIDATES)
     return Dataset(name, pair.domains, PairTables(**tables), candidates, {})
 

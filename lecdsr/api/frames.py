@@ -108,17 +108,18 @@ def read_items(frame: Any, domains: tuple[str, str]) -> pa.Table:
 
 
 def read_profiles(frame: Any, users: pa.ChunkedArray) -> pa.Table:
-    """Read a frame of profiles as ``user`` and ``text``; every user must be in ``users``.
+    """Read a frame of profiles as ``user``, ``as_of`` and ``text``; every user must be in ``users``.
 
     Raises:
         TypeError: the argument is not a frame.
-        InputError: it lacks a column or a value, repeats a user, or has an unknown user.
+        InputError: it lacks a column or a value, repeats a user and time, or has an unknown user.
     """
     name = "profiles"
     table = to_arrow(frame, name)
-    require_columns(table, ("user", "text"), name)
-    found = pa.table({"user": ids(table, "user", name), "text": _text(table, "text", name)})
-    _refuse_repeated(found, ["user"], name)
+    require_columns(table, ("user", "as_of", "text"), name)
+    as_of = seconds(table, "as_of", name)
+    found = pa.table({"user": ids(table, "user", name), "as_of": as_of, "text": _text(table, "text", name)})
+    _refuse_repeated(found, ["user", "as_of"], name)
     unknown = found["user"].filter(pc.invert(pc.is_in(found["user"], value_set=users.combine_chunks())))
     if len(unknown):
         raise InputError(

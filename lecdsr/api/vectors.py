@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lecdsr.api.frames import TEXTS
-from lecdsr.core.schemas import ANSWERS
+from lecdsr.core.schemas import ANSWERS, PROFILES
 from lecdsr.data.load import PairTables
 from lecdsr.embed.base import Vectors, to_table
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
-from lecdsr.embed.texts import item_texts, user_texts
+from lecdsr.embed.texts import ProfileTexts, item_texts, profile_texts
 
 SETTINGS: dict[str, Any] = {
     "provider": "sentence-transformers",
@@ -39,12 +39,14 @@ class Texts(NamedTuple):
     Args:
         encoder: name or folder of a sentence encoder; ``None`` encodes nothing.
         item_vectors: ``[rows of the caller's items, D]`` vectors instead of encoded texts.
-        profiles: table with columns ``user`` and ``text``.
+        profiles: table with columns ``user``, ``as_of`` and ``text``.
+        domains: names of the domains, which structured profiles name.
     """
 
     encoder: str | None
     item_vectors: Vectors | None
     profiles: pa.Table | None
+    domains: tuple[str, str] = ("x", "y")
 
 
 def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder: Path) -> PairTables:
@@ -61,8 +63,7 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
     """
     has_texts = items is not None and any(column in items.column_names for column in TEXTS)
     answers = _answers(texts.profiles, tables.users)
-    item_rows: Vectors | None = None
-    user_rows: Vectors | None = None
+    item_rows, phrase_rows = None, None
     if texts.item_vectors is not None and items is not None:
         item_rows = _placed(texts.item_vectors, items, tables.items)
     if texts.encoder is not None:
@@ -72,13 +73,15 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
             if item_rows is None and has_texts:
                 item_rows = encoder.encode(item_texts(tables.items, answers, settings), store)
             if len(answers):
-                user_rows = encoder.encode(user_texts(tables.users, answers, settings), store)
-    if user_rows is None and item_rows is not None:
-        # No user has a profile, so user vectors are zeros, as in the stage.
-        user_rows = np.zeros((len(tables.users), item_rows.shape[1]), np.float32)
+                profiles = profile_texts(answers, texts.domains, settings)
+                phrase_rows = encoder.encode(profiles.texts, store)
+    if phrase_rows is None and item_rows is not None:
+        # No user has a profile, as the stage writes it.
+        profiles, phrase_rows = ProfileTexts(PROFILES.empty_table(), []), item_rows[:0]
     return tables._replace(
         item_vectors=None if item_rows is None else to_table(item_rows, MADE_OF),
-        user_vectors=None if user_rows is None else to_table(user_rows, MADE_OF),
+        profiles=None if phrase_rows is None else profiles.table,
+        phrase_vectors=None if phrase_rows is None else to_table(phrase_rows, MADE_OF),
     )
 
 
@@ -96,10 +99,9 @@ def _answers(profiles: pa.Table | None, users: pa.Table) -> pa.Table:
         return ANSWERS.empty_table()
     place = pc.index_in(profiles["user"], value_set=users["reviewer"].combine_chunks())
     kept = pc.is_valid(place)
-    place, text = place.filter(kept), profiles["text"].filter(kept)
+    place, as_of, text = (column.filter(kept) for column in (place, profiles["as_of"], profiles["text"]))
     nothing = pa.nulls(len(place), pa.string())
     kind = pa.array(["user"] * len(place), pa.string())
-    as_of = pa.nulls(len(place), pa.int64())
     columns = {"kind": kind, "id": place, "as_of": as_of, "key": nothing, "text": text, "reason": nothing}
     return pa.table(columns).cast(ANSWERS)
 

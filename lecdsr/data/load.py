@@ -189,6 +189,6 @@ def vector_rows(table: pa.Table, count: int, where: str) -> Tensor:
     if len(table) != count or not (table["id"].to_numpy() == np.arange(count)).all():
         what = f"the table holds {len(table):,} vectors; expected {count:,}, with the ids 0 to {count - 1:,} in order"
         raise UserError(what, where=where, do=REBUILD, code="other-ids")
-    column = table["vector"].combine_chunks() if count else table["vector"]
-    rows = column.values.to_numpy().reshape(count, -1)
+    column = table["vector"].combine_chunks()
+    rows = column.values.to_numpy().reshape(count, column.type.list_size)
     return torch.from_numpy(np.vstack([rows, np.zeros((1, rows.shape[1]), rows.dtype)]))

@@ -1,15 +1,19 @@
-"""Compose the texts to encode, one per item and user, and measure how similar profiles are to each other."""
+"""Compose the texts to encode, of items and of profiles, and measure how similar profiles are to each other."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lecdsr.core.schemas import PROFILES
 from lecdsr.embed.settings import Settings
+from lecdsr.prompts.profile import parse_profile
 
 
 def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[str]:
@@ -26,9 +30,46 @@ def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[s
     return [". ".join(text for text in row if text)[: settings.max_characters] for row in rows]
 
 
-def user_texts(users: pa.Table, answers: pa.Table, settings: Settings) -> list[str]:
-    """Return the profile of every user, cut to the maximum length; empty for a user without a profile."""
-    return [text[: settings.max_characters] for text in _answers(answers, "user", len(users))]
+class ProfileTexts(NamedTuple):
+    """Profiles as numbers of distinct texts.
+
+    Args:
+        table: table ``PROFILES``; one row for each profile that has a text.
+        texts: the distinct texts: phrases, and whole profiles.
+    """
+
+    table: pa.Table
+    texts: list[str]
+
+
+def profile_texts(answers: pa.Table, domains: Sequence[str], settings: Settings) -> ProfileTexts:
+    """Take apart the profiles of users into phrases for each domain.
+
+    Args:
+        answers: table ``ANSWERS``.
+        domains: names of X and Y, which the answers name.
+        settings: of the stage ``embed``; texts are cut to their maximum length.
+    """
+    chosen = answers.filter(pc.and_(pc.equal(answers["kind"], "user"), pc.greater(pc.utf8_length(answers["text"]), 0)))
+    chosen = chosen.sort_by([("id", "ascending"), ("as_of", "ascending")])
+    number: dict[str, int] = {}
+
+    def numbers(texts: Iterable[str]) -> list[int]:
+        return [number.setdefault(text[: settings.max_characters], len(number)) for text in texts]
+
+    whole, lists = [], []
+    for text in chosen["text"].to_pylist():
+        profile = parse_profile(text, domains)
+        lists.append([numbers(phrases) for phrases in profile.next])
+        whole += numbers([text])
+    columns = {
+        "user": chosen["id"],
+        "as_of": chosen["as_of"],
+        "whole": whole,
+        "next_x": [x for x, _ in lists],
+        "next_y": [y for _, y in lists],
+    }
+    return ProfileTexts(pa.table(columns).cast(PROFILES), list(number))
 
 
 def _answers(answers: pa.Table, kind: str, count: int) -> list[str]:
@@ -39,6 +80,23 @@ def _answers(answers: pa.Table, kind: str, count: int) -> list[str]:
         if this == kind and text:
             texts[place] = text
     return texts
+
+
+def profile_facts(profiles: ProfileTexts, vectors: NDArray[np.float32]) -> dict[str, float]:
+    """Count profiles and phrases, and measure how similar whole profiles are to each other.
+
+    Args:
+        profiles: as texts.
+        vectors: ``[texts, width]`` of the texts.
+    """
+    whole = profiles.table["whole"].to_numpy()
+    listed = pc.list_value_length(profiles.table["next_x"]), pc.list_value_length(profiles.table["next_y"])
+    return {
+        "profiles": len(whole),
+        "phrases_per_profile": round(sum(pc.sum(one).as_py() or 0 for one in listed) / max(1, len(whole)), 3),
+        "profile_cosine": mean_cosine(vectors[whole]),
+        "duplicate_profiles": share_of_duplicates([profiles.texts[place] for place in whole]),
+    }
 
 
 def mean_cosine(rows: NDArray[np.float32]) -> float:
