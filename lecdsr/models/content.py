@@ -6,6 +6,7 @@ models that are trained on texts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast
 
 from pydantic import Field
@@ -15,7 +16,8 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender
-from lecdsr.models.layers.text import content_queries, control, whiten
+from lecdsr.models.layers.profiles import PhraseSimilarity, ProfileForm, ProfileMode, lists_of
+from lecdsr.models.layers.text import content_queries, control, whitening_of
 
 
 class Settings(ModelSettings):
@@ -30,12 +32,28 @@ class Settings(ModelSettings):
         default=True, description="Whiten the vectors first: all principal components, scaled to the same variance."
     )
     decay: HistoryDecay = 0.9
+    profile_text: ProfileMode = Field(
+        default="none",
+        description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
+        "control: `random` noise, or the lists `shuffled` among the users.",
+    )
+    profile_form: ProfileForm = Field(
+        default="phrases",
+        description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",
+    )
+    profile_weight: float = Field(
+        default=0.25,
+        ge=0,
+        description="Weight of the largest similarity of an item to a phrase, relative to the similarity to the "
+        "history.",
+    )
 
 
 class Content(Recommender):
     """Content-based model: the score is the cosine of the item's text and Σ over the history of decay^(steps) · text.
 
-    An item without text has score 0: neither similar to the history nor dissimilar.
+    An item without text has score 0: neither similar to the history nor dissimilar. With profiles, the largest cosine of
+    the item and a phrase of what the user is likely to need next is added.
     """
 
     objective = "counts"
@@ -47,6 +65,7 @@ class Content(Recommender):
             "random text": {"item_text": "random"},
             "shuffled text": {"item_text": "shuffled"},
             "length 1": {"history_length": 1},
+            "profile": {"profile_text": "vectors"},
         },
         toys={},  # the texts of the toy dataset are random
     )
@@ -55,9 +74,16 @@ class Content(Recommender):
         super().__init__()
         self.settings, self.info = settings, info
         vectors = cast(Tensor, control(info.item_vectors, settings.item_text, seed))
-        if settings.whitening:
-            vectors = whiten(vectors, vectors.shape[1])
+        whitening = whitening_of(vectors, vectors.shape[1]) if settings.whitening else None
+        if whitening is not None:
+            vectors = whitening(vectors)
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
+        self.phrases: PhraseSimilarity | None = None
+        if info.profiles is not None and settings.profile_text != "none" and settings.profile_weight:
+            lists = lists_of(info.profiles, settings.profile_form, settings.profile_text, seed)
+            if whitening is not None:
+                lists = lists._replace(phrases=whitening(lists.phrases))
+            self.phrases = PhraseSimilarity(lists, settings.profile_weight)
 
     def queries(self, histories: Histories) -> Tensor:
         """Compute queries ``[B, D]`` of length 1, zero where the history has no text."""
@@ -67,6 +93,16 @@ class Content(Recommender):
         """Return keys ``[N, D]`` of length 1, zero for items without text; no bias."""
         keys = cast(Tensor, self.item_text)[: self.info.n_items]
         return keys, keys.new_zeros(len(keys))
+
+    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+        """The largest similarity of an item to a phrase of the user's profile, times its weight."""
+        return None if self.phrases is None else self.phrases.term(cast(Tensor, self.item_text))
+
+    def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
+        """As in the base class: texts of items, and weighted phrases of the profile."""
+        if self.phrases is None:
+            return None
+        return cast(Tensor, self.item_text)[: self.info.n_items], self.phrases.vectors
 
     def score_note(self) -> str:
         """Explain that the model has no ids."""

@@ -37,14 +37,12 @@ from lecdsr.models.layers.attention import Layer, Packing, encode
 from lecdsr.models.layers.item_softmax import ItemSoftmax
 from lecdsr.models.layers.profiles import (
     Asked,
-    Lists,
     Needs,
+    PhraseSimilarity,
     ProfileForm,
     ProfileMode,
     asked_next,
-    largest_similarity,
     lists_of,
-    weighted_phrases,
 )
 from lecdsr.models.layers.sampling import domain_shares
 from lecdsr.models.layers.sharded import look_up
@@ -182,19 +180,18 @@ class Tandem(ItemSoftmax):
             self.item_embeddings.weight[info.padding] = 0
 
     def _read_profiles(self, whitening: Whitening | None, seed: int) -> None:
-        """Take the phrases of the profiles through the whitening of the items; ``None`` if nothing reads them."""
+        """Take the phrases of the profiles through the whitening of the items, for the parts that are switched on."""
         settings, profiles = self.settings, self.info.profiles
-        lists: Lists | None = None
-        if whitening is not None and profiles is not None and settings.profile_text != "none":
-            lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
-            lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
-        pooled = lists is not None and settings.profile_query
-        self.needs = Needs(lists, settings.profile_dropout) if lists is not None and pooled else None
-        if lists is not None and not settings.profile_weight:
-            lists = None
-        unit = None if lists is None else F.normalize(lists.phrases, dim=1)
-        self.register_buffer("unit_phrases", unit, persistent=False)
-        self.register_buffer("phrase_rows", None if lists is None else lists.rows, persistent=False)
+        self.needs: Needs | None = None
+        self.phrases: PhraseSimilarity | None = None
+        if whitening is None or profiles is None or settings.profile_text == "none":
+            return
+        lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
+        lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
+        if settings.profile_query:
+            self.needs = Needs(lists, settings.profile_dropout)
+        if settings.profile_weight:
+            self.phrases = PhraseSimilarity(lists, settings.profile_weight / settings.temperature)
 
     def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` weighted ids and projected texts, before their sum is normalised.
@@ -291,31 +288,13 @@ class Tandem(ItemSoftmax):
 
     def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
         """The largest similarity of an item to a phrase of the user's profile, times weight / temperature."""
-        if self.unit_phrases is None:
-            return None
-        texts, weight = self._unit_texts(), self.settings.profile_weight / self.settings.temperature
-        lists = Lists(cast(Tensor, self.unit_phrases), cast(Tensor, self.phrase_rows))
-
-        def term(histories: Histories, items: slice) -> Tensor:
-            asked = asked_next(histories)
-            return texts.new_zeros(()) if asked is None else weight * largest_similarity(lists, asked, texts[items])
-
-        return term
+        return None if self.phrases is None else self.phrases.term(self._unit_texts())
 
     def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
         """As in the base class: texts of items, and weighted phrases of the profile."""
-        if self.unit_phrases is None:
+        if self.phrases is None:
             return None
-        lists = Lists(cast(Tensor, self.unit_phrases), cast(Tensor, self.phrase_rows))
-        weight = self.settings.profile_weight / self.settings.temperature
-
-        def phrases(histories: Histories) -> Tensor:
-            asked = asked_next(histories)
-            if asked is None:
-                return lists.phrases.new_zeros(len(histories.user), lists.rows.shape[2], lists.phrases.shape[1])
-            return weight * weighted_phrases(lists, asked)
-
-        return self._unit_texts()[: self.info.n_items], phrases
+        return self._unit_texts()[: self.info.n_items], self.phrases.vectors
 
     def _directions(self, states: Tensor, asked: Asked | None) -> Tensor:
         directions = F.normalize(states.float(), dim=-1)

@@ -3,7 +3,7 @@
 Two ways to read a list, which add up (docs/model.md):
 
 - :class:`Needs` pools the phrases into one vector that is added to the query; trained, and still two towers.
-- :func:`largest_similarity` is the largest cosine of an item to a phrase; untrained, and no product of a query and a
+- :class:`PhraseSimilarity` is the largest cosine of an item to a phrase; untrained, and no product of a query and a
   key, so it is a term of its own (:meth:`~lecdsr.models.base.Recommender.rerank_term`).
 
 Shape legend: M queries, B histories, P profiles, V distinct phrases, K phrases of a list, D width of a text vector,
@@ -12,6 +12,7 @@ d width of a query, N items.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -169,3 +170,45 @@ def weighted_phrases(lists: Lists, asked: Asked) -> Tensor:
     rows = lists.rows[asked.profile, asked.domain]  # [B, K]
     position = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     return lists.phrases[rows] / position.sqrt().unsqueeze(1)
+
+
+class PhraseSimilarity(nn.Module):
+    """The term ``weight · max(0, max_k cos(item, p_k) / √k)`` of a score, see :func:`largest_similarity`; untrained.
+
+    Args:
+        lists: phrases as vectors of any length.
+        weight: of the term.
+    """
+
+    def __init__(self, lists: Lists, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("phrases", F.normalize(lists.phrases, dim=1), persistent=False)  # [V+1, D]
+        self.register_buffer("rows", lists.rows, persistent=False)  # [P+1, 2, K]
+
+    @property
+    def lists(self) -> Lists:
+        """Phrases as vectors of length 1."""
+        return Lists(cast(Tensor, self.phrases), cast(Tensor, self.rows))
+
+    def term(self, texts: Tensor) -> Callable[[Histories, slice], Tensor]:
+        """Return a function for the term ``[B, N_slice]``, or a zero without profiles.
+
+        Args:
+            texts: ``[N, D]`` of all items, of length 1.
+        """
+
+        def of(histories: Histories, items: slice) -> Tensor:
+            asked = asked_next(histories)
+            if asked is None:
+                return texts.new_zeros(())
+            return self.weight * largest_similarity(self.lists, asked, texts[items])
+
+        return of
+
+    def vectors(self, histories: Histories) -> Tensor:
+        """``[B, K, D]`` phrases times their weights; the term is the largest product of an item and one of them."""
+        asked, (phrases, rows) = asked_next(histories), self.lists
+        if asked is None:
+            return phrases.new_zeros(len(histories.user), rows.shape[2], phrases.shape[1])
+        return self.weight * weighted_phrases(self.lists, asked)
