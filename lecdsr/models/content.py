@@ -52,8 +52,8 @@ class Settings(ModelSettings):
 class Content(Recommender):
     """Content-based model: the score is the cosine of the item's text and Σ over the history of decay^(steps) · text.
 
-    An item without text has score 0: neither similar to the history nor dissimilar. With profiles, the largest cosine of
-    the item and a phrase of what the user is likely to need next is added.
+    An item without text has score 0: neither similar to the history nor dissimilar. With profiles, the largest cosine
+    of the item and a phrase of what the user is likely to need next is added.
     """
 
     objective = "counts"
