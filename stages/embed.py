@@ -32,12 +32,12 @@ def main(pair: str) -> None:
         profiles = profile_texts(answers, resolved.domains, settings)
         phrases = encoder.encode(profiles.texts, store)
     for path, rows, of in ((artefacts.item_vectors, items, texts), (artefacts.phrase_vectors, phrases, profiles.texts)):
-        table = to_table(rows, encoder.made_of(of))
+        table = to_table(rows, encoder.made_of(of), encoder.widths)
         write_table(path, table, table.schema)
     write_table(artefacts.profiles, profiles.table, PROFILES)
     users = len(read_table(artefacts.users, USERS, ["user"]))
     facts = {
-        "encoder": settings.encoder,
+        "encoder": settings.encoder if isinstance(settings.encoder, str) else " + ".join(settings.encoder),
         "width": items.shape[1],
         "items": len(items),
         "items_without_text": int((~items.any(axis=1)).sum()),

@@ -22,7 +22,7 @@ from lecdsr.core.console import silent
 from lecdsr.core.errors import InputError, UserError, did_you_mean, input_errors
 from lecdsr.core.files import read_json, read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts, find_repository
-from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, PROFILES, SPLITS, USERS, WINDOWS, vectors
+from lecdsr.core.schemas import CANDIDATES, INTERACTIONS, ITEMS, PROFILES, SPLITS, USERS, WIDTHS, WINDOWS, vectors
 from lecdsr.data.load import PairData, PairTables, pair_data
 from lecdsr.data.profiles import ProfileTime
 from lecdsr.embed.local_encoder import BUNDLED
@@ -244,7 +244,9 @@ class Dataset:
         with replaced(Path(folder), "dataset.json") as new:
             for kind, table in (*self.tables._asdict().items(), ("candidates", self.candidates)):
                 if table is not None:
-                    write_table(new / f"{kind}.parquet", table, table.schema.remove_metadata())
+                    widths = (table.schema.metadata or {}).get(WIDTHS)
+                    schema = table.schema.with_metadata(None if widths is None else {WIDTHS: widths})
+                    write_table(new / f"{kind}.parquet", table, schema)
             write_json(new / "dataset.json", described)
 
     @classmethod

@@ -150,6 +150,10 @@ PROFILES = pa.schema(
 )
 
 
+#: Key in the metadata of a table of vectors, where several encoders are joined: the width of each, separated by commas.
+WIDTHS = b"lecdsr.widths"
+
+
 def vectors(width: int) -> pa.Schema:
     """Schema of vectors: one row per item or phrase, sorted and dense; zeros without a text (``known`` false)."""
     return pa.schema(

@@ -24,6 +24,7 @@ class DatasetInfo:
         profiles: profiles of the users, in several versions over time; ``None`` without.
         train_counts: ``[N]`` number of training interactions of each item.
         train_days: first and last day of the training interactions, since 1970-01-01 UTC.
+        text_widths: widths of the encoders whose vectors are joined; empty for a single one.
     """
 
     n_x: int
@@ -33,6 +34,7 @@ class DatasetInfo:
     profiles: Profiles | None
     train_counts: Tensor
     train_days: tuple[int, int] = (0, 0)
+    text_widths: tuple[int, ...] = ()
 
     @property
     def n_items(self) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import REBUILD, read_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, SECONDS_PER_DAY, TRAIN, USERS, WINDOWS, vectors
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, SECONDS_PER_DAY, TRAIN, USERS, WIDTHS, WINDOWS, vectors
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.profiles import Profiles, ProfileTime, check_order, profiles_to_read
 from lecdsr.data.sequences import Sequences, from_tables, own_domain, shuffled
@@ -103,10 +103,11 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
     n_users = len(read_table(artefacts.users, USERS, ["user"]))
     # Only the columns are checked, because the width depends on the encoder.
     vectors_of = {path: read_table(path, vectors(1)) for path in (artefacts.item_vectors, artefacts.phrase_vectors)}
-    item_rows = vector_rows(vectors_of[artefacts.item_vectors], len(items), str(artefacts.item_vectors))
+    item_vectors = vectors_of[artefacts.item_vectors]
+    item_rows = vector_rows(item_vectors, len(items), str(artefacts.item_vectors))
     table = read_table(artefacts.profiles, PROFILES)
     profiles = profiles_of(table, vectors_of[artefacts.phrase_vectors], n_users, str(artefacts.profiles))
-    return _info(items, interactions, n_users, item_rows, profiles)
+    return _info(items, interactions, n_users, item_rows, profiles, _widths(item_vectors))
 
 
 def info_of(tables: PairTables) -> DatasetInfo:
@@ -118,11 +119,16 @@ def info_of(tables: PairTables) -> DatasetInfo:
     n_users, items, profiles = len(tables.users), tables.item_vectors, tables.profiles
     item_rows = None if items is None else vector_rows(items, len(tables.items), "vectors of items")
     read = None if profiles is None else profiles_of(profiles, tables.phrase_vectors, n_users, "profiles")
-    return _info(tables.items, tables.interactions, n_users, item_rows, read)
+    return _info(tables.items, tables.interactions, n_users, item_rows, read, () if items is None else _widths(items))
 
 
 def _info(
-    items: pa.Table, interactions: pa.Table, n_users: int, item_vectors: Tensor | None, profiles: Profiles | None
+    items: pa.Table,
+    interactions: pa.Table,
+    n_users: int,
+    item_vectors: Tensor | None,
+    profiles: Profiles | None,
+    widths: tuple[int, ...],
 ) -> DatasetInfo:
     domain = items["domain"].to_numpy()
     return DatasetInfo(
@@ -133,7 +139,14 @@ def _info(
         profiles=profiles,
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
         train_days=_train_days(interactions),
+        text_widths=widths,
     )
+
+
+def _widths(table: pa.Table) -> tuple[int, ...]:
+    """Widths of the encoders whose vectors a table joins."""
+    written = (table.schema.metadata or {}).get(WIDTHS, b"").decode()
+    return tuple(int(width) for width in written.split(",") if width)
 
 
 def profiles_of(table: pa.Table, phrases: pa.Table, n_users: int, where: str) -> Profiles:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lecdsr.core.console import progress_bar
 from lecdsr.core.errors import UserError
-from lecdsr.core.schemas import vectors
+from lecdsr.core.schemas import WIDTHS, vectors
 from lecdsr.embed.store import VectorStore
 
 Vectors = NDArray[np.float32]
@@ -98,9 +98,16 @@ def truncate(rows: Vectors, width: int | None) -> Vectors:
     return rows if width is None else normalised(rows[:, :width])
 
 
-def to_table(rows: Vectors, made_of: str) -> pa.Table:
-    """Convert vectors to a table with one row per id; its metadata holds ``made_of``."""
-    schema = vectors(rows.shape[1]).with_metadata({MADE_OF: made_of})
+def to_table(rows: Vectors, made_of: str, widths: Sequence[int] = ()) -> pa.Table:
+    """Convert vectors to a table with one row per id.
+
+    Args:
+        rows: ``[n, D]``.
+        made_of: hash of encoder and texts, for the table's metadata.
+        widths: width of each encoder, if several are joined.
+    """
+    metadata = {MADE_OF: made_of} | ({WIDTHS: ",".join(map(str, widths))} if len(widths) > 1 else {})
+    schema = vectors(rows.shape[1]).with_metadata(metadata)
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
     return pa.table([pa.array(np.arange(len(rows)), pa.int32()), pa.array(rows.any(axis=1)), column], schema=schema)
 

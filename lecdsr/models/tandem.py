@@ -157,7 +157,7 @@ class Tandem(ItemSoftmax):
         self.settings, self.info = settings, info
         d = settings.width
         text = control(info.item_vectors, settings.item_text, seed)
-        whitening = None if text is None else whitening_of(text, text.shape[1])
+        whitening = None if text is None else whitening_of(text, text.shape[1], info.text_widths)
         self.register_buffer("item_text", None if text is None else _unit_variance(whitening, text), persistent=False)
         self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
         self.register_buffer("shares", domain_shares(info), persistent=False)

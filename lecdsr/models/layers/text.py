@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -60,17 +61,22 @@ class Whitening(NamedTuple):
         return whitened
 
 
-def whitening_of(vectors: Tensor, width: int) -> Whitening:
+def whitening_of(vectors: Tensor, width: int, widths: Sequence[int] = ()) -> Whitening:
     """Find the first principal components of the known (non-zero) rows, each scaled to variance 1.
 
     Args:
         vectors: ``[N, D]``.
         width: maximum number of components.
+        widths: widths of the encoders whose vectors are joined; each part has its own components, up to ``width``.
 
     Returns:
         A map to c components, the minimum of ``width``, D and the rank of the centred known rows. The sign of a
         component makes its largest weight positive, so that it does not depend on the machine.
     """
+    if len(widths) > 1:
+        known = vectors[vectors.norm(dim=1) > 0]
+        parts = [whitening_of(part, width) for part in known.split(list(widths), dim=1)]
+        return Whitening(torch.cat([part.mean for part in parts]), torch.block_diag(*(part.axes for part in parts)))
     rows = vectors[vectors.norm(dim=1) > 0].double()
     mean = rows.mean(dim=0) if len(rows) else rows.new_zeros(rows.shape[1])
     centred = rows - mean
