@@ -49,7 +49,7 @@ from lecdsr.train.fit import fit_model, prepare_process
 from lecdsr.train.settings import SharedSettings
 
 CPU = torch.device("cpu")
-TITLES, DESCRIBED, RULES, SHUFFLED, ALONE = ITEM_TEXTS
+TITLES, DESCRIBED = "titles", "titles + descriptions"
 NO_PROFILE = {"profile_text": "none"}
 
 
@@ -141,10 +141,10 @@ def item_vectors(pair: str, items: str) -> Tensor:
     answers = read_table(artefacts.answers, ANSWERS).to_pandas()
     described = answers[(answers["kind"] == "item") & answers["text"].notna()].set_index("id")["text"]
     table = read_table(artefacts.items, ITEMS)
-    texts = ITEM_TEXTS[items](table, described.reindex(range(len(table)), fill_value="").tolist())
+    views = ITEM_TEXTS[items](table, described.reindex(range(len(table)), fill_value="").tolist())
     encoder = encoder_of(load_block("embed", EmbedSettings, pair), os.environ)
     with VectorStore(store_path()) as store, silent(True):
-        rows = encoder.encode(texts, store)
+        rows = encoder.encode_views(views, store)
     return torch.from_numpy(np.vstack([rows, np.zeros((1, rows.shape[1]), rows.dtype)]))
 
 

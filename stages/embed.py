@@ -27,12 +27,14 @@ def main(pair: str) -> None:
     answers = read_table(artefacts.answers, ANSWERS)
     encoder = encoder_of(settings, os.environ)
     with VectorStore(store_path()) as store:
-        texts = item_texts(read_table(artefacts.items, ITEMS), answers, settings)
-        items = encoder.encode(texts, store)
+        views = item_texts(read_table(artefacts.items, ITEMS), answers, settings)
+        items, widths = encoder.encode_views(views, store), encoder.widths
         profiles = profile_texts(answers, resolved.domains, settings)
-        phrases = encoder.encode(profiles.texts, store)
-    for path, rows, of in ((artefacts.item_vectors, items, texts), (artefacts.phrase_vectors, phrases, profiles.texts)):
-        table = to_table(rows, encoder.made_of(of), encoder.widths)
+        # A phrase has one text, which is compared with each text of an item.
+        same = [profiles.texts] * len(views)
+        phrases = encoder.encode_views(same, store)
+    for path, rows, of in ((artefacts.item_vectors, items, views), (artefacts.phrase_vectors, phrases, same)):
+        table = to_table(rows, encoder.made_of(*of), widths)
         write_table(path, table, table.schema)
     write_table(artefacts.profiles, profiles.table, PROFILES)
     users = len(read_table(artefacts.users, USERS, ["user"]))

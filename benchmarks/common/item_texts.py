@@ -9,6 +9,7 @@ import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 Texts = list[str]
+Views = Callable[[pa.Table, Sequence[str]], list[Texts]]
 #: Rows of a matrix of similarities that are held at once.
 BLOCK = 1000
 NEAREST = 8
@@ -51,12 +52,19 @@ def descriptions(items: pa.Table, described: Sequence[str]) -> Texts:
     return list(described)
 
 
-ITEM_TEXTS: dict[str, Callable[[pa.Table, Sequence[str]], Texts]] = {
-    "titles": titles,
-    "titles + descriptions": with_descriptions,
-    "titles + rules": with_rules,
-    "titles + shuffled descriptions": with_shuffled,
-    "descriptions": descriptions,
+def one(text: Callable[[pa.Table, Sequence[str]], Texts]) -> Views:
+    """A single text of each item."""
+    return lambda items, described: [text(items, described)]
+
+
+#: Texts of each item, from the table ``ITEMS`` and the descriptions.
+ITEM_TEXTS: dict[str, Views] = {
+    "titles": one(titles),
+    "titles + descriptions": one(with_descriptions),
+    "titles | titles + descriptions": lambda *of: [titles(*of), with_descriptions(*of)],
+    "titles + rules": one(with_rules),
+    "titles + shuffled descriptions": one(with_shuffled),
+    "descriptions": one(descriptions),
 }
 
 

@@ -71,7 +71,7 @@ def add_vectors(tables: PairTables, items: pa.Table | None, texts: Texts, folder
         encoder = encoder_of(settings, os.environ)
         with _store(folder) as store:
             if item_rows is None and has_texts:
-                item_rows = encoder.encode(item_texts(tables.items, answers, settings), store)
+                item_rows = encoder.encode_views(item_texts(tables.items, answers, settings), store)
             if len(answers):
                 profiles = profile_texts(answers, texts.domains, settings)
                 phrase_rows = encoder.encode(profiles.texts, store)

@@ -41,8 +41,27 @@ class JoinedEncoder:
         """
         rows = [encoder.encode(texts, store) for encoder in self.encoders]
         self.widths = tuple(part.shape[1] for part in rows)
-        return rows[0] if len(rows) == 1 else normalised(np.concatenate(rows, axis=1))
+        return side_by_side(rows)
 
-    def made_of(self, texts: Sequence[str]) -> str:
+    def encode_views(self, views: Sequence[Sequence[str]], store: VectorStore) -> Vectors:
+        """Return the vectors of several texts of each item side by side, ``[items, texts * sum of widths]``.
+
+        Args:
+            views: the first text of every item, the second of every item, and so on.
+            store: vector store.
+
+        Raises:
+            UserError: not every text can be encoded; the vectors so far are in the store.
+        """
+        rows = [self.encode(texts, store) for texts in views]
+        self.widths = self.widths * len(views) if len(self.encoders) > 1 else ()
+        return side_by_side(rows)
+
+    def made_of(self, *views: Sequence[str]) -> str:
         """Hash the encoders and the texts, in order."""
-        return "+".join(encoder.made_of(texts) for encoder in self.encoders)
+        return "+".join(encoder.made_of(texts) for texts in views for encoder in self.encoders)
+
+
+def side_by_side(rows: Sequence[Vectors]) -> Vectors:
+    """Join vectors ``[n, D]`` of the same texts or items to vectors of length 1."""
+    return rows[0] if len(rows) == 1 else normalised(np.concatenate(rows, axis=1))

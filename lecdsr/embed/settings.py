@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from lecdsr.config.schema import Block
 Name = Annotated[str, Field(min_length=1)]
 Precision = Literal["float32", "bfloat16", "int8"]
 Part = Literal["title", "brand", "categories", "description", "answer"]
+Text = Annotated[list[Part], Field(min_length=1)]
 
 
 class Settings(Block):
@@ -42,10 +43,11 @@ class Settings(Block):
         description="Number of leading components of a vector that are kept and normalised again, for encoders "
         "trained for truncation; null keeps all of them.",
     )
-    item_text: list[Part] = Field(
+    item_text: Text | Annotated[list[Text], Field(min_length=1)] = Field(
         default=["title", "brand", "categories", "description", "answer"],
-        min_length=1,
-        description="Parts of an item's text, in this order.",
+        description="Parts of an item's text, in this order. `answer` is the description by a language model. A list "
+        "of lists encodes several texts of an item, for example `[[title], [title, answer]]`, and joins their vectors "
+        "side by side.",
     )
     max_characters: int = Field(
         default=1000,
@@ -56,6 +58,12 @@ class Settings(Block):
     batch_size: int = Field(
         default=32, ge=1, le=2048, description="Texts encoded per batch; with `openai`, texts per request."
     )
+
+    @property
+    def item_views(self) -> list[list[Part]]:
+        """Parts of each text of an item."""
+        views: list[Any] = self.item_text
+        return views if isinstance(views[0], list) else [views]
 
     @model_validator(mode="after")
     def _arithmetic_of_a_server_is_its_own(self) -> Self:

@@ -16,8 +16,8 @@ from lecdsr.embed.settings import Settings
 from lecdsr.prompts.profile import parse_profile
 
 
-def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[str]:
-    """Join the chosen fields of every item with full stops, cut to the maximum length."""
+def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[list[str]]:
+    """Join the chosen fields of every item with full stops, cut to the maximum length; one list for each text."""
     described = _answers(answers, "item", len(items))
     columns = {
         "title": items["title"].to_pylist(),
@@ -26,8 +26,8 @@ def item_texts(items: pa.Table, answers: pa.Table, settings: Settings) -> list[s
         "description": items["description"].to_pylist(),
         "answer": described,
     }
-    rows = zip(*(columns[part] for part in settings.item_text), strict=True)
-    return [". ".join(text for text in row if text)[: settings.max_characters] for row in rows]
+    views = [zip(*(columns[part] for part in parts), strict=True) for parts in settings.item_views]
+    return [[". ".join(text for text in row if text)[: settings.max_characters] for row in rows] for rows in views]
 
 
 class ProfileTexts(NamedTuple):
