@@ -164,9 +164,9 @@ def _refuse_repeated(texts: pa.Table, keys: list[str], path: str, do: str) -> No
     repeated = groups.filter(pc.greater(groups["count_all"], 1))
     if len(repeated):
         example = " at ".join(str(repeated[key][0].as_py()).rpartition(_UNIT)[2] for key in keys)
+        others = f" (and for {len(repeated) - 1:,} others)" if len(repeated) > 1 else ""
         raise UserError(
-            f"the table has two texts for one {'item' if keys == ['id'] else 'user and time'}: "
-            f"{len(repeated):,} of them, for example {example}",
+            f"the table has more than one text for the {'item' if keys == ['id'] else 'user'} {example}{others}",
             where=path,
             do=do,
             code="repeated-text",

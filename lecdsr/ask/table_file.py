@@ -53,7 +53,7 @@ def read_text_table(table: TextTable, where: str, columns: Mapping[str, str]) ->
 
 
 def _find(name: str, where: str) -> Path:
-    """Return the path of the file; a clone of the repository finds what lies beside the original."""
+    """Return the path of the file; in a clone of the repository, that of the original."""
     for path in (Path(name), store_root() / name):
         if path.is_file():
             return path
@@ -93,9 +93,10 @@ def _names(path: Path) -> list[str]:
 def _check_columns(found: Sequence[str], columns: Mapping[str, str], path: Path, where: str) -> None:
     for role, name in columns.items():
         if found.count(name) != 1:
-            wrong = "twice or more" if name in found else f"not at all{did_you_mean(name, found)}"
+            wrong = "has more than one column" if name in found else "lacks the column"
+            hint = "" if name in found else did_you_mean(name, found)
             raise UserError(
-                f"the table has the column {name!r} {wrong}; its columns are {', '.join(found)}",
+                f"the table {wrong} {name!r}{hint}; its columns are {', '.join(found)}",
                 where=str(path),
                 do=f"name the column in {where}.{role.partition('_')[0] if role.startswith('next') else role}",
                 code="missing-column",

@@ -47,7 +47,7 @@ def test_an_answer_that_repeats_the_wording_is_counted(version):
 def test_data_and_headings_are_no_wording():
     asked = questions(version="v3")
     title = "1. [Pantry] Product 0 and 2. [Home Kitchen] Product 1"
-    names = "Buys in the shops Pantry and Home Kitchen."
+    names = "Buys from the domains Pantry and Home Kitchen."
     assert repeats_of_prompt(answers([LISTS, title, names, ""]), asked, DOMAINS) == 0.0
 
 
