@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lecdsr.ask.settings import ItemTexts, ProfileTexts, Settings, TextTable
-from lecdsr.ask.table_file import read_text_table
+from lecdsr.ask.table_file import check_recorded, read_text_table
 from lecdsr.core.console import warn
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import ANSWERS
@@ -65,6 +65,9 @@ def answers_from_tables(settings: Settings, pair: PairTables) -> TableAnswers:
             do="name a table of descriptions or of profiles, or set ask.provider to offline",
             code="no-table",
         )
+    for where, table in (("ask.items", settings.items), ("ask.profiles", settings.profiles)):
+        if table.path is not None:
+            check_recorded(table, where)
     parts, tables = [ANSWERS.empty_table()], {}
     if settings.items.path is not None:
         answers, counts = _item_answers(settings.items, pair)
@@ -178,7 +181,7 @@ def _refuse_without_match(counts: Mapping[str, int], where: str, table: TextTabl
         return
     texts = counts["rows"] - counts["empty"]
     raise UserError(
-        f"none of the {texts:,} texts of the table is about {'an item' if what == 'item' else 'a user'} of this pair",
+        f"none of the table's texts ({texts:,}) is about {'an item' if what == 'item' else 'a user'} of this pair",
         where=f"{where}.path: {table.path}",
         do=f"name the table of this pair, and in {where} the column whose values are those of the raw files",
         code="no-match",

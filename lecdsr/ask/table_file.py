@@ -21,6 +21,17 @@ AS_OF = "as_of"
 _FAR = 100_000_000_000
 
 
+def check_recorded(table: TextTable, where: str) -> Path:
+    """Return the path of a table of texts if it is the recorded file.
+
+    Raises:
+        UserError: the file is missing, its checksum is not recorded, or it is another one.
+    """
+    path = _find(str(table.path), where)
+    _check_sum(path, table.sha256, where)
+    return path
+
+
 def read_text_table(table: TextTable, where: str, columns: Mapping[str, str]) -> pa.Table:
     """Read the columns of a table of texts.
 
@@ -35,8 +46,7 @@ def read_text_table(table: TextTable, where: str, columns: Mapping[str, str]) ->
     Raises:
         UserError: the file is missing, is not the recorded one, cannot be read, or lacks a column.
     """
-    path = _find(str(table.path), where)
-    _check_sum(path, table.sha256, where)
+    path = check_recorded(table, where)
     try:
         found = _names(path)
         _check_columns(found, columns, path, where)

@@ -3,12 +3,14 @@
 import datetime
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from lecdsr.ask.metrics import table_metrics
 from lecdsr.ask.settings import Settings
@@ -312,6 +314,25 @@ def test_a_mapping_to_another_domain_is_refused(pair):
 def test_wrong_settings_are_refused(values, code, place):
     with refused(code, f"here: {place}"):
         check_values(Settings, values, "here")
+
+
+def test_the_example_of_the_documentation(pair):
+    section = (ROOT / "docs/llm.md").read_text(encoding="utf-8").partition("## Texts from a table")[2]
+    items, profiles, settings = re.findall(r"```(?:text|yaml)\n(.*?)```", section, re.DOTALL)[:3]
+    Path("texts").mkdir()
+    Path("texts/items.csv").write_text(items, encoding="utf-8")
+    Path("texts/profiles.csv").write_text(profiles, encoding="utf-8")
+    block = YAML(typ="safe").load(settings)["ask"]
+    for name in ("items", "profiles"):
+        with refused("no-checksum", f"ask.{name}.sha256") as caught:
+            found(pair, **block)
+        block[name]["sha256"] = caught.value.do.rpartition(" ")[2]
+    users = pair.users.set_column(1, "reviewer", pa.array(["r0", "AEXAMPLE", "r2"]))
+    asins = pair.items.set_column(2, "asin", pa.array(["A0", "B00EXAMPLE", "A1", "A2"]))
+    result = found(PairTables(asins, users, pair.interactions, DOMAINS), **block)
+    assert [row[:3] for row in rows(result)] == [("item", 1, None), ("user", 1, 1383264000)]
+    food, kitchen = parse_profile(rows(result)[1][3], DOMAINS).next
+    assert (food, kitchen) == (("loose green tea", "ginger candy"), ("tea infuser", "electric kettle"))
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the real data in ../shared")
