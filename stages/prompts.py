@@ -6,7 +6,7 @@ from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, QUESTIONS, USERS, WINDOWS
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, QUESTIONS, USERS
 from lecdsr.core.stage import run_stage
 from lecdsr.prompts.questions import write_questions
 from lecdsr.prompts.settings import Settings
@@ -21,7 +21,6 @@ def main(pair: str) -> None:
         read_table(artefacts.items, ITEMS),
         read_table(artefacts.users, USERS),
         read_table(artefacts.interactions, INTERACTIONS),
-        read_table(artefacts.windows, WINDOWS),
         resolved.domains,
         settings,
     )
@@ -35,7 +34,7 @@ def main(pair: str) -> None:
             "descriptions asked for": questions.descriptions,
             "median characters of a request": questions.median_characters,
             "model": settings.model,
-            "profiles see training targets": questions.profiles_saw_targets,
+            "profiles by version": questions.profiles_by_version,
         },
     )
 

@@ -124,6 +124,8 @@ def _allowed(field: dict[str, Any]) -> str:
         return _list(field)
     if field["type"] == "string":
         return _text(field)
+    if field["type"] == "object":
+        return f"mapping of text to {_allowed(field['additionalProperties'])}"
     if field["type"] in ("boolean", "null"):
         return {"boolean": "`true`, `false`", "null": "`null`"}[field["type"]]
     return TYPES[field["type"]] + _range(field)

@@ -1,7 +1,8 @@
 """Rule-based writer: composes texts from facts offline, without a language model.
 
 It replaces the language model where no server is available. A sentence encoder embeds the texts, so they contain the
-informative words: specific categories, words that recur in titles, the latest titles.
+informative words: specific categories, words that recur in titles, the latest titles. As next purchases of a user it
+names the kinds of products that they buy most and last.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lecdsr.ask.types import Answer, Outcome, Question
+from lecdsr.prompts.profile import Profile, format_profile
 
 WORDS = 60
+#: Kinds of products that a profile names per domain, and words of a kind that is taken from a title.
+KINDS = 6
+_TITLE_WORDS = 4
 _DECAY = 0.9  # weight of an interaction relative to the next later one, so that recent ones count more
 
 _WORD = re.compile(r"[^\W\d_][\w'’-]*[^\W_]")
@@ -38,18 +43,24 @@ class OfflineWriter:
     spent = 0.0
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
-        """Yield every question with a text of at most about sixty words."""
+        """Yield every question with a description, or a profile, of which the portrait has at most sixty words."""
         for question in questions:
             facts = json.loads(question.facts)
-            text = describe_customer(facts) if question.kind == "user" else describe_item(facts)
+            text = write_profile(facts) if question.kind == "user" else describe_item(facts)
             yield [(question, Answer(text))]
 
 
+def write_profile(history: Sequence[dict[str, Any]]) -> str:
+    """Write a profile from purchases in time order: a portrait, and likely next kinds of products in each domain."""
+    domains = _by_domain(history)
+    names = [*domains, "", ""][:2]
+    kinds_x, kinds_y = (_next_kinds(domains.get(name, [])) for name in names)
+    return format_profile(Profile(describe_customer(history), (kinds_x, kinds_y)), names)
+
+
 def describe_customer(history: Sequence[dict[str, Any]]) -> str:
-    """Write a profile from purchases in time order: one sentence per domain, the latest domain first."""
-    domains: dict[str, list[dict[str, Any]]] = {}
-    for item in reversed(history):
-        domains.setdefault(item["domain"], []).append(item)
+    """Write a portrait from purchases in time order: one sentence per domain, the latest domain first."""
+    domains = _by_domain(history)
     most = WORDS // max(1, len(domains))
     return " ".join(_domain_sentence(domain, latest_first, most) for domain, latest_first in domains.items())
 
@@ -64,6 +75,36 @@ def describe_item(facts: dict[str, Any]) -> str:
     if facts["description"]:
         parts.append(facts["description"])
     return _limit(". ".join(part.rstrip(" .…") for part in parts), WORDS) + "."
+
+
+def _by_domain(history: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group purchases by domain, the latest first."""
+    domains: dict[str, list[dict[str, Any]]] = {}
+    for item in reversed(history):
+        domains.setdefault(item["domain"], []).append(item)
+    return domains
+
+
+def _next_kinds(latest_first: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Name the kinds with the largest weights, with the brand where all purchases of the kind are of one brand."""
+    kinds = [_kind(item) for item in latest_first]
+    brands: dict[str, set[str]] = defaultdict(set)
+    for item, kind in zip(latest_first, kinds, strict=True):
+        brands[kind.lower()].add(" ".join(item["brand"].replace(",", " ").split()))
+    phrases = []
+    for kind in _ranked(([kind] for kind in kinds if kind), KINDS):
+        own = next(iter(brands[kind.lower()])) if len(brands[kind.lower()]) == 1 else ""
+        phrases.append(f"{own} {kind}" if own and own.lower() not in kind.lower() else kind)
+    return tuple(phrases)
+
+
+def _kind(item: dict[str, Any]) -> str:
+    """Return the most specific category, or else the first informative words of the title."""
+    categories = _special_first(item["categories"])
+    if categories:
+        return " ".join(categories[0].replace(",", " ").replace(";", " ").split())
+    head = {**item, "title": item["title"].partition(",")[0]}
+    return " ".join(_title_words(head, ())[:_TITLE_WORDS])
 
 
 def _domain_sentence(domain: str, latest_first: Sequence[dict[str, Any]], most: int) -> str:

@@ -11,7 +11,6 @@ from itertools import islice
 import pyarrow as pa
 
 from lecdsr.ask.claims import Claims
-from lecdsr.ask.request import model_of
 from lecdsr.ask.store import Store
 from lecdsr.ask.types import Answer, Failure, Outcome, Provider, Question, Usage
 from lecdsr.core.console import progress_bar, say, warn
@@ -82,22 +81,6 @@ def answer_table(questions: pa.Table, result: AskResult) -> pa.Table:
         for column in columns
     ]
     return pa.Table.from_arrays(arrays, schema=ANSWERS)
-
-
-def answer_metrics(answers: pa.Table, questions: pa.Table, result: AskResult) -> dict[str, int | str]:
-    """Return the metrics of the stage; tokens are those of the answers used, in whichever run they were paid for."""
-    kinds, texts = answers["kind"].to_pylist(), answers["text"].to_pylist()
-    answered = sum(text is not None for text in texts)
-    return {
-        "questions": len(texts),
-        "answered": answered,
-        "failed": len(texts) - answered,
-        "provider": result.provider,
-        "model": model_of(questions["body"][0].as_py()) if questions.num_rows else "",
-        "prompt_tokens": result.usage.prompt_tokens,
-        "completion_tokens": result.usage.completion_tokens,
-        "profiles": sum(kind == "user" and text is not None for kind, text in zip(kinds, texts, strict=True)),
-    }
 
 
 def check_failures(answers: pa.Table, result: AskResult, most: float) -> None:

@@ -20,6 +20,7 @@ FACTS: Mapping[str, tuple[str, ...]] = {
     "sequences": PAIR_KEYS,
     "card": PAIR_KEYS,
     "prompts": ("domains",),
+    "ask": ("domains",),
     "embed": ("domains",),
     TRAIN: ("synthetic",),
     "report": ("domains", "synthetic", "models"),

@@ -19,7 +19,7 @@ def provenance(artefacts: Artefacts, config: dict[str, Any], exclude_history: bo
         "parameters": config["parameters"],
         "text_provider": ask["provider"],
         "text_model": ask["model"],
-        "profiles_saw_targets": prompts["profiles_saw_targets"],
+        "profiles_by_version": prompts["profiles_by_version"],
         "encoder": embed["encoder"],
         "candidates_sha256": candidates["sha256"],
         "exclude_history": exclude_history,

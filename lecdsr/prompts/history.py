@@ -1,69 +1,94 @@
-"""Select the interactions of each user that a profile may show."""
+"""Select the interactions that each version of a user's profile is written from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lecdsr.core.schemas import TRAIN
-from lecdsr.prompts.settings import ProfileFrom
+from lecdsr.core.schemas import TEST, TRAIN
+from lecdsr.prompts.settings import ProfileVersion
 
 Rows = npt.NDArray[np.int64]
 
-#: Row of the first training target of a user who has none: larger than any row number.
-_NEVER = np.iinfo(np.int64).max
-
 
 @dataclass(frozen=True)
-class ShownRows:
-    """Rows of the interactions that profiles may use: ``rows[offsets[u]:offsets[u + 1]]`` for user ``u``.
+class Parts:
+    """Parts of histories, one per profile, sorted by user and then by time; all arrays are ``[P]``.
 
-    ``sees_targets``: whether any of these rows is a training target or comes after one.
+    ``start``, ``end``: rows of the interactions that the profile shows. ``as_of``: time of the last of them.
+    ``version``: position of the version in the list of versions.
     """
 
-    rows: Rows
-    offsets: Rows
-    sees_targets: bool
-
-    def of(self, user: int) -> Rows:
-        """Return the rows of one user, in time order."""
-        return self.rows[self.offsets[user] : self.offsets[user + 1]]
+    user: Rows
+    start: Rows
+    end: Rows
+    as_of: Rows
+    version: Rows
 
 
-def shown_rows(interactions: pa.Table, windows: pa.Table, n_users: int, source: ProfileFrom, length: int) -> ShownRows:
-    """Select the latest ``length`` rows that each user's profile may use.
+def profile_parts(interactions: pa.Table, n_users: int, versions: Sequence[ProfileVersion], length: int) -> Parts:
+    """Find the part of each user's history that each version shows: its latest ``length`` interactions.
 
-    Validation and test rows are never used. ``before_first_target`` also excludes the user's earliest training target
-    and every row after it; a user without a training window has no such target.
+    A version without interactions is left out. Of the versions of a user that end at the same time, one is kept: the
+    one with the most interactions, and among equal ones the first in the list.
+
+    Args:
+        interactions: table ``INTERACTIONS``.
+        n_users: number of users.
+        versions: setting ``prompts.profile_versions``.
+        length: maximum number of interactions of a part.
 
     Raises:
-        ValueError: the interactions are not sorted by user.
+        ValueError: the interactions are not sorted by user and time, or a user's splits are not in order.
     """
-    user = interactions["user"].to_numpy()
-    if np.any(np.diff(user) < 0):
-        raise ValueError("interactions are not sorted by user")
-    from_target_on = np.arange(len(user)) >= _first_targets(windows, n_users)[user]
-    allowed = interactions["split"].to_numpy() == TRAIN
-    if source == "before_first_target":
-        allowed &= ~from_target_on
-    rows, offsets = _latest(np.flatnonzero(allowed), user, n_users, length)
-    return ShownRows(rows, offsets, bool(from_target_on[rows].any()))
+    user, time, split = (interactions[name].to_numpy() for name in ("user", "time", "split"))
+    _check_order(user, time, split)
+    first = np.searchsorted(user, np.arange(n_users))
+    ends = np.stack([first + _sizes(version, user, time, split, n_users) for version in versions])
+    version, owner = np.nonzero(ends > first)
+    end = ends[version, owner]
+    order = np.lexsort((-version, end, owner))  # the part to keep comes last among those with the same time
+    version, owner, end = version[order], owner[order], end[order]
+    as_of = time[end - 1]
+    kept = np.ones(len(end), np.bool_)
+    kept[:-1] = (owner[1:] != owner[:-1]) | (as_of[1:] != as_of[:-1])
+    version, owner, end, as_of = version[kept], owner[kept], end[kept], as_of[kept]
+    return Parts(owner, np.maximum(first[owner], end - length), end, as_of, version)
 
 
-def _first_targets(windows: pa.Table, n_users: int) -> Rows:
-    """Find the row of each user's earliest training target, ``[U]``."""
-    training = windows["split"].to_numpy() == TRAIN
-    first = np.full(n_users, _NEVER, dtype=np.int64)
-    np.minimum.at(first, windows["user"].to_numpy()[training], windows["first_target"].to_numpy()[training])
-    return first
+def _sizes(
+    version: ProfileVersion,
+    user: npt.NDArray[np.int32],
+    time: npt.NDArray[np.int64],
+    split: npt.NDArray[np.int8],
+    n_users: int,
+) -> Rows:
+    """Count the interactions of every user that a version may use, ``[U]``; they are the user's first ones."""
+
+    def count(allowed: npt.NDArray[np.bool_]) -> Rows:
+        return np.bincount(user[allowed], minlength=n_users)
+
+    training = count(split == TRAIN)
+    if isinstance(version, int):
+        return np.minimum(training, version)
+    if isinstance(version, date):
+        return count(time < datetime(version.year, version.month, version.day, tzinfo=UTC).timestamp())
+    return {
+        "first_half": (training + 1) // 2,
+        "training": training,
+        "before_test": count(split < TEST),
+        "latest": count(split <= TEST),
+    }[version]
 
 
-def _latest(rows: Rows, user: npt.NDArray[np.int32], n_users: int, length: int) -> tuple[Rows, Rows]:
-    """Return the last ``length`` rows of every user, and the offset of each user's first row."""
-    counts = np.bincount(user[rows], minlength=n_users)
-    to_end = np.cumsum(counts)[user[rows]] - np.arange(len(rows))  # 1 for the latest row of a user
-    offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, length))]).astype(np.int64)
-    return rows[to_end <= length], offsets
+def _check_order(user: npt.NDArray[np.int32], time: npt.NDArray[np.int64], split: npt.NDArray[np.int8]) -> None:
+    same = user[1:] == user[:-1]
+    if np.any(user[1:] < user[:-1]) or np.any(same & (time[1:] < time[:-1])):
+        raise ValueError("interactions are not sorted by user and time")
+    if np.any(same & (split[1:] < split[:-1])):
+        raise ValueError("the splits of a user are not in order")

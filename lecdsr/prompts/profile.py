@@ -39,6 +39,8 @@ _UNNAMED = re.compile(r"(?:likely |most likely )?next(?: (?:in|for|from) .{1,60}
 # A comma inside a number or inside brackets does not end a phrase.
 _SEPARATOR = re.compile(r"(?:;|(?<!\d),|,(?!\d))(?![^()]{0,60}\))")
 _INNER = re.compile(r"\s*(?:;|(?<!\d),|,(?!\d))\s*")
+# Most phrases have nothing to remove.
+_PLAIN = re.compile(r"(?!and )[^\W_](?:[\w '’&%-]*[^\W_])?")
 # Brackets without their partner would hide the separators after them.
 _BALANCED = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
 _BRACKETS = str.maketrans("()", "  ")
@@ -234,6 +236,9 @@ def _phrases(texts: Iterable[str]) -> tuple[str, ...]:
 
 def _tidy(phrase: str) -> str:
     """Remove list marks, quotes and final punctuation, until nothing is left to remove."""
+    phrase = phrase.strip()
+    if _PLAIN.fullmatch(phrase) and "  " not in phrase:
+        return phrase
     before = None
     while phrase != before:
         before = phrase

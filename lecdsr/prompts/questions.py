@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
-from string import Template
+from itertools import chain, islice
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.core.schemas import QUESTIONS
 from lecdsr.prompts.catalogue import UNTITLED, Item, read_catalogue
-from lecdsr.prompts.history import ShownRows, shown_rows
+from lecdsr.prompts.history import Parts, profile_parts
 from lecdsr.prompts.profile import domain_name
 from lecdsr.prompts.settings import Settings
-from lecdsr.prompts.templates import load_template
+from lecdsr.prompts.templates import load_instruction, load_template
 
 Row = tuple[str, int, int | None, str, str, str]
 
@@ -33,16 +34,16 @@ class Questions:
     descriptions: int
     users_without_profile: int
     items_without_description: int
-    profiles_saw_targets: bool
+    profiles_by_version: dict[str, int]
     median_characters: int
 
-    def metrics(self) -> dict[str, int | bool]:
+    def metrics(self) -> dict[str, object]:
         """Return the metrics of the stage, in the order in which they are shown."""
         return {
             "questions": self.table.num_rows,
             "profiles": self.profiles,
             "descriptions": self.descriptions,
-            "profiles_saw_targets": self.profiles_saw_targets,
+            "profiles_by_version": self.profiles_by_version,
             "users_without_profile": self.users_without_profile,
         }
 
@@ -51,68 +52,66 @@ def write_questions(
     items: pa.Table,
     users: pa.Table,
     interactions: pa.Table,
-    windows: pa.Table,
     domains: Sequence[str],
     settings: Settings,
 ) -> Questions:
-    """Write one question for every requested user with a history and every requested item with texts.
+    """Write one question for every version of a requested profile and for every requested item with texts.
 
     Args:
         items: table ``ITEMS``.
         users: table ``USERS``.
         interactions: table ``INTERACTIONS``.
-        windows: table ``WINDOWS``.
         domains: names of the domains X and Y.
         settings: block ``prompts``.
 
     Raises:
-        ValueError: the interactions are not sorted by user.
+        ValueError: the interactions are not sorted by user and time, or a user's splits are not in order.
     """
     catalogue = read_catalogue(items, domains)
-    shown = shown_rows(interactions, windows, users.num_rows, settings.profile_from, settings.history_length)
-    about_items = _item_rows(catalogue, settings) if settings.descriptions else iter(())
-    shown_items: list[int] = interactions["item"].to_numpy()[shown.rows].tolist()
-    times: list[int] = interactions["time"].to_numpy()[shown.rows].tolist()
-    about_users = _user_rows(catalogue, shown, shown_items, times, domains, settings) if settings.profiles else iter(())
+    about_items = _item_rows(catalogue, domains, settings) if settings.descriptions else iter(())
+    versions = settings.profile_versions if settings.profiles else []
+    about_users: Iterator[Row] = iter(())
+    asked, by_version = 0, {}
+    if versions:
+        parts = profile_parts(interactions, users.num_rows, versions, settings.history_length)
+        about_users = _user_rows(catalogue, parts, interactions["item"].to_numpy(), domains, settings)
+        asked = len(np.unique(parts.user))
+        counts = np.bincount(parts.version, minlength=len(versions)).tolist()
+        by_version = {str(version): count for version, count in zip(versions, counts, strict=True)}
     table = _to_table(chain(about_items, about_users))  # "item" sorts before "user"
     descriptions = pc.sum(pc.equal(table["kind"], "item")).as_py() or 0
-    profiles = table.num_rows - descriptions
     return Questions(
         table=table,
-        profiles=profiles,
+        profiles=table.num_rows - descriptions,
         descriptions=descriptions,
-        users_without_profile=users.num_rows - profiles,
+        users_without_profile=users.num_rows - asked,
         items_without_description=items.num_rows - descriptions,
-        profiles_saw_targets=settings.profiles and shown.sees_targets,
+        profiles_by_version=by_version,
         median_characters=_median_length(table),
     )
 
 
 def _user_rows(
     catalogue: Sequence[Item],
-    shown: ShownRows,
-    items: Sequence[int],
-    times: Sequence[int],
+    parts: Parts,
+    bought: npt.NDArray[np.int32],
     domains: Sequence[str],
     settings: Settings,
 ) -> Iterator[Row]:
     system = load_template(settings.version, "profile_system").substitute()
     template = load_template(settings.version, "profile_user")
+    common = _common(domains, settings.profile_instruction, settings.version, "profile_instruction")
     lines = [item.line() for item in catalogue]
     facts = [item.profile_facts() for item in catalogue]
-    common = {
-        "domain_x": domain_name(domains[0]),
-        "domain_y": domain_name(domains[1]),
-        "instruction": settings.profile_instruction,
-    }
     sizes = [tokens(line) for line in lines]
-    for user, (start, end) in enumerate(pairwise(shown.offsets.tolist())):
-        if start == end:
-            continue
-        start += oldest_dropped([sizes[item] for item in items[start:end]], settings.history_tokens)
-        history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items[start:end], 1))
-        listed = "[" + ",".join([facts[item] for item in items[start:end]]) + "]"
-        yield _row("user", user, times[end - 1], system, template.substitute(common, history=history), listed, settings)
+    for user, start, end, as_of in zip(
+        parts.user.tolist(), parts.start.tolist(), parts.end.tolist(), parts.as_of.tolist(), strict=True
+    ):
+        items: list[int] = bought[start:end].tolist()
+        items = items[oldest_dropped([sizes[item] for item in items], settings.history_tokens) :]
+        history = "\n".join(f"{place}. {lines[item]}" for place, item in enumerate(items, 1))
+        listed = "[" + ",".join([facts[item] for item in items]) + "]"
+        yield _row("user", user, as_of, system, template.substitute(common, history=history), listed, settings)
 
 
 def tokens(line: str) -> int:
@@ -130,16 +129,26 @@ def oldest_dropped(sizes: Sequence[int], budget: int) -> int:
     return 0
 
 
-def _item_rows(catalogue: Sequence[Item], settings: Settings) -> Iterator[Row]:
+def _item_rows(catalogue: Sequence[Item], domains: Sequence[str], settings: Settings) -> Iterator[Row]:
     system = load_template(settings.version, "item_system").substitute()
     template = load_template(settings.version, "item_user")
+    common = _common(domains, settings.description_instruction, settings.version, "item_instruction")
     for number, item in enumerate(catalogue):
         if item.known():
-            user = _fill_item(template, item, settings.description_instruction)
+            user = template.substitute(common, product=_product(item))
             yield _row("item", number, None, system, user, item.description_facts(), settings)
 
 
-def _fill_item(template: Template, item: Item, instruction: str) -> str:
+def _common(domains: Sequence[str], instruction: str | None, version: str, name: str) -> dict[str, str]:
+    """Return what all prompts of a kind share: the names of the domains, and the instruction."""
+    return {
+        "domain_x": domain_name(domains[0]),
+        "domain_y": domain_name(domains[1]),
+        "instruction": load_instruction(version, name) if instruction is None else instruction,
+    }
+
+
+def _product(item: Item) -> str:
     fields = {
         "shop": item.domain,
         "title": item.title or UNTITLED,
@@ -147,8 +156,7 @@ def _fill_item(template: Template, item: Item, instruction: str) -> str:
         "categories": ", ".join(item.categories),
         "description": item.description,
     }
-    product = "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
-    return template.substitute(product=product, instruction=instruction)
+    return "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
 
 
 def _row(kind: str, number: int, as_of: int | None, system: str, user: str, facts: str, settings: Settings) -> Row:

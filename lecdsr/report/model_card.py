@@ -18,7 +18,6 @@ SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated
 NOT_EVALUATED = (
     "None, because no interaction was held out. `metrics/{}/{}.json` are those of the model that validation chose."
 )
-SAW_TARGETS = "**Profiles were written from interactions that are also training targets.**"
 
 
 def model_card(
@@ -53,8 +52,6 @@ def model_card(
             "## Provenance of the metrics",
             text_table(("", ""), [(key, _value(provenance[key])) for key in provenance]),
         ]
-        if provenance.get("profiles_saw_targets"):
-            parts.append(SAW_TARGETS)
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,4 +100,6 @@ def _evaluation(pair: str, name: str, metrics: Mapping[str, Any] | None) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number:,}" for name, number in value.items())
     return f"`{value}`" if isinstance(value, str) else str(value)

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from lecdsr.ask.offline import OfflineWriter, describe_customer, describe_item
+from lecdsr.ask.offline import OfflineWriter, describe_customer, describe_item, write_profile
 from lecdsr.ask.types import Answer, Question
+from lecdsr.prompts.profile import parse_profile
 
 
 def bought(domain, title, brand="", *categories):
@@ -24,6 +25,32 @@ def test_a_profile_names_kinds_brands_and_the_latest_titles_of_each_shop():
         "themes smoky chipotle salsa organic green. "
         "In Kitchen: buys Cookware; latest cast iron skillet; by Lodge."
     )
+
+
+PROFILE = (
+    "Portrait: In Pantry: buys Tea, Beverages and Sauces; latest acme earl grey tea bergamot; by Acme and Fiesta; "
+    "themes smoky chipotle salsa organic green. "
+    "In Kitchen: buys Cookware; latest cast iron skillet; by Lodge.\n"
+    "Next in Pantry: Acme Tea, Fiesta Sauces\n"
+    "Next in Kitchen: Lodge Cookware"
+)
+
+
+def test_a_profile_lists_the_next_kinds_of_each_domain():
+    assert write_profile(HISTORY) == PROFILE
+    assert parse_profile(PROFILE, ("Pantry", "Kitchen")).next == (("Acme Tea", "Fiesta Sauces"), ("Lodge Cookware",))
+    assert parse_profile(PROFILE, ("Kitchen", "Pantry")).next == (("Lodge Cookware",), ("Acme Tea", "Fiesta Sauces"))
+    assert parse_profile(PROFILE, ("Pantry", "Kitchen")).portrait == describe_customer(HISTORY)
+
+
+def test_next_kinds_by_hand():
+    history = [bought("S", "", "Ax", "Root", kind) for kind in ("Old", "Often", "Rare", "Often")]
+    history += [bought("S", "Green Tea Bags, 20 count of the best")]
+    history += [bought("S", "", brand, "Root", "Salt, Pepper") for brand in ("B", "C")]
+    assert write_profile(history).splitlines()[1] == "Next in S: Salt Pepper, Ax Often, green tea bags, Ax Rare, Ax Old"
+    many = [bought("S", "", "", "Root", f"Kind {n}") for n in range(9)]
+    assert write_profile(many).splitlines()[1] == "Next in S: " + ", ".join(f"Kind {n}" for n in range(8, 2, -1))
+    assert write_profile([bought("S", "!!!")]) == "Portrait: In S: buys products of many kinds."
 
 
 def test_profiles_are_short_repeatable_and_differ_between_customers():
@@ -76,6 +103,6 @@ def test_the_provider_keeps_order_and_tells_kinds_apart():
     ]
     assert [(q.key, outcome) for part in OfflineWriter().answer(questions) for q, outcome in part] == [
         ("i", Answer("Pot.")),
-        ("u", Answer("In S: buys products of many kinds; latest pot.")),
+        ("u", Answer("Portrait: In S: buys products of many kinds; latest pot.\nNext in S: pot")),
     ]
     assert "rule-based" in OfflineWriter.title

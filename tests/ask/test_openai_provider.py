@@ -1,9 +1,10 @@
 import pytest
 
 from lecdsr.ask.access import read_access
+from lecdsr.ask.metrics import answer_metrics
 from lecdsr.ask.openai_provider import RetryPolicy
 from lecdsr.ask.providers import answer_questions
-from lecdsr.ask.run import answer_metrics, answer_table, ask, check_failures
+from lecdsr.ask.run import answer_table, ask, check_failures
 from lecdsr.ask.settings import Settings
 from lecdsr.ask.store import Store
 from lecdsr.config.load import load_block
@@ -29,7 +30,7 @@ def test_answers_come_back_in_the_order_of_the_questions(server, store):
     assert answers["text"].to_pylist() == [f"about p{k}" for k in range(40)]
     assert answers["id"].to_pylist() == list(range(40))
     assert answers["reason"].null_count == 40
-    assert answer_metrics(answers, questions, result) == {
+    assert answer_metrics(answers, questions, result, ("Pantry", "Cookware")) == {
         "questions": 40,
         "answered": 40,
         "failed": 0,
@@ -38,6 +39,10 @@ def test_answers_come_back_in_the_order_of_the_questions(server, store):
         "prompt_tokens": 280,
         "completion_tokens": 120,
         "profiles": 40,
+        "users_with_profile": 40,
+        "profiles_with_phrases": {"x": 0.0, "y": 0.0},
+        "phrases_per_profile": {"x": 0.0, "y": 0.0},
+        "repeats_of_prompt": 0.0,
     }
     assert set(server.requests[0]) == {"model", "messages", "temperature", "max_tokens"}
     assert set(server.keys) == {f"Bearer {KEY}"}

@@ -25,11 +25,13 @@ from lecdsr.ask.client import Refused
 from lecdsr.ask.errors import classify_error
 from lecdsr.ask.prices import Price
 from lecdsr.ask.run import AskResult, check_failures
+from lecdsr.ask.settings import Settings as AskSettings
+from lecdsr.ask.table import PairTables, answers_from_tables
 from lecdsr.ask.types import Failure
 from lecdsr.cli.main import run
 from lecdsr.config.resolve import write_resolved
 from lecdsr.core.errors import UserError
-from lecdsr.core.files import read_table, write_table
+from lecdsr.core.files import read_table, sha256_file, write_table
 from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
 from lecdsr.embed.base import too_narrow
 from lecdsr.evaluate.targets import check_same, held_out
@@ -225,6 +227,94 @@ ACCESS = Access("https://api.example.org/v1", "sk-0123456789")
 @case
 def offline_provider_asked():
     lecdsr_command("ask", "--pair", "toy")
+
+
+@case
+def table_provider_asked():
+    pair = PAIR + "ask: {provider: table}\n"
+    Path("pairs/toy.yaml").write_text(pair, encoding="utf-8")
+    lecdsr_command("ask", "--pair", "toy")
+
+
+@case
+def unknown_version_of_a_profile():
+    check(PARAMS + "prompts: {profile_versions: [first_third]}\n")
+
+
+@case
+def table_of_texts_with_two_forms_of_profiles():
+    check(pair=PAIR + "ask: {profiles: {path: texts.csv, text: profile, portrait: portrait}}\n")
+
+
+def texts_from(content: str, profiles: bool = False, **settings: object) -> None:
+    """Read a table of texts for a pair of one item and one user."""
+    Path("texts.csv").write_text(content, encoding="utf-8")
+    values = {"path": "texts.csv", "sha256": sha256_file(Path("texts.csv")), **settings}
+    block = {"profiles": {**values, "text": "text"}} if profiles else {"items": values}
+    items = pa.table({"item": [0], "domain": [0], "asin": ["A1"]})
+    times = pa.table({"user": [0], "time": [0]})
+    pair = PairTables(items, pa.table({"user": [0], "reviewer": ["anna"]}), times, ("Food", "Kitchen"))
+    answers_from_tables(AskSettings.model_validate({"provider": "table", **block}), pair)
+
+
+@case
+def no_table_of_texts():
+    answers_from_tables(AskSettings(provider="table"), None)  # type: ignore[arg-type]
+
+
+@case
+def table_of_texts_that_is_missing():
+    texts_from("asin,text\n", path="missing.csv")
+
+
+@case
+def table_of_texts_without_a_checksum():
+    texts_from("asin,text\nA1,tea\n", sha256=None)
+
+
+@case
+def table_of_texts_that_was_changed():
+    texts_from("asin,text\nA1,tea\n", sha256="0" * 64)
+
+
+@case
+def table_of_texts_that_is_broken():
+    texts_from("asin,text\nA1,tea,pot\n")
+
+
+@case
+def table_of_texts_without_a_column():
+    texts_from("item,text\nA1,tea\n")
+
+
+@case
+def table_of_texts_with_two_texts_for_one_item():
+    texts_from("asin,text\nA1,tea\nA1,pot\n")
+
+
+@case
+def table_of_texts_with_two_texts_for_one_version():
+    texts_from("user,as_of,text\nanna,5,tea\nanna,5,pot\n", profiles=True)
+
+
+@case
+def table_of_texts_of_another_pair():
+    texts_from("asin,text\nB1,tea\nB2,pot\n")
+
+
+@case
+def table_of_texts_with_a_mapping_to_no_domain():
+    texts_from("asin,text,shop\nA1,tea,F\n", domain="shop", domains={"F": "Toys"})
+
+
+@case
+def table_of_texts_with_a_time_that_is_none():
+    texts_from("user,as_of,text\nanna,2014-05-19,tea\n", profiles=True)
+
+
+@case
+def table_of_texts_with_milliseconds():
+    texts_from("user,as_of,text\nanna,1400457600000,tea\n", profiles=True)
 
 
 @case

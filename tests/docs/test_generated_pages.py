@@ -44,6 +44,7 @@ class Small(Block):
     parts: list[Literal["x", "y"]] = Field(default=["x"], description="Some.")
     inner: Inner = Field(default=Inner(), description="A block.")
     other: Inner | None = Field(default=None, description="A block or none.")
+    names: dict[str, str] | None = Field(default=None, description="Some names.")
     mark: str = Field(default=";", min_length=1, max_length=1, description="A mark.")
 
 
@@ -60,6 +61,7 @@ ROWS = """\
 | `inner.rate` | `0.00001` | number in (0, 1) | How fast. |
 | `other` | `null` | keys below or `null` | A block or none. |
 | `other.rate` | `0.00001` | number in (0, 1) | How fast. |
+| `names` | `null` | mapping of text to text or `null` | Some names. |
 | `mark` | `;` | one character | A mark. |"""
 
 

@@ -249,7 +249,7 @@ def test_provenance(tmp_path):
         "ask": {"provider": "offline", "model": "rules"},
         "embed": {"encoder": "e"},
         "candidates": {"sha256": "abc"},
-        "prompts": {"profiles_saw_targets": False},
+        "prompts": {"profiles_by_version": {"training": 9}},
     }
     for stage, values in facts.items():
         write_json(tmp_path / f"{stage}.json", values)
@@ -259,7 +259,7 @@ def test_provenance(tmp_path):
     assert found["text_provider"] == "offline"
     assert found["encoder"] == "e"
     assert found["candidates_sha256"] == "abc"
-    assert found["profiles_saw_targets"] is False
+    assert found["profiles_by_version"] == {"training": 9}
     (tmp_path / "embed.json").unlink()
     with refused("missing-file"):
         provenance(Folder(tmp_path), config, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS
 from lecdsr.prompts.settings import Settings
 
 DOMAINS = ("Pantry", "Home_Kitchen")
@@ -14,7 +14,7 @@ def settings(**values):
     defaults = {
         "profiles": True,
         "descriptions": False,
-        "profile_from": "before_first_target",
+        "profile_versions": ["training"],
         "version": "v1",
         "history_length": 30,
         "history_tokens": 100_000,
@@ -60,9 +60,3 @@ def interactions(rows):
         ],
         schema=INTERACTIONS,
     )
-
-
-def windows(rows):
-    """Build windows from ``rows`` of (split, user, start, first_target, end)."""
-    names = ("split", "user", "start", "first_target", "end")
-    return pa.Table.from_pylist([{**dict(zip(names, row, strict=True)), "tied": False} for row in rows], schema=WINDOWS)

@@ -1,3 +1,4 @@
+import datetime
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ from lecdsr.core.schemas import QUESTIONS, TRAIN
 from lecdsr.prompts.catalogue import clean
 from lecdsr.prompts.questions import write_questions
 from lecdsr.prompts.settings import Settings
-from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users, windows
+from tests.prompts.prompt_tables import DOMAINS, interactions, item, items, settings, users
 
 BODY = {"system": "Sé", "user": 'say "hi"\n', "model": "m", "temperature": 0, "max_tokens": 5, "resample": 0}
 
@@ -22,7 +23,7 @@ BODY = {"system": "Sé", "user": 'say "hi"\n', "model": "m", "temperature": 0, "
 def one_user(rows, **values):
     """Write the questions of one user who bought every item of ``rows`` in turn."""
     bought = interactions([(0, row["item"], row["domain"], TRAIN) for row in rows])
-    return write_questions(items(rows), users(1), bought, windows([]), DOMAINS, settings(**values))
+    return write_questions(items(rows), users(1), bought, DOMAINS, settings(**values))
 
 
 def prompt_of(questions, row=0):
@@ -131,7 +132,31 @@ def test_same_tables_give_the_same_bytes(tmp_path):
 
 
 def test_settings_match_params():
-    assert load_block("prompts", Settings, "demo").profile_from == "before_first_target"
+    assert load_block("prompts", Settings, "demo").profile_versions == ["first_half", "training", "before_test"]
+
+
+def test_versions_of_profiles_survive_files():
+    kinds = ["latest", 3, datetime.date(2014, 1, 31)]
+    assert settings(profile_versions=["latest", 3, "2014-01-31"]).profile_versions == kinds
+    written = settings(profile_versions=kinds).model_dump(mode="json")
+    assert written["profile_versions"] == ["latest", 3, "2014-01-31"]
+    assert Settings.model_validate(written) == settings(profile_versions=kinds)
+
+
+@pytest.mark.parametrize(
+    "entry", ["first", 0, -1, True, 2.5, "3", "2014-13-01", None, ["latest"], datetime.datetime.now()]
+)
+def test_other_versions_are_refused(entry):
+    with pytest.raises(ValueError, match="first_half, training"):
+        settings(profile_versions=["latest", entry])
+
+
+def test_profiles_need_a_version():
+    with pytest.raises(ValueError, match="at least one"):
+        settings(profile_versions=[])
+    with pytest.raises(ValueError, match="once"):
+        settings(profile_versions=["latest", 3, "latest"])
+    assert settings(profile_versions=[], profiles=False).profile_versions == []
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,13 @@ def test_before_evaluation_it_holds_the_config():
 
 
 def test_after_evaluation_it_holds_figures_and_what_they_rest_on():
-    run = {"text_provider": "offline", "profiles_saw_targets": True, "candidates_sha256": "ab"}
+    run = {"text_provider": "offline", "profiles_by_version": {"training": 1200}, "candidates_sha256": "ab"}
     card = model_card("demo", CONFIG, synthetic=True, metrics={"test": {"x": BLOCK}}, provenance=run)
     assert "| x | 1,482 | 0.1578 | 0.2863 | 0.1311 | 0.3888 | 0.5705 |" in card
     assert "| y |" not in card  # no target there
     assert "**The pair is synthetic**" in card
     assert "| text_provider | `offline` |" in card
-    assert "Profiles were written from interactions that are also training targets." in card
-    assert "training predicts" not in model_card("demo", CONFIG, provenance={"profiles_saw_targets": False})
+    assert "| profiles_by_version | training 1,200 |" in card
 
 
 def test_a_model_without_settings_and_text_that_would_break_the_table():

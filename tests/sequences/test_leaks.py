@@ -71,13 +71,13 @@ class Made:
             late[rows[kept:]] = True
         return late
 
-    def questions(self, profile_from):
+    def questions(self, version):
         instruction = {"profile_instruction": "Describe.", "description_instruction": "Describe."}
         chosen = Prompts(
-            profiles=True, descriptions=False, profile_from=profile_from, history_length=50, model="m",
+            profiles=True, descriptions=False, profile_versions=[version], history_length=50, model="m",
             version="v1", history_tokens=10_000, temperature=0.0, max_tokens=9, resample=0, **instruction,
         )  # fmt: skip
-        return write_questions(self.items, self.users, self.interactions, self.windows, PAIR.domains, chosen).table
+        return write_questions(self.items, self.users, self.interactions, PAIR.domains, chosen).table
 
     def leaks(self, windows=None):
         """List the forbidden items in prompts, in training batches, and in training counts."""
@@ -85,8 +85,8 @@ class Made:
         late = set(item[self.forbidden()].tolist())
         asin = self.items["asin"].to_pylist()
         found = set()
-        for profile_from in ("training", "before_first_target"):
-            bodies = "\n".join(self.questions(profile_from)["body"].to_pylist())
+        for version in ("first_half", "training", 2):
+            bodies = "\n".join(self.questions(version)["body"].to_pylist())
             found |= {("prompt", i) for i in late if asin[i] in bodies}
         for i in self._in_batches() & late:
             found.add(("batch", i))
