@@ -6,7 +6,9 @@ is done (benchmarks/embed.py): vectors are drawn at random around a few thousand
 and is left out; the rate of ranking is that of the validation targets.
 
     python benchmarks/large_catalogue.py [--items 1000000 100000] [--users 300000] [--interactions 10000000]
-        [--width 64] [--epochs 2] [--folder FOLDER]
+        [--width 64] [--batch 64] [--epochs 2] [--folder FOLDER]
+
+The model trains with the sampled softmax and updates its table by rows. `refit` does nothing here, as by default.
 
 `--folder` keeps the copy, so that a run that was stopped goes on with the next stage.
 """
@@ -79,7 +81,12 @@ def prepare(folder: Path, items: int, arguments: argparse.Namespace) -> Path:
         "candidates": {"negatives": 99},
         "train": {
             "shared": {"epochs": arguments.epochs, "tables": "rows", "validation_targets": 5000},
-            MODEL: {"width": arguments.width, "batch_size": 256, "content_weight": 0.0},
+            MODEL: {
+                "width": arguments.width,
+                "batch_size": arguments.batch,
+                "loss": "sampled",
+                "content_weight": 0.0,
+            },
         },
     }
     with open(copy / "pairs/large.yaml", "w", encoding="utf-8") as file:
@@ -148,6 +155,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=300_000)
     parser.add_argument("--interactions", type=int, default=10_000_000)
     parser.add_argument("--width", type=int, default=64, help="width of the model and of the text vectors")
+    parser.add_argument("--batch", type=int, default=64, help="users of a training step")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the generated pair and what the stages wrote here")
     arguments = parser.parse_args()
