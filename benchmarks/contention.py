@@ -80,7 +80,7 @@ def train_and_rank(
     # On the plain side threads share each operation of a batch, instead of one batch for each thread.
     shared_batches: AbstractContextManager[Any] = nullcontext()
     if plain:
-        shared_batches = mock.patch.object(ranks, "ranking_threads", lambda *_: 1)
+        shared_batches = mock.patch.object(ranks, "ranking_threads", return_value=1)
     found = {}
     clock = _Clock()
     shared = SharedSettings(device="cpu", epochs=epochs, patience=epochs)
