@@ -24,7 +24,7 @@ from lecdsr.core.paths import Artefacts
 #: Setting of ``train.shared`` that the stage ``refit`` reads. The first training must not run again because of it.
 REFIT = "refit"
 #: Settings of ``train.shared`` that choose epochs and schedule; the stage ``refit`` is given what they chose.
-CHOOSING = ("epochs", "patience", "lr_decays", "lr_decay_factor")
+CHOOSING = ("epochs", "patience", "validation_targets", "lr_decays", "lr_decay_factor")
 
 
 @dataclass

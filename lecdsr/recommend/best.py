@@ -10,6 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+#: Neighbouring columns of a group, of which only the highest score is compared at first, on a processor.
+_GROUP = 128
+#: Fewest groups for each recommendation that make the detour worth it.
+_WORTH = 4
+
 
 class Best(NamedTuple):
     """Scores and ids ``[B, k]``, the best first; items of the same score are in the order of their ids."""
@@ -24,6 +29,10 @@ def best_of(scores: Tensor, k: int, first: int = 0) -> Best:
     ``torch.topk`` finds the right scores, but any of several equal ones. Rows in which the last place is shared are
     therefore looked through again.
 
+    On a processor ``torch.topk`` takes half as long as the product of queries and keys. The highest score of each group
+    of columns is found five times as fast, and the ``k`` best columns are in the ``k`` groups with the highest of these
+    (in the lower groups if equal): any other group has ``k`` columns above it, one in each of those.
+
     Args:
         scores: ``[B, N]`` scores; ``-inf`` excludes an item, and excluded items come last in any order.
         k: number of items; a block of fewer gives all of them.
@@ -34,6 +43,10 @@ def best_of(scores: Tensor, k: int, first: int = 0) -> Best:
     """
     size = scores.shape[1]
     k = min(k, size)
+    if scores.device.type == "cpu" and size >= _WORTH * k * _GROUP:
+        columns = _columns_of_best_groups(scores, k)
+        best = best_of(scores.gather(1, columns), k)
+        return Best(best.scores, columns.gather(1, best.items) + first)
     values, columns = torch.topk(scores, min(k + 1, size), dim=1)
     if size > k:
         last, next_one = values[:, k - 1], values[:, k]
@@ -42,6 +55,18 @@ def best_of(scores: Tensor, k: int, first: int = 0) -> Best:
         if len(shared):
             columns = columns.index_copy(0, shared, _lowest(scores[shared], values[shared], columns[shared]))
     return _in_order(values, columns + first)
+
+
+def _columns_of_best_groups(scores: Tensor, k: int) -> Tensor:
+    """``[B, k * _GROUP + R]`` columns of the ``k`` best groups and the R columns after the last group, ascending."""
+    users, size = scores.shape
+    end = size // _GROUP * _GROUP
+    highest = scores[:, :end].unflatten(1, (-1, _GROUP)).amax(dim=2)  # [B, groups]
+    groups = best_of(highest, k).items.sort(dim=1).values  # [B, k]
+    inside = torch.arange(_GROUP, device=scores.device)
+    columns = (groups.unsqueeze(2) * _GROUP + inside).flatten(1)
+    rest = torch.arange(end, size, device=scores.device).expand(users, -1)
+    return torch.cat([columns, rest], dim=1)
 
 
 def merge(before: Best, block: Best, k: int) -> Best:
@@ -58,7 +83,7 @@ def _lowest(scores: Tensor, values: Tensor, columns: Tensor) -> Tensor:
     every = torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
     lowest = torch.where(scores == last, every, scores.shape[1])  # [R, N]
     lowest = lowest.topk(k, dim=1, largest=False).values.long()  # [R, k] ascending
-    greater = (values > last).sum(dim=1, keepdim=True)  # [R, 1] places that are not shared
+    greater = (values != last).sum(dim=1, keepdim=True)  # [R, 1] places that are not shared; NaN is above all
     place = torch.arange(k, device=scores.device).expand_as(columns)
     return torch.where(place < greater, columns, lowest.gather(1, (place - greater).clamp(min=0)))
 

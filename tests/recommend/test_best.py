@@ -62,3 +62,15 @@ def test_many_items_share_the_last_place(size):
     scores = torch.zeros(2, size)
     scores[0, [size - 1, 70]] = 1.0
     assert best_of(scores, 5).items.tolist() == [[70, size - 1, 0, 1, 2], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("values", [2, 50, 10**6])
+@pytest.mark.parametrize("size", [128 * 12, 128 * 13 + 1, 128 * 14 + 127])
+def test_groups_of_columns_give_the_same(values, size):
+    random = np.random.default_rng(size)
+    scores = random.integers(0, values, (20, size)).astype(np.float32)
+    scores[random.random(scores.shape) < 0.2] = -INF
+    scores[0, : size - 2] = -INF
+    assert found(best_of(torch.from_numpy(scores), 3)) == [expected(row, 3) for row in scores]
+    scores[1, 500] = np.nan
+    assert torch.isnan(best_of(torch.from_numpy(scores), 3).scores[1]).any()

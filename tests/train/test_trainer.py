@@ -1,43 +1,34 @@
 """The training loop learns, repeats exactly, stops in time, and refuses what cannot work."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from lecdsr.core import console
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import TEST, TRAIN, VALID
-from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
-from lecdsr.data.sequences import Sequences, from_tables, own_domain
-from lecdsr.evaluate.ranks import Ranks, rank_targets
-from lecdsr.models.base import LossTerm, Recommender
+from lecdsr.data.sequences import from_tables, own_domain
+from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.models.base import LossTerm
 from lecdsr.models.popularity import Settings as PopularitySettings
 from lecdsr.models.saved import build
 from lecdsr.train import validator as validation
-from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import TrainingResult, log_to_csv
 from lecdsr.train.step import Steps
 from lecdsr.train.trainer import train
 from tests.errors import refused
-from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
-from tests.tiny import circle, info, interactions, sequences, windows_table
+from tests.models.settings import lecdsr_settings, sasrec_settings
+from tests.tiny import info, interactions, sequences, windows_table
+from tests.train import counter
+from tests.train.counter import CPU, WALKS, Counter, N, shared, train_counter
 
-CPU = torch.device("cpu")
-N = 12  # items of each domain
-
-WALKS = circle(N)
 CIRCLE = WALKS[0] + WALKS[9] + WALKS[18][:6]
 
 SETTINGS = {
-    "sasrec": sasrec_settings(
-        width=32, layers=1, history_length=8, batch_size=8, learning_rate=0.01, dropout=0.1, item_text="none"
-    ),
+    "sasrec": counter.SETTINGS,
     "sasrec with text": sasrec_settings(
         width=32, layers=1, history_length=8, batch_size=8, learning_rate=0.01, dropout=0.1, item_text="vectors"
     ),
@@ -59,10 +50,6 @@ SETTINGS = {
         reduction="mean",
     ),
 }
-
-
-def shared(**changed) -> SharedSettings:
-    return shared_settings(**{"seed": 1, "device": "cpu", "epochs": 15, "patience": 15, "lr_decays": 0, **changed})
 
 
 def fit(name: str, walks: list[list[int]] = WALKS, **changed) -> TrainingResult:
@@ -132,167 +119,6 @@ def test_popularity_is_counted_not_trained():
     assert 0 < result.best_score < 1
 
 
-class Counter(Recommender):
-    """Model with one weight that moves by about one learning rate per step; ``bad`` makes the loss not finite."""
-
-    objective = "prefix"
-
-    def __init__(self, bad: float = 0.0) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.bad = bad
-
-    def queries(self, histories: Histories) -> Tensor:
-        return self.weight.expand(len(histories.user), 1)
-
-    def keys(self) -> tuple[Tensor, Tensor]:
-        return torch.zeros(2 * N, 1), torch.zeros(2 * N)
-
-    def compute_loss(self, batch: object, draws: Draws) -> dict[str, LossTerm]:
-        return {"all": LossTerm(self.weight.sum() + self.bad, None)}
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    """Replace validation: every target of an epoch gets the next rank of a list; return the weights seen."""
-
-    def script(ranks: list[int]) -> list[float]:
-        seen: list[float] = []
-
-        def ranked(model, valid, *_, **__):
-            seen.append(model.weight.item())
-            return Ranks(np.full(len(valid), ranks[len(seen) - 1], np.float32), None)
-
-        monkeypatch.setattr(validation, "rank_targets", ranked)
-        return seen
-
-    return script
-
-
-def train_counter(built: Sequences | None = None, bad: float = 0.0, **changed) -> TrainingResult:
-    return train(Counter(bad), built or sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(**changed), CPU)
-
-
-@pytest.mark.parametrize(
-    ("ranks", "patience", "best", "epochs"),
-    [
-        # Ranks of epochs 0, 1, 2 …; the smaller the better.
-        ([9, 5, 3, 4, 5, 1], 2, 2, 4),
-        ([9, 5, 3, 4, 5, 1], 3, 5, 5),
-        ([9, 5, 5, 5, 5, 5], 2, 1, 3),  # as good is not better
-        ([9, 8, 7, 6, 5, 4], 1, 5, 5),
-        ([1, 4, 3, 2, 3, 3], 1, 3, 4),  # the model before training is no epoch to wait for or to keep
-        ([9, 5, 6, 4, 6, 3], 1, 1, 2),
-        ([50, 40, 30, 20, 11, 3], 5, 5, 5),  # nothing among the first ten for a while
-    ],
-)
-def test_early_stopping(scripted, ranks, patience, best, epochs):
-    seen = scripted(ranks)
-    result = train_counter(epochs=5, patience=patience)
-    assert [row["epoch"] for row in result.log] == list(range(epochs + 1))
-    assert result.best_epoch == best
-    assert result.weights["weight"].item() == seen[best]
-    assert len(set(seen)) == len(seen)  # the weights went on changing
-    expected = 1 / np.log2(1 + ranks[best]) if ranks[best] <= 10 else 0
-    assert result.best_score == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("lr_decays", "at"),
-    [
-        (0, [0, 1, 2, 3]),  # ends two epochs after the best
-        # Falls after two worse epochs and goes on from epoch 1; epoch 4 is better, 5 is not: from 4; 6 is not: the end.
-        (2, [0, 1, 2, 3, 1.5, 2, 1.75]),
-        (1, [0, 1, 2, 3, 1.5, 2]),
-        # One fall more: from 4 at an eighth of the rate.
-        (3, [0, 1, 2, 3, 1.5, 2, 1.75, 1.625]),
-    ],
-)
-def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_best(scripted, lr_decays, at):
-    seen = scripted([9, 5, 6, 7, 4, 6, 6, 6, 6])
-    result = train_counter(epochs=8, patience=2, lr_decays=lr_decays, lr_decay_factor=0.5)
-    # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
-    assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
-    assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
-
-
-STEPS_PER_EPOCH = Steps(Counter(0.0), sequences(WALKS, N), info(N, N), SETTINGS["sasrec"], shared(), CPU).per_epoch
-
-
-def train_linearly(model=None, **changed) -> TrainingResult:
-    settings = SETTINGS["sasrec"].model_copy(update={"lr_schedule": "linear", **changed})
-    return train(model or Counter(0.0), sequences(WALKS, N), info(N, N), settings, shared(), CPU)
-
-
-@pytest.mark.parametrize(
-    ("changed", "epochs"),
-    [
-        ({"linear_epochs": 3, "linear_steps": 0}, 3),
-        ({"linear_epochs": 2, "linear_steps": 5 * STEPS_PER_EPOCH}, 5),
-        ({"linear_epochs": 2, "linear_steps": 4 * STEPS_PER_EPOCH + 1}, 5),  # whole epochs
-        ({"linear_epochs": 100, "linear_steps": 0}, 15),  # never more than train.shared.epochs
-    ],
-)
-def test_a_linear_rate_falls_to_zero_over_a_fixed_length(scripted, changed, epochs):
-    seen = scripted([9, *[5] * 3, 2, *[5] * 20])
-    result = train_linearly(**changed)
-    assert len(seen) == epochs + 1
-    assert result.best_epoch == (4 if epochs >= 4 else 1)
-    expected = [[1 - epoch / epochs, 1 - (epoch + 1) / epochs] for epoch in range(result.best_epoch)]
-    assert result.schedule == [pytest.approx(rates) for rates in expected]
-    # The gradient is one at every step, so that AdamW moves by the rate. The warm-up of 50 steps is longer than here.
-    moved = [after - before for before, after in itertools.pairwise(seen)]
-    if epochs == 3:
-        factors = [
-            [(1 - (step / STEPS_PER_EPOCH + epoch) / 3) * min(1, (epoch * STEPS_PER_EPOCH + step + 1) / 50)
-             for step in range(STEPS_PER_EPOCH)]
-            for epoch in range(3)
-        ]  # fmt: skip
-        ratios = [sum(factors[epoch]) / sum(factors[0]) for epoch in range(3)]
-        assert [move / moved[0] for move in moved] == pytest.approx(ratios, rel=1e-2)
-
-
-def test_the_model_knows_when_the_rate_is_low(scripted):
-    scripted([9] * 10)
-    phases = []
-
-    class Watching(Counter):
-        def compute_loss(self, batch, draws):
-            phases.append(self.low_rate)
-            return super().compute_loss(batch, draws)
-
-    train_linearly(Watching(0.0), linear_epochs=6, linear_steps=0)
-    assert phases == [False] * 4 * STEPS_PER_EPOCH + [True] * 2 * STEPS_PER_EPOCH
-
-
-@pytest.mark.parametrize(
-    ("ranks", "settings", "changed", "schedule"),
-    [
-        ([9, 5, 3, 4], {"lr_schedule": "linear", "linear_epochs": 4, "linear_steps": 0}, {}, [[1, 0.75], [0.75, 0.5]]),
-        # Falls after epochs 2 and 3, continues from 1; epoch 4 is better, 5 is not: from 4, whose successor is not.
-        ([9, 5, 6, 7, 4, 6, 6], {}, {"patience": 2, "lr_decays": 2, "lr_decay_factor": 0.5}, [[1, 1], [0.5, 0.5]]),
-    ],
-)
-def test_the_schedule_of_the_best_epoch_trains_the_same_weights_again(scripted, ranks, settings, changed, schedule):
-    scripted([*ranks, *[9] * 10])
-    chosen = SETTINGS["sasrec"].model_copy(update=settings)
-    common = (sequences(WALKS, N), info(N, N), chosen)
-    result = train(Counter(0.0), *common, shared(epochs=8, **changed), CPU)
-    assert result.schedule == schedule
-    again = train(Counter(0.0), *common, shared(), CPU, schedule=result.schedule)
-    assert again.schedule == schedule
-    assert again.best_epoch == len(schedule)
-    assert all("valid_ndcg@10" not in row for row in again.log)
-    assert again.weights["weight"].item() == pytest.approx(result.weights["weight"].item(), rel=1e-3)
-
-
-def test_a_rate_does_not_fall_back_to_before_training(scripted):
-    seen = scripted([1, 9, 8, 7, 6, 6, 5, 5])
-    train_counter(epochs=7, patience=2, lr_decays=1, lr_decay_factor=0.5)
-    # No epoch is as good as the model before training; of the trained ones, none waits two for a better one.
-    assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(range(8), rel=1e-3)
-
-
 @pytest.mark.parametrize(("ranks", "told"), [([1, 9, 8, 7], True), ([9, 8, 7, 6], False), ([9, 8, 7, 9], False)])
 def test_training_that_only_harms_is_told(scripted, capsys, ranks, told):
     scripted(ranks)
@@ -305,7 +131,7 @@ def test_training_that_only_harms_is_told(scripted, capsys, ranks, told):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_a_loss_that_is_not_finite(bad):
     with refused("loss-not-finite") as caught:
-        train_counter(bad=bad)
+        train_counter(model=Counter(bad))
     assert "learning_rate" in caught.value.do
 
 
