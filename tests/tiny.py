@@ -3,9 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, WINDOWS
 from lecdsr.data.info import DatasetInfo
+from lecdsr.data.profiles import Profiles, target_profiles
 from lecdsr.data.sequences import Sequences, from_tables
 from lecdsr.sequences.split import leave_one_out
 
@@ -15,9 +17,34 @@ def info(n_x: int = 6, n_y: int = 5, n_users: int = 4, width: int = 8, seed: int
     n = n_x + n_y
     items = torch.randn(n + 1, width, generator=generator)
     items[n] = 0
-    users = torch.zeros(n_users + 1, width)
-    users[:n_users] = torch.randn(n_users, width, generator=generator)
-    return DatasetInfo(n_x, n_y, n_users, items, users, torch.arange(n), (0, 9))
+    found = profiles(n_users, torch.randn(2 * n_users + 9, width, generator=generator))
+    return DatasetInfo(n_x, n_y, n_users, items, found, torch.arange(n), (0, 9))
+
+
+def profiles(n_users: int, texts: Tensor) -> Profiles:
+    """Build two versions of every user's profile but the last user's, who has none.
+
+    The first version is as of day 1 for user 0 and of day 0 for the others; the second as of day 3. Lists have none to
+    three phrases, which are the first nine ``texts [9 + 2 * (n_users - 1) or more, D]``; the others are whole profiles.
+    """
+    user = np.repeat(np.arange(n_users - 1), 2)
+    day = np.where(np.arange(len(user)) % 2, 3, user == 0)
+    count, padding = len(user), len(texts)
+    lists = torch.full((count + 1, 2, 3), padding)
+    for profile in range(count):
+        for domain, sizes in enumerate(((3, 2, 3, 0), (2, 3, 1))):
+            size = sizes[profile % len(sizes)]
+            lists[profile, domain, :size] = (5 * profile + 4 * domain + torch.arange(size)) % 9
+    whole = torch.cat([9 + torch.arange(count), torch.tensor([padding])])
+    return Profiles(user, day * SECONDS_PER_DAY, torch.nn.functional.pad(texts, (0, 0, 0, 1)), whole, lists)
+
+
+def one_profile_each(vectors: Tensor) -> Profiles:
+    """Build one profile a user, known from the beginning, with vectors ``[U, D]`` and no phrases."""
+    count = len(vectors)
+    whole, lists = torch.arange(count + 1), torch.full((count + 1, 2, 1), count)
+    padded = torch.nn.functional.pad(vectors, (0, 0, 0, 1))
+    return Profiles(np.arange(count), np.full(count, -1), padded, whole, lists)
 
 
 def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:
@@ -43,10 +70,12 @@ def windows_table(rows: list[tuple[int, int, int, int, int]]) -> pa.Table:
     return pa.table({**table, "tied": np.zeros(len(rows), bool)}).cast(WINDOWS)
 
 
-def sequences(histories: list[list[int]], n_x: int, min_history: int = 1) -> Sequences:
+def sequences(
+    histories: list[list[int]], n_x: int, min_history: int = 1, profiles: Profiles | None = None
+) -> Sequences:
     table = interactions(histories, n_x)
     split = leave_one_out(table["user"].to_numpy(), table["time"].to_numpy(), min_history)
-    return from_tables(table, split.windows)
+    return from_tables(table, split.windows, profiles and target_profiles(profiles, table))
 
 
 def items_table(n_x: int, n_y: int) -> pa.Table:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from lecdsr.core.arrays import IntArray
@@ -67,9 +68,14 @@ class Profiles:
         return np.where(own, found, self.unknown)
 
     def shell(self) -> Profiles:
-        """Return profiles of the same widths without users, for a model of which only the sizes are wanted."""
-        nobody = self.user[:0]
-        return Profiles(nobody, nobody, self.vectors[-1:], self.whole[-1:] * 0, self.lists[-1:] * 0)
+        """Return at most one profile, of the same widths, for a model of which only the sizes are wanted."""
+        return Profiles(
+            self.user[:1],
+            self.as_of[:1],
+            self.vectors[-1:],
+            torch.zeros_like(self.whole[-2:]),
+            torch.zeros_like(self.lists[-2:]),
+        )
 
     def time_of(self, profile: IntArray) -> IntArray:
         """``[R]`` as_of of profiles; 0 for the unknown one."""
@@ -115,7 +121,12 @@ def target_profiles(profiles: Profiles, interactions: pa.Table, earlier_than: In
 
 
 def history_profiles(
-    profiles: Profiles, user: IntArray, owner: IntArray, time: IntArray, bounds: tuple[IntArray, IntArray]
+    profiles: Profiles,
+    user: IntArray,
+    owner: IntArray,
+    time: IntArray,
+    bounds: tuple[IntArray, IntArray],
+    earlier_than: IntArray | None = None,
 ) -> TargetProfiles:
     """Find what may be read after whole histories: the latest profile that was written from nothing later.
 
@@ -125,10 +136,11 @@ def history_profiles(
         owner: ``[R]`` what groups the interactions, ascending.
         time: ``[R]`` times of the interactions, ascending within a group.
         bounds: ``[B]`` first row of each history, and the row after its last.
+        earlier_than: ``[B]`` times of the next items, before which profiles must lie; ``None`` if these are not known.
     """
     start, end = bounds
     last = np.where(end > start, np.append(time, 0)[end - 1], np.iinfo(np.int32).min)
-    profile = profiles.before(user, last + 1)
+    profile = profiles.before(user, last + 1 if earlier_than is None else np.minimum(last + 1, earlier_than))
     groups = np.append(owner, 0)[end - 1]
     seen = np.searchsorted(_key(owner, time), _key(groups, profiles.time_of(profile)), side="right")
     age = np.where(profile != profiles.unknown, (end - seen).clip(0, end - start), 0)

@@ -79,11 +79,16 @@ class Content(Recommender):
             vectors = whitening(vectors)
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
         self.phrases: PhraseSimilarity | None = None
-        if info.profiles is not None and settings.profile_text != "none" and settings.profile_weight:
+        if info.profiles and self.user_input(settings) == "profile":
             lists = lists_of(info.profiles, settings.profile_form, settings.profile_text, seed)
             if whitening is not None:
                 lists = lists._replace(phrases=whitening(lists.phrases))
             self.phrases = PhraseSimilarity(lists, settings.profile_weight)
+
+    @classmethod
+    def user_input(cls, settings: Settings) -> Literal["none", "profile"]:
+        """Return ``profile`` where the score reads one."""
+        return "profile" if settings.profile_text != "none" and settings.profile_weight else "none"
 
     def queries(self, histories: Histories) -> Tensor:
         """Compute queries ``[B, D]`` of length 1, zero where the history has no text."""

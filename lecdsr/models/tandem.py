@@ -13,7 +13,7 @@ docs/model.md has the formulas; the ablations in experiments.yaml measure each p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -150,6 +150,8 @@ class Tandem(ItemSoftmax):
             "profile untrained": {"profile_query": False},
             "another user's profile": {"profile_text": "shuffled"},
         },
+        # In a list of one text nothing is weighted against anything.
+        exceptions={"trains_all": ("profile whole",)},
     )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
@@ -184,7 +186,7 @@ class Tandem(ItemSoftmax):
         settings, profiles = self.settings, self.info.profiles
         self.needs: Needs | None = None
         self.phrases: PhraseSimilarity | None = None
-        if whitening is None or profiles is None or settings.profile_text == "none":
+        if whitening is None or not profiles or settings.profile_text == "none":
             return
         lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
         lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
@@ -192,6 +194,12 @@ class Tandem(ItemSoftmax):
             self.needs = Needs(lists, settings.profile_dropout)
         if settings.profile_weight:
             self.phrases = PhraseSimilarity(lists, settings.profile_weight / settings.temperature)
+
+    @classmethod
+    def user_input(cls, settings: Settings) -> Literal["none", "profile"]:
+        """Return ``profile`` where a part of the score reads one."""
+        reads = settings.item_text != "none" and settings.profile_text != "none"
+        return "profile" if reads and (settings.profile_query or settings.profile_weight) else "none"
 
     def addends(self, items: Tensor | slice | None = None) -> tuple[Tensor, Tensor | None]:
         """``[R, d]`` weighted ids and projected texts, before their sum is normalised.

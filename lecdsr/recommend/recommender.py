@@ -85,8 +85,9 @@ class PairRecommender:
 
     @property
     def user_input(self) -> UserInput:
-        """How the model uses the user of a history."""
-        return self.network.user_input(self.trained)
+        """How the model uses the user of a history; not at all if it reads profiles and the pair has none."""
+        declared = self.network.user_input(self.trained)
+        return "none" if declared == "profile" and not self.info.profiles else declared
 
     def check_anonymous(self) -> None:
         """Refuse anonymous users if the model learned an embedding for every user.
@@ -249,7 +250,12 @@ class PairRecommender:
         return np.flatnonzero((history >= items.start) & (history < items.stop))
 
     def histories(
-        self, users: Sequence[int], rows: Sequence[tuple[IntArray, IntArray]], domain: int, times: Sequence[IntArray]
+        self,
+        users: Sequence[int],
+        rows: Sequence[tuple[IntArray, IntArray]],
+        domain: int,
+        times: Sequence[IntArray],
+        earlier_than: IntArray | None = None,
     ) -> Histories:
         """Build a batch of histories; only the latest items are kept.
 
@@ -258,27 +264,31 @@ class PairRecommender:
             rows: items and times ``[H]`` that the model reads of each.
             domain: domain of the items to score.
             times: times of all that is known of each user, which decide which profile is the latest.
+            earlier_than: ``[B]`` times of the next items, before which profiles must lie, if these are known.
         """
         length, padding = self.trained.history_length, self.info.padding
         sequence = torch.full((len(rows), length), padding, dtype=torch.long)  # [B, L]
         day = torch.zeros_like(sequence)
-        for place, (history, times) in enumerate(rows):
+        for place, (history, when) in enumerate(rows):
             if len(history):
                 latest = slice(-min(length, len(history)), None)
                 sequence[place, latest] = torch.from_numpy(history[latest])
-                day[place, latest] = torch.from_numpy(times[latest] // SECONDS_PER_DAY)
+                day[place, latest] = torch.from_numpy(when[latest] // SECONDS_PER_DAY)
         position = recency(sequence, self.info.n_x, padding)
-        profile = self._profiles(users, times)
+        profile = self._profiles(users, times, earlier_than)
         return Histories(sequence, position, torch.tensor(users), day, profile=profile, domain=domain).to(self.device)
 
-    def _profiles(self, users: Sequence[int], times: Sequence[IntArray]) -> HistoryProfiles | None:
+    def _profiles(
+        self, users: Sequence[int], times: Sequence[IntArray], earlier_than: IntArray | None
+    ) -> HistoryProfiles | None:
         if self.info.profiles is None:
             return None
         sizes = np.array([len(one) for one in times], np.int64)
         end = np.cumsum(sizes)
         owner = np.repeat(np.arange(len(sizes)), sizes)
         bounds = (end - sizes, end)
-        found = history_profiles(self.info.profiles, np.array(users), owner, np.concatenate(times), bounds)
+        rows = (owner, np.concatenate(times))
+        found = history_profiles(self.info.profiles, np.array(users), *rows, bounds, earlier_than)
         return as_columns(found, torch.device("cpu"))
 
     def line(self, item: int, time: int | None = None, score: float = 0.0) -> Line:

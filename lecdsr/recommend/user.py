@@ -99,7 +99,7 @@ def anonymous_user(recommender: PairRecommender, history: list[str], day: str | 
     times = np.array([row.day for row in given], np.int64) * SECONDS_PER_DAY
     notes = [row.note for row in given if row.note]
     if recommender.user_input == "profile":
-        notes.append("an anonymous user has no profile: the model reads a zero vector, as for users without one")
+        notes.append("an anonymous user has no profile: the model scores as for users of the pair without one")
     notes += _missing_history(recommender, items)
     return TargetUser(None, recommender.info.anonymous_user, items, times, None, tuple(notes))
 

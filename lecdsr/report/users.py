@@ -189,7 +189,15 @@ def _histories(recommender: PairRecommender, batch: list[Moment], domain: int) -
         read = recommender.reads(items, domain)
         rows.append((items[read], times[read]))
         seen.append(times)
-    return recommender.histories([moment.user for moment in batch], rows, domain, seen)
+    next_time = np.array([_time_of_next(recommender, moment) for moment in batch], np.int64)
+    return recommender.histories([moment.user for moment in batch], rows, domain, seen, next_time)
+
+
+def _time_of_next(recommender: PairRecommender, moment: Moment) -> int:
+    """Return the time of the next item, which a profile must not have seen; without one, the end of time."""
+    if moment.next is None:
+        return int(np.iinfo(np.int32).max)
+    return int(recommender.interactions["time"][moment.next].as_py())
 
 
 class Explain:

@@ -43,7 +43,7 @@ def trained(
     data, settings = info(zoo.N_X, zoo.N_Y, zoo.USERS), zoo.settings_of(model, variant)
     chosen = shared_settings(**{"device": device.type, "epochs": 2, "patience": 9, **shared})
     network = network or build(model, settings, data, 1)
-    built = sequences(zoo.HISTORIES, zoo.N_X)
+    built = sequences(zoo.HISTORIES, zoo.N_X, profiles=data.profiles)
     result = train(network, built, data, settings, chosen, device, checkpoints)
     network.load_state_dict(result.weights)
     return network, result
@@ -51,9 +51,9 @@ def trained(
 
 def ranked(network: Recommender, device: torch.device) -> Ranks:
     """Rank all held-out targets under both protocols."""
-    built = sequences(zoo.HISTORIES, zoo.N_X)
-    held_out = built.take(built.split != TRAIN)
     data = info(zoo.N_X, zoo.N_Y, zoo.USERS)
+    built = sequences(zoo.HISTORIES, zoo.N_X, profiles=data.profiles)
+    held_out = built.take(built.split != TRAIN)
     domains = [range(6) if target < 6 else range(6, 11) for target in held_out.target]
     negatives = [
         np.array([item for item in domain if item != target][:3])
@@ -67,7 +67,7 @@ def steps_on(model: str, variant: str, device: torch.device, **shared: Any) -> S
     data, settings = info(zoo.N_X, zoo.N_Y, zoo.USERS), zoo.settings_of(model, variant)
     network = build(model, settings, data, 1).to(device).train()
     chosen = shared_settings(device=device.type, **shared)
-    return Steps(network, sequences(zoo.HISTORIES, zoo.N_X), data, settings, chosen, device)
+    return Steps(network, sequences(zoo.HISTORIES, zoo.N_X, profiles=data.profiles), data, settings, chosen, device)
 
 
 def trains(model: str) -> bool:

@@ -94,11 +94,15 @@ def test_queries_and_keys_of_a_two_tower_model_give_its_scores(model, variant):
             network.keys()
         return
     keys, bias = network.keys()
-    queries = network.queries(histories_for(network))
-    assert queries.shape == (6, keys.shape[1])
     assert keys.shape[0] == N_X + N_Y
     assert bias.shape == (N_X + N_Y,)
-    torch.testing.assert_close(scores(network, histories_for(network)), queries @ keys.T + bias)
+    term, found = network.rerank_term(), scores(network, histories_for(network))
+    for domain in (0, 1):
+        items, histories = network.info.items_of(domain), replace(histories_for(network), domain=domain)
+        queries = network.queries(histories)
+        assert queries.shape == (6, keys.shape[1])
+        expected = queries @ keys[items].T + bias[items]
+        torch.testing.assert_close(found[:, items], expected if term is None else expected + term(histories, items))
 
 
 @every_model
@@ -106,8 +110,8 @@ def test_a_slice_of_items_has_the_scores_it_has_among_all(model, variant):
     network = perturb(make(model, variant))
     histories, score = histories_for(network), network.scorer()
     whole = scores(network, histories)
-    for items in (slice(0, N_X + N_Y), slice(2, 4), slice(N_X + 1, N_X + 2), slice(3, N_X + 2)):
-        torch.testing.assert_close(score(histories, items), whole[:, items])
+    for domain, items in ((0, slice(0, N_X)), (0, slice(2, 4)), (1, slice(N_X + 1, N_X + 2)), (1, slice(N_X, N_X + 3))):
+        torch.testing.assert_close(score(replace(histories, domain=domain), items), whole[:, items])
 
 
 @every_model
@@ -149,7 +153,7 @@ def test_later_items_leave_earlier_scores(model, variant):
     assert changed != HISTORIES
     found = []
     for walks in (HISTORIES, changed):
-        built = sequences(walks, N_X)
+        built = sequences(walks, N_X, profiles=network.info.profiles)
         gatherer = Gatherer(built, length, N_X, PADDING, torch.device("cpu"))
         training = built.of_split(TRAIN)
         found.append(scores(network, gatherer.histories(training.user, training.start, training.start + 3)))
@@ -182,7 +186,8 @@ def test_later_items_leave_the_loss_of_earlier_positions(model, variant):
 def learn(model: str, settings: Any, walks: list[list[int]], data: DatasetInfo) -> TrainingResult:
     shared = shared_settings(seed=1, device="cpu", epochs=40, patience=40)
     network = build(model, settings, data, 1)
-    return train(network, sequences(walks, data.n_x), data, settings, shared, torch.device("cpu"))
+    built = sequences(walks, data.n_x, profiles=data.profiles)
+    return train(network, built, data, settings, shared, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("model", "toy"), TOYS)
@@ -277,7 +282,8 @@ def test_frozen_vectors_are_never_trained_nor_saved(model, variant, tmp_path):
     for name, value in network.named_buffers():
         assert torch.equal(value, before[name])
     assert torch.equal(data.item_vectors, untouched.item_vectors)
-    assert torch.equal(data.user_vectors, untouched.user_vectors)
+    assert torch.equal(data.profiles.vectors, untouched.profiles.vectors)
+    assert torch.equal(data.profiles.lists, untouched.profiles.lists)
     save(tmp_path, network, config_of(model, settings))
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert set(file.keys()) == {name for name, _ in network.named_parameters()}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lecdsr.data.batch import Histories
+from lecdsr.data.batch import Histories, HistoryProfiles
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.lecdsr import LeCDSR, Settings
 from tests.models.settings import lecdsr_settings
+from tests.tiny import one_profile_each
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "lecdsr_published.npz"
 VARIANTS = {
@@ -33,8 +34,8 @@ def build(golden: dict[str, torch.Tensor], variant: str) -> LeCDSR:
     settings: Settings = lecdsr_settings(
         width=16, hidden=768, history_length=15, tau=9.0, tau2=7.0, mask_padding=False, **VARIANTS[variant]
     )
-    users = torch.nn.functional.pad(golden["inputs/user_vectors"], (0, 0, 0, 1))  # the last row: anonymous user
-    info = DatasetInfo(40, 50, 12, golden["inputs/item_vectors"], users, torch.zeros(90, dtype=torch.long))
+    profiles = one_profile_each(golden["inputs/user_vectors"])
+    info = DatasetInfo(40, 50, 12, golden["inputs/item_vectors"], profiles, torch.zeros(90, dtype=torch.long))
     model = LeCDSR(settings, info, seed=0)
     prefix = f"{variant}/weights/"
     weights = {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
@@ -48,7 +49,9 @@ def build(golden: dict[str, torch.Tensor], variant: str) -> LeCDSR:
 def test_scores_losses_gradients(golden: dict[str, torch.Tensor], variant: str) -> None:
     model = build(golden, variant)
     sequence = golden["inputs/sequence"]
-    histories = Histories(sequence, golden["inputs/position"], golden["inputs/user"][:, 0], sequence)
+    user = golden["inputs/user"][:, :1]  # [B, 1], and the row of the user's profile
+    profile = HistoryProfiles(user, torch.zeros_like(user))
+    histories = Histories(sequence, golden["inputs/position"], user[:, 0], sequence, profile=profile)
     candidates = golden["inputs/candidates"]
 
     torch.testing.assert_close(model.score(histories, candidates), golden[f"{variant}/scores"], atol=1e-5, rtol=0)

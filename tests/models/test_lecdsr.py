@@ -90,10 +90,10 @@ def test_masked_query_by_loop(variant):
     # The formulas of the model over the real positions alone; only the convolution sees zeros in place of padding.
     m = perturb(make("lecdsr", variant))
     length, row = m.settings.history_length, [7, 2, 9]
-    histories = batch_of([row], [3], length)
+    histories = batch_of([row], [1], length)  # whose latest profile is in row 3
     ids = m.item_embeddings.weight[row]
     user = m.user_embeddings
-    u = m.adapter_user(m.user_vectors[3]) if user is None else user.weight[3]
+    u = m.adapter_user(m.profile_vectors[3]) if user is None else user.weight[1]
     text = None if m.adapter_text is None else m.adapter_text(m.item_vectors[row])
     h = ids
     if text is not None and m.settings.convolution:
@@ -119,7 +119,8 @@ def test_masked_query_by_loop(variant):
 def test_a_user_without_history_is_scored_by_his_profile():
     network = perturb(make("lecdsr", "masked"))
     histories = batch_of([[], []], [2, 3])
-    profile = network.adapter_user(network.user_vectors[[2, 3]])
+    profile = network.adapter_user(network.profile_vectors[[5, 6]])  # of user 2 the second; of user 3 there is none
+    assert not network.profile_vectors[6].any()
     torch.testing.assert_close(network.queries(histories), profile)
 
 

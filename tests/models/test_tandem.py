@@ -36,7 +36,7 @@ def test_an_item_is_its_text_and_as_much_of_its_id_as_it_was_seen():
 def test_scores_are_cosines_at_a_temperature():
     network = perturb(network_for(temperature=0.2, content_weight=0.0))
     histories = batch_of([[0, 6, 1], [7]], [0, 1])
-    queries, (keys, bias) = network.queries(histories), network.keys()
+    queries, (keys, bias) = network.queries(replace(histories, domain=1)), network.keys()
     torch.testing.assert_close(queries.norm(dim=1), torch.full((2,), 5.0))
     torch.testing.assert_close(keys.norm(dim=1), torch.ones(N))
     assert not bias.any()

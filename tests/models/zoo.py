@@ -1,13 +1,23 @@
 """Small models of every kind, and batches for them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from lecdsr.core.schemas import TRAIN
-from lecdsr.data.batch import Gatherer, Histories, PrefixBatch, SequenceBatch, prefix_samples, recency, sequence_samples
+from lecdsr.data.batch import (
+    Gatherer,
+    Histories,
+    HistoryProfiles,
+    PrefixBatch,
+    SequenceBatch,
+    prefix_samples,
+    recency,
+    sequence_samples,
+)
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.models.base import Recommender
@@ -88,15 +98,14 @@ def histories_for(model: Recommender) -> Histories:
 
 def row(histories: Histories, place: int) -> Histories:
     """Build a batch of one history."""
-    some = slice(place, place + 1)
-    parts = (histories.sequence, histories.position, histories.user, histories.day)
-    return Histories(*(part[some] for part in parts))
+    return histories.rows(slice(place, place + 1))
 
 
 def scores(network: Recommender, histories: Histories) -> torch.Tensor:
     """Score all items, ``[B, N]``, one domain at a time as in ranking."""
     score = network.scorer()
-    return torch.cat([score(histories, network.info.items_of(domain)) for domain in (0, 1)], dim=1).detach()
+    found = [score(replace(histories, domain=domain), network.info.items_of(domain)) for domain in (0, 1)]
+    return torch.cat(found, dim=1).detach()
 
 
 def perturb(network: Recommender, scale: float = 0.3) -> Recommender:
@@ -120,12 +129,25 @@ def batch_of(rows: list[list[int]], users: list[int], length: int = LENGTH) -> H
 def histories_of(sequence: torch.Tensor, users: list[int]) -> Histories:
     """Build histories of padded items, the latest item on day 9, the one before on day 8 and so on."""
     day = torch.arange(10 - sequence.shape[1], 10).expand_as(sequence)
-    return Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor(users), day)
+    profile = profiles_of(users, sequence.shape[1])
+    return Histories(sequence, recency(sequence, N_X, PADDING), torch.tensor(users), day, profile=profile)
+
+
+def profiles_of(users: list[int], length: int) -> HistoryProfiles:
+    """Let the next item read the second version, the two items before it the first, and earlier ones none."""
+    known = info(N_X, N_Y, USERS).profiles
+    row, age = torch.full((2, len(users), length), 0)
+    row += known.unknown
+    for place, user in enumerate(users):
+        for back, version in enumerate((1, 0, 0)[:length]):
+            if user < USERS - 1:
+                row[place, -1 - back], age[place, -1 - back] = 2 * user + version, (user + back) % 3
+    return HistoryProfiles(row, age)
 
 
 def training_batch(model: Recommender, settings: Any, chosen: list[int] | None = None) -> PrefixBatch | SequenceBatch:
     """Build training samples of ``HISTORIES`` in the form that the model needs."""
-    built = sequences(HISTORIES, N_X)
+    built = sequences(HISTORIES, N_X, profiles=model.info.profiles)
     gatherer = Gatherer(built, settings.history_length, N_X, PADDING, torch.device("cpu"))
     training = built.of_split(TRAIN)
     by_window = model.objective == "sequence"

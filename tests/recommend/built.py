@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
@@ -15,6 +16,7 @@ from lecdsr.models.saved import build, save
 from lecdsr.recommend.recommender import PairRecommender
 from tests import tiny
 from tests.models import zoo
+from tests.train.toy import write_profiles
 
 ROOT = Path(__file__).parents[2]
 TITLES = [
@@ -64,10 +66,12 @@ def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") ->
     profile |= {"text": ["likes [red]tea[/red]"], "reason": [None]}
     write_table(artefacts.answers, pa.table(profile).cast(ANSWERS), ANSWERS)
     random = np.random.default_rng(0)
-    for path, count in ((artefacts.item_vectors, n), (artefacts.user_vectors, zoo.USERS)):
-        rows = pa.FixedSizeListArray.from_arrays(random.normal(size=count * 8).astype(np.float32), 8)
-        table = pa.table({"id": np.arange(count), "known": [True] * count, "vector": rows})
-        write_table(path, table, vectors(8))
+    rows = pa.FixedSizeListArray.from_arrays(random.normal(size=n * 8).astype(np.float32), 8)
+    table = pa.table({"id": np.arange(n), "known": [True] * n, "vector": rows})
+    write_table(artefacts.item_vectors, table, vectors(8))
+    write_profiles(
+        artefacts, tiny.profiles(zoo.USERS, torch.from_numpy(random.normal(size=(17, 8)).astype(np.float32)))
+    )
     info = load_info(artefacts)
     for model, variant in variants.items():
         settings = settings_of(model, variant, domains)

@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 N_X, N_Y = 11, 13  # 25 rows with padding: 13 and 12
 BEST, COOLDOWN, STEPS = 3, 5, 10
 SMALL = {"width": 8, "layers": 1, "history_length": 5, "dropout": 0.0, "learning_rate": 0.01, "weight_decay": 0.1}
-TANDEM = {"id_dropout": 0.0, "calendar_days": 2}
+TANDEM = {"id_dropout": 0.0, "profile_dropout": 0.0, "calendar_days": 2}
 CASES = {
     "tandem, full softmax": ("tandem", {**TANDEM, "loss": "full"}),
     "tandem, sampled softmax": ("tandem", {**TANDEM, "loss": "sampled", "negatives": 5}),
@@ -51,7 +51,8 @@ class Run:
         settings = settings_for(model, **{**SMALL, **changed, "batch_size": 8 // context.size})
         draw = np.random.default_rng(0)
         walks = [[int(item) for item in draw.permutation(N_X + N_Y)[: draw.integers(5, 14)]] for _ in range(30)]
-        data, shared, windows = info(N_X, N_Y, len(walks)), shared_settings(tables=tables), sequences(walks, N_X)
+        data, shared = info(N_X, N_Y, len(walks)), shared_settings(tables=tables)
+        windows = sequences(walks, N_X, profiles=data.profiles)
         self.model = build(model, settings, data, 1)
         if tables == "sharded":
             sharded.shard_tables(self.model, context, CPU)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, USERS, WINDOWS
+from lecdsr.data.profiles import Profiles
 from lecdsr.embed.base import to_table
-from tests.tiny import interactions, items_table, sequences, windows_table
+from tests.tiny import interactions, items_table, profiles, sequences, windows_table
 
 ROOT = Path(__file__).parents[2]
 N = 12
@@ -52,9 +54,20 @@ def write_pair(folder: Path, seed: int = 0, users: int = 40) -> None:
     )
     for path, content, schema in tables:
         write_table(folder / path, content.cast(schema), schema)
-    for path, count in ((artefacts.item_vectors, 2 * N), (artefacts.user_vectors, users)):
-        vectors = to_table(draw.standard_normal((count, 8)).astype(np.float32), "random")
-        write_table(folder / path, vectors, vectors.schema)
+    vectors = to_table(draw.standard_normal((2 * N, 8)).astype(np.float32), "random")
+    write_table(folder / artefacts.item_vectors, vectors, vectors.schema)
+    texts = torch.from_numpy(draw.standard_normal((2 * users + 9, 8)).astype(np.float32))
+    write_profiles(artefacts, profiles(users, texts), folder)
+
+
+def write_profiles(artefacts: Artefacts, known: Profiles, folder: Path = Path()) -> None:
+    """Write the two files of profiles as the stage ``embed`` does."""
+    vectors, padding = to_table(known.vectors[:-1].numpy(), "random"), len(known.vectors) - 1
+    lists = [[[row for row in part if row < padding] for part in known.lists[:-1, d].tolist()] for d in (0, 1)]
+    whole = known.whole[:-1].numpy()
+    columns = {"user": known.user, "as_of": known.as_of, "whole": whole, "next_x": lists[0], "next_y": lists[1]}
+    write_table(folder / artefacts.phrase_vectors, vectors, vectors.schema)
+    write_table(folder / artefacts.profiles, pa.table(columns).cast(PROFILES), PROFILES)
 
 
 def _column(kind: pa.DataType, count: int) -> pa.Array:

@@ -92,10 +92,10 @@ def lists_of(profiles: Profiles, form: ProfileForm, mode: ProfileMode, seed: int
         rows = profiles.whole.view(-1, 1, 1).expand(-1, 2, 1)
     generator = torch.Generator().manual_seed(seed)
     if mode == "shuffled":
-        order = torch.randperm(len(profiles), generator=generator)
+        order = torch.randperm(len(profiles), generator=generator, device=rows.device)
         rows = torch.cat([rows[:-1][order], rows[-1:]])
     if mode == "random":
-        noise = F.normalize(torch.randn(phrases.shape, generator=generator), dim=1)
+        noise = F.normalize(torch.randn(phrases.shape, generator=generator, device=phrases.device), dim=1)
         phrases = noise * phrases.norm(dim=1, keepdim=True)
     return Lists(phrases, rows.contiguous())
 

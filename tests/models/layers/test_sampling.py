@@ -36,6 +36,13 @@ def sample(count=4, seed=0):
     return sample_items(batch(), info(), domain_shares(info()), count, Draws(seed))
 
 
+def sampled_loss(queries, table, drawn):
+    """The loss of queries ``[B * L, d]`` at all places; those without a target are not read."""
+    rows = table[drawn.ids]
+    wanted = [queries[items.targets] for items in drawn.domains]
+    return sampled_softmax_by_domain(wanted, [rows[keys] for keys in drawn.keys], drawn)
+
+
 def plain_loss(queries, table, drawn):
     """Term by term: the target as it is, every other item drawn over its probability."""
     total = 0.0
@@ -98,8 +105,7 @@ def test_loss_and_gradients_are_those_of_the_plain_way():
     queries = torch.randn(8, 3, generator=source, dtype=torch.float64, requires_grad=True)
     table = torch.randn(PADDING + 1, 3, generator=source, dtype=torch.float64, requires_grad=True)
     plain = plain_loss(queries, table, drawn)
-    rows = table[drawn.ids]
-    term = sampled_softmax_by_domain(queries, (rows[drawn.keys[0]], rows[drawn.keys[1]]), drawn)
+    term = sampled_loss(queries, table, drawn)
     assert term.count == 6
     torch.testing.assert_close(term.total.double(), plain, rtol=1e-5, atol=1e-5)
     for one, other in zip(
@@ -112,8 +118,7 @@ def test_many_negatives_give_the_full_softmax():
     source, drawn = torch.Generator().manual_seed(2), sample(count=2000)
     queries = torch.randn(8, 3, generator=source)
     table = torch.randn(PADDING + 1, 3, generator=source)
-    rows = table[drawn.ids]
-    ours = sampled_softmax_by_domain(queries, (rows[drawn.keys[0]], rows[drawn.keys[1]]), drawn).total
+    ours = sampled_loss(queries, table, drawn).total
     scores, full = queries @ table.T, 0.0
     for place, target in enumerate(batch().targets.flatten().tolist()):
         if target != PADDING:
@@ -132,8 +137,7 @@ def test_repeated_items_of_a_device_that_keeps_them_count_once(monkeypatch):
 
     def loss():
         drawn = sample(count=6, seed=7)
-        rows = table[drawn.ids]
-        term = sampled_softmax_by_domain(queries, (rows[drawn.keys[0]], rows[drawn.keys[1]]), drawn)
+        term = sampled_loss(queries, table, drawn)
         return float(term.total), len(drawn.domains[0].items)
 
     once, few = loss()
