@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.common.measure import measure
+from benchmarks.common.profiles import one_profile_each
 
 #: Items of each domain, users, and width.
 SIZES = {"small": (1_000, 1_000, 64), "medium": (8_000, 2_000, 128), "large": (17_000, 3_000, 256)}
@@ -57,8 +58,8 @@ def pair_of_walks(n: int, users: int) -> Any:
 
     draw = np.random.default_rng(0)
     vectors = torch.from_numpy(draw.standard_normal((2 * n + 1, 384), np.float32))
-    profiles = torch.from_numpy(draw.standard_normal((users + 1, 384), np.float32))
-    vectors[-1] = profiles[-1] = 0
+    profiles = one_profile_each(torch.from_numpy(draw.standard_normal((users, 384), np.float32)))
+    vectors[-1] = 0
     counts = torch.from_numpy(draw.integers(1, 20, 2 * n))
     info = DatasetInfo(n, n, users, vectors, profiles, counts, (0, 999))
     return PairData(info, random_sequences(draw, n, users))
@@ -67,6 +68,7 @@ def pair_of_walks(n: int, users: int) -> Any:
 def random_sequences(draw: np.random.Generator, n: int, users: int) -> Any:
     """Walks of 5 to 40 items over both domains, with the latest two held out."""
     from lecdsr.core.schemas import TEST, TRAIN, VALID
+    from lecdsr.data.profiles import TargetProfiles
     from lecdsr.data.sequences import Sequences
 
     sizes = draw.integers(5, 41, users)
@@ -92,6 +94,7 @@ def random_sequences(draw: np.random.Generator, n: int, users: int) -> Any:
         target_row=last - 1,
         seen_start=start,
         seen_items=items,
+        profiles=TargetProfiles(np.repeat(np.arange(users), sizes), np.zeros(end[-1], np.int64), users),
     )
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import torch
 from rich.table import Table
 
+from benchmarks.common.profiles import one_profile_each
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
@@ -47,9 +48,9 @@ def recommender_of(model: str, users: int, items: int, vectors: int) -> PairReco
         "split": np.zeros(len(item)),
     }
     generator = torch.Generator().manual_seed(0)
-    item_vectors, user_vectors = (torch.randn(size + 1, vectors, generator=generator) for size in (n, users))
+    item_vectors, texts = (torch.randn(size + 1, vectors, generator=generator) for size in (n, users))
     counts = torch.from_numpy(np.bincount(item, minlength=n))
-    info = DatasetInfo(items, items, users, item_vectors, user_vectors, counts, (0, HISTORY))
+    info = DatasetInfo(items, items, users, item_vectors, one_profile_each(texts[:-1]), counts, (0, HISTORY))
     settings = find_model(model).settings.model_validate({})
     names = {"asin": [f"B{number:09d}" for number in range(n)], "categories": pa.array([[]] * n, pa.list_(pa.string()))}
     numbers = {"item": np.arange(n), "domain": np.arange(n) >= items, "train_count": counts.numpy()}

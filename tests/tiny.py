@@ -39,14 +39,6 @@ def profiles(n_users: int, texts: Tensor) -> Profiles:
     return Profiles(user, day * SECONDS_PER_DAY, torch.nn.functional.pad(texts, (0, 0, 0, 1)), whole, lists)
 
 
-def one_profile_each(vectors: Tensor) -> Profiles:
-    """Build one profile a user, known from the beginning, with vectors ``[U, D]`` and no phrases."""
-    count = len(vectors)
-    whole, lists = torch.arange(count + 1), torch.full((count + 1, 2, 1), count)
-    padded = torch.nn.functional.pad(vectors, (0, 0, 0, 1))
-    return Profiles(np.arange(count), np.full(count, -1), padded, whole, lists)
-
-
 def interactions(histories: list[list[int]], n_x: int, days: list[list[int]] | None = None) -> pa.Table:
     """Build interactions from one list of items per user, with one item per day unless ``days`` is given."""
     user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])

@@ -17,12 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.common.profiles import one_profile_each
 from benchmarks.plain.lecdsr import Network
 from lecdsr.config.load import load_block
 from lecdsr.core.arrays import IntArray
+from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import INTERACTIONS, WINDOWS
 from lecdsr.data.info import DatasetInfo
-from lecdsr.data.load import PairData, load_pair_data
+from lecdsr.data.load import PairData, load_info
+from lecdsr.data.profiles import target_profiles
 from lecdsr.data.sequences import from_tables
 from lecdsr.models.lecdsr import Settings
 from lecdsr.sequences.split import leave_one_out
@@ -65,10 +69,10 @@ class Case(NamedTuple):
 
     def network(self, data: PairData) -> Network:
         """Build the plain network."""
-        items, users = data.info.item_vectors, data.info.user_vectors
+        items, profiles = data.info.item_vectors, data.info.profiles
         assert items is not None
-        assert users is not None
-        chosen = self.settings
+        assert profiles is not None
+        users, chosen = profiles.vectors[profiles.whole], self.settings
         return Network(items, users, chosen.width, chosen.hidden, chosen.history_length, self.masked)
 
 
@@ -131,22 +135,24 @@ def load(source: Source, width: int, seed: int = 0) -> PairData:
         seed: random seed of everything that is drawn.
     """
     if source == "food_kitchen":
-        data = load_pair_data(Artefacts("food_kitchen"), "both")
-        counts, sequences = data.info.train_counts, data.sequences
-        n_x, n_y, n_users = data.info.n_x, data.info.n_y, data.info.n_users
+        artefacts = Artefacts("food_kitchen")
+        info = load_info(artefacts)
+        rows, windows = read_table(artefacts.interactions, INTERACTIONS), read_table(artefacts.windows, WINDOWS)
+        counts, n_x, n_y, n_users = info.train_counts, info.n_x, info.n_y, info.n_users
     else:
         user, item = interactions(seed)
         # A user's rows are in time order; one row per day gives no ties.
         time = np.arange(len(user)) * 86_400
         split = leave_one_out(user, time, MIN_HISTORY)
-        sequences = from_tables(pa.table({"user": user, "item": item, "time": time}), split.windows)
+        rows, windows = pa.table({"user": user, "item": item, "time": time}), split.windows
         n_x, n_y, n_users = N_X, N_Y, sum(USERS_BY_LENGTH)
         counts = torch.from_numpy(np.bincount(item[split.part == 0], minlength=N_X + N_Y))
     generator = torch.Generator().manual_seed(seed)
     items = unit_rows(n_x + n_y + 1, width, generator)
     items[-1] = 0
-    users = torch.cat([unit_rows(n_users, width, generator), torch.zeros(1, width)])  # the last row: anonymous user
-    return PairData(DatasetInfo(n_x, n_y, n_users, items, users, counts), sequences)
+    profiles = one_profile_each(unit_rows(n_users, width, generator))
+    sequences = from_tables(rows, windows, target_profiles(profiles, rows))
+    return PairData(DatasetInfo(n_x, n_y, n_users, items, profiles, counts), sequences)
 
 
 def interactions(seed: int) -> tuple[IntArray, IntArray]:

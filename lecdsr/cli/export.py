@@ -23,6 +23,8 @@ def export(artefacts: Artefacts, model: str | None, out: Path, device: str = "au
     model = model or best_model(artefacts)
     recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
     facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
-    summary(f"{model} of {artefacts.pair} as vectors", write(recommender, facts, out))
-    say(f"written: {out}/items.parquet, users.parquet, facts.json")
+    found = write(recommender, facts, out)
+    summary(f"{model} of {artefacts.pair} as vectors", found)
+    reranks = "rerank-items.parquet, rerank-users.parquet, " if found["rerank_term"] else ""
+    say(f"written: {out}/items.parquet, users.parquet, {reranks}facts.json")
     say(f"to build an index from them: python examples/ann.py {out}")

@@ -259,7 +259,8 @@ def export(
     """Export the vectors of a two-tower model for an approximate-nearest-neighbour index: score = query · key + bias.
 
     Writes items.parquet (keys and biases), users.parquet (a query for every user after their whole history, and their
-    owned items) and facts.json. examples/ann.py loads them into an index. Models that are not two-tower (`itemknn`)
+    owned items) and facts.json. examples/ann.py loads them into an index. A model that compares items with phrases of
+    the profiles also writes rerank-items.parquet and rerank-users.parquet. Models that are not two-tower (`itemknn`)
     are refused.
 
     Example: `lecdsr export --pair demo --model tandem --out data/demo/export`

@@ -102,11 +102,12 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
     items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
     n_users = len(read_table(artefacts.users, USERS, ["user"]))
     # Only the columns are checked, because the width depends on the encoder.
-    vectors_of = {path: read_table(path, vectors(1)) for path in (artefacts.item_vectors, artefacts.phrase_vectors)}
-    item_vectors = vectors_of[artefacts.item_vectors]
+    item_vectors, phrases = (
+        read_table(path, vectors(1)) for path in (artefacts.item_vectors, artefacts.phrase_vectors)
+    )
     item_rows = vector_rows(item_vectors, len(items), str(artefacts.item_vectors))
-    table = read_table(artefacts.profiles, PROFILES)
-    profiles = profiles_of(table, vectors_of[artefacts.phrase_vectors], n_users, str(artefacts.profiles))
+    phrase_rows = vector_rows(phrases, len(phrases), str(artefacts.phrase_vectors))
+    profiles = profiles_of(read_table(artefacts.profiles, PROFILES), phrase_rows, n_users, str(artefacts.profiles))
     return _info(items, interactions, n_users, item_rows, profiles, _widths(item_vectors))
 
 
@@ -116,9 +117,12 @@ def info_of(tables: PairTables) -> DatasetInfo:
     Raises:
         UserError: the vectors do not belong to the sequences.
     """
-    n_users, items, profiles = len(tables.users), tables.item_vectors, tables.profiles
+    n_users, items, phrases = len(tables.users), tables.item_vectors, tables.phrase_vectors
     item_rows = None if items is None else vector_rows(items, len(tables.items), "vectors of items")
-    read = None if profiles is None else profiles_of(profiles, tables.phrase_vectors, n_users, "profiles")
+    read = None
+    if tables.profiles is not None and phrases is not None:
+        rows = vector_rows(phrases, len(phrases), "vectors of phrases")
+        read = profiles_of(tables.profiles, rows, n_users, "profiles")
     return _info(tables.items, tables.interactions, n_users, item_rows, read, () if items is None else _widths(items))
 
 
@@ -149,12 +153,12 @@ def _widths(table: pa.Table) -> tuple[int, ...]:
     return tuple(int(width) for width in written.split(",") if width)
 
 
-def profiles_of(table: pa.Table, phrases: pa.Table, n_users: int, where: str) -> Profiles:
-    """Convert the tables of profiles and phrases.
+def profiles_of(table: pa.Table, phrases: Tensor, n_users: int, where: str) -> Profiles:
+    """Convert the table of profiles.
 
     Args:
         table: table ``PROFILES``.
-        phrases: table of vectors.
+        phrases: ``[V+1, D]`` vectors of the phrases, the last row zero.
         n_users: users of the pair.
         where: name of the table in an error message.
 
@@ -163,16 +167,16 @@ def profiles_of(table: pa.Table, phrases: pa.Table, n_users: int, where: str) ->
     """
     user, as_of, whole = (table[name].to_numpy().astype(np.int64) for name in ("user", "as_of", "whole"))
     check_order(user, as_of, n_users, where)
-    rows = vector_rows(phrases, len(phrases), "vectors of phrases")
-    lists = [_padded(table[name].combine_chunks(), len(phrases)) for name in ("next_x", "next_y")]
-    longest = max(1, *(part.shape[1] for part in lists))
-    padded = [np.pad(part, ((0, 1), (0, longest - part.shape[1])), constant_values=len(phrases)) for part in lists]
-    found = Profiles(
-        user, as_of, rows, torch.from_numpy(np.append(whole, len(phrases))), torch.from_numpy(np.stack(padded, axis=1))
-    )
-    if max(int(found.whole.max()), int(found.lists.max())) > len(phrases):
+    columns = [table[name].combine_chunks() for name in ("next_x", "next_y")]
+    none = len(phrases) - 1
+    named = np.concatenate([whole, *(column.flatten().to_numpy() for column in columns)])
+    if len(named) and (named.min() < 0 or named.max() >= none):
         raise UserError("the profiles name phrases that do not exist", where=where, do=REBUILD, code="other-ids")
-    return found
+    lists = [_padded(column, none) for column in columns]
+    longest = max(1, *(part.shape[1] for part in lists))
+    padded = [np.pad(part, ((0, 1), (0, longest - part.shape[1])), constant_values=none) for part in lists]
+    whole = np.append(whole, none)
+    return Profiles(user, as_of, phrases, torch.from_numpy(whole), torch.from_numpy(np.stack(padded, axis=1)))
 
 
 def _padded(lists: pa.ListArray, padding: int) -> NDArray[np.int64]:

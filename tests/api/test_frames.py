@@ -33,7 +33,9 @@ def test_a_missing_column_with_a_guess(column, other):
 
 def test_a_missing_column_of_items_and_profiles():
     refuses("missing-column", "items", "'item'", items=items().drop(columns="item"))
-    refuses("missing-column", "profiles", "'text'", profiles=pd.DataFrame({"user": ["u0"]}))
+    refuses("missing-column", "profiles", "'text'", profiles=pd.DataFrame({"user": ["u0"], "as_of": [1]}))
+    profiles = pd.DataFrame({"user": ["u0"], "time": [1], "text": ["likes tea"]})
+    refuses("missing-column", "profiles", "'as_of'", profiles=profiles)
 
 
 def test_no_frame():
@@ -99,7 +101,8 @@ def test_users_of_one_domain_only():
 def test_repeated_items_and_profiles():
     rows = items()
     refuses("repeated", "items: item", "'food-0'", items=pd.concat([rows, rows.iloc[:1]]))
-    refuses("repeated", "profiles: user", profiles=pd.DataFrame({"user": ["u0", "u0"], "text": ["a", "b"]}))
+    profiles = pd.DataFrame({"user": ["u0", "u0"], "as_of": [5, 5], "text": ["a", "b"]})
+    refuses("repeated", "profiles: user", profiles=profiles)
 
 
 def test_one_id_in_two_domains():
@@ -120,7 +123,7 @@ def test_items_of_other_ids():
 
 
 def test_profiles_of_unknown_users_or_without_an_encoder():
-    profiles = pd.DataFrame({"user": ["stranger"], "text": ["likes tea"]})
+    profiles = pd.DataFrame({"user": ["stranger"], "as_of": ["2014-05-01"], "text": ["likes tea"]})
     refuses("unknown-user", "profiles: user", "'stranger'", profiles=profiles)
     refuses("no-encoder", "encoder", profiles=profiles.assign(user="u0"), encoder=None)
 

@@ -184,7 +184,7 @@ def test_a_model_of_users_cannot_serve_an_anonymous_one(data):
 def test_saved_and_loaded(tmp_path, data, model):
     model.save(tmp_path / "folder")
     names = {str(path.relative_to(tmp_path / "folder")) for path in (tmp_path / "folder").rglob("*") if path.is_file()}
-    tables = ("items", "users", "interactions", "windows", "candidates", "item_vectors", "user_vectors")
+    tables = ("items", "users", "interactions", "windows", "candidates", "item_vectors", "profiles", "phrase_vectors")
     wanted = {"model.safetensors", "config.json", "card.md", "data/dataset.json"}
     assert names == wanted | {f"data/{name}.parquet" for name in tables}
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -1,5 +1,6 @@
 """The plain implementation is the published network: compared with the golden file and with the project's model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common.arithmetic import Counts, count, evaluation_flop, training_flop
+from benchmarks.common.profiles import one_profile_each
 from benchmarks.plain import shape
 from benchmarks.plain.evaluation import ranks_of
 from benchmarks.plain.lecdsr import Network, enliven, hinge
@@ -16,6 +18,8 @@ from benchmarks.plain.lists import Lists, recency, tensors
 from benchmarks.plain.training import loss_of, train
 from lecdsr.core.schemas import TEST, TRAIN
 from lecdsr.data.batch import Gatherer, prefix_samples
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences
 from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.models.lecdsr import LeCDSR
 from tests.models.settings import lecdsr_settings
@@ -54,6 +58,16 @@ def test_golden_file():
         torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def data_of() -> DatasetInfo:
+    """The data set with a profile for each user."""
+    texts = torch.randn(USERS, 8, generator=torch.Generator().manual_seed(4))
+    return replace(info(N_X, N_Y, USERS, 8), profiles=one_profile_each(texts))
+
+
+def sequences_of() -> Sequences:
+    return sequences(walks(), N_X, profiles=data_of().profiles)
+
+
 def walks(seed: int = 0) -> list[list[int]]:
     """Draw histories shorter and longer than ``LENGTH``, without repeated items."""
     rng = np.random.default_rng(seed)
@@ -62,10 +76,11 @@ def walks(seed: int = 0) -> list[list[int]]:
 
 def both(masked: bool) -> tuple[Network, LeCDSR]:
     """Build the plain network and the project's model with the same weights."""
-    data = info(N_X, N_Y, USERS, 8)
+    data = data_of()
     chosen = lecdsr_settings(width=16, hidden=32, history_length=LENGTH, mask_padding=masked)
     torch.manual_seed(1)
-    plain = Network(data.item_vectors, data.user_vectors, 16, 32, LENGTH, masked)
+    users = data.profiles.vectors[data.profiles.whole]
+    plain = Network(data.item_vectors, users, 16, 32, LENGTH, masked)
     enliven(plain, 2)
     product = LeCDSR(chosen, data, seed=0)
     product.load_state_dict(plain.state_dict())
@@ -73,7 +88,7 @@ def both(masked: bool) -> tuple[Network, LeCDSR]:
 
 
 def training_lists(negatives: int = 7) -> Lists:
-    built = sequences(walks(), N_X)
+    built = sequences_of()
     return Lists(built.of_split(TRAIN), info(N_X, N_Y, USERS, 8), LENGTH, negatives, seed=0)
 
 
@@ -82,7 +97,7 @@ def test_loss_and_gradients_are_those_of_the_product(masked):
     plain, product = both(masked)
     samples = training_lists()
     batch = [torch.tensor(column) for column in zip(*samples.samples, strict=True)]
-    built = sequences(walks(), N_X)
+    built = sequences_of()
     gathered = Gatherer(built, LENGTH, N_X, N_X + N_Y, CPU).prefixes(prefix_samples(built.of_split(TRAIN)))
     # The lists hold what the product gathers.
     assert torch.equal(batch[0], gathered.histories.sequence)
@@ -134,7 +149,7 @@ def test_plain_training_learns():
 def test_plain_ranks_are_those_of_the_product():
     plain, product = both(masked=True)
     data = info(N_X, N_Y, USERS, 8)
-    test = sequences(walks(), N_X).of_split(TEST)
+    test = sequences_of().of_split(TEST)
     samples = Lists(test, data, LENGTH, 9, seed=3)
     negatives = [np.array(candidates[1:]) for *_, candidates in samples.samples]
     expected = rank_targets(product, test, data, LENGTH, 5, CPU, negatives=negatives).sampled

@@ -7,7 +7,7 @@ import torch
 
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import INTERACTIONS, ITEMS, USERS, WINDOWS
+from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, USERS, WINDOWS
 from lecdsr.data.load import load_info, load_pair_data
 from lecdsr.embed.base import to_table
 from lecdsr.sequences.split import leave_one_out
@@ -16,12 +16,24 @@ from tests.tiny import interactions, items_table
 
 HISTORIES = [[0, 4, 1, 5, 2], [3, 4, 0]]
 ITEM_ROWS = np.arange(18, dtype=np.float32).reshape(6, 3)
-USER_ROWS = np.ones((2, 3), np.float32)
+PHRASES = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+#: User 0 has two versions; the lists of the first are one longer and one empty.
+PROFILE_ROWS = {
+    "user": [0, 0, 1],
+    "as_of": [0, 172_800, 86_400],
+    "whole": [3, 2, 3],
+    "next_x": [[0, 1], [1], []],
+    "next_y": [[], [2], [0, 1]],
+}
 
 
 def write_vectors(path, rows):
     table = to_table(rows, "random")
     write_table(path, table, table.schema)
+
+
+def write_profiles(path, **changed):
+    write_table(path, pa.table({**PROFILE_ROWS, **changed}).cast(PROFILES), PROFILES)
 
 
 @pytest.fixture
@@ -37,7 +49,8 @@ def artefacts(tmp_path, monkeypatch):
     users = {"user": [0, 1], "reviewer": ["a", "b"], "n_x": [3, 2], "n_y": [2, 1]}
     write_table(found.users, pa.table(users).cast(USERS), USERS)
     write_vectors(found.item_vectors, ITEM_ROWS)
-    write_vectors(found.user_vectors, USER_ROWS)
+    write_vectors(found.phrase_vectors, PHRASES)
+    write_profiles(found.profiles)
     return found
 
 
@@ -47,9 +60,7 @@ def test_the_catalogue(artefacts):
     assert found.items_of(0) == slice(0, 4)
     assert found.items_of(1) == slice(4, 6)
     assert torch.equal(found.item_vectors, torch.from_numpy(np.vstack([ITEM_ROWS, np.zeros((1, 3), np.float32)])))
-    assert torch.equal(found.user_vectors, torch.from_numpy(np.vstack([USER_ROWS, np.zeros((1, 3), np.float32)])))
     assert found.anonymous_user == 2
-    assert not found.user_vectors[found.anonymous_user].any()
     assert found.train_counts.tolist() == [5, 4, 3, 2, 1, 0]
     assert found.train_counts.dtype == torch.long
 
@@ -69,12 +80,57 @@ def test_order_by_time_or_none(artefacts):
     assert all(second == [3, 0] for _, second in ends)
 
 
-@pytest.mark.parametrize("kind", ["item_vectors", "user_vectors"])
+def test_profiles_are_lists_of_rows_of_vectors(artefacts):
+    profiles = load_info(artefacts).profiles
+    assert (profiles.user.tolist(), profiles.as_of.tolist()) == ([0, 0, 1], [0, 172_800, 86_400])
+    assert torch.equal(profiles.vectors, torch.from_numpy(np.vstack([PHRASES, np.zeros((1, 3), np.float32)])))
+    assert profiles.whole.tolist() == [3, 2, 3, 4]
+    assert profiles.lists.tolist() == [[[0, 1], [4, 4]], [[1, 4], [2, 4]], [[4, 4], [0, 1]], [[4, 4], [4, 4]]]
+    assert load_info(artefacts).unknown_profile == 3
+
+
+def test_no_profile_at_all(artefacts):
+    write_profiles(artefacts.profiles, **{name: [] for name in PROFILE_ROWS})
+    write_vectors(artefacts.phrase_vectors, PHRASES[:0])
+    found = load_pair_data(artefacts, "both")
+    assert not found.info.profiles
+    assert found.info.profiles.lists.tolist() == [[[0], [0]]]
+    assert not found.info.profiles.vectors.any()
+    assert set(found.sequences.profiles.profile) == {found.info.unknown_profile} == {0}
+
+
+def test_what_each_interaction_may_read(artefacts):
+    # User 0 on days 0 … 4 with profiles of days 0 and 2; user 1 on days 0 … 2 with one of day 1.
+    found = load_pair_data(artefacts, "both").sequences.profiles
+    assert found.profile.tolist() == [3, 0, 0, 1, 1, 3, 3, 2]
+    assert found.age.tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
+    older = load_pair_data(artefacts, "both", profile_time="older").sequences.profiles
+    assert older.profile.tolist() == [3, 3, 3, 0, 0, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("other-ids", {"user": [0, 0, 2]}),
+        ("unsorted", {"user": [0, 1, 0]}),
+        ("unsorted", {"as_of": [7, 7, 8]}),
+        ("other-ids", {"whole": [3, 2, 4]}),
+        ("other-ids", {"next_x": [[0, -1], [1], []]}),
+        ("other-ids", {"next_y": [[], [4], [0, 1]]}),
+    ],
+)
+def test_profiles_of_other_sequences(artefacts, code, changed):
+    write_profiles(artefacts.profiles, **changed)
+    with refused(code, artefacts.profiles):
+        load_info(artefacts)
+
+
+@pytest.mark.parametrize("kind", ["item_vectors", "phrase_vectors"])
 def test_vectors_of_other_sequences(artefacts, kind):
-    path, rows = getattr(artefacts, kind), ITEM_ROWS if kind == "item_vectors" else USER_ROWS
-    for wrong in (rows[:-1], np.vstack([rows, rows])):
+    path, rows = getattr(artefacts, kind), ITEM_ROWS if kind == "item_vectors" else PHRASES
+    for wrong in (rows[:-1], np.vstack([rows, rows])) if kind == "item_vectors" else (rows[:-1], rows[:0]):
         write_vectors(path, wrong)
-        with refused("other-ids", path):
+        with refused("other-ids", path if kind == "item_vectors" else artefacts.profiles):
             load_info(artefacts)
     table = to_table(rows, "random").take(list(range(len(rows)))[::-1])
     write_table(path, table, table.schema)
@@ -82,7 +138,7 @@ def test_vectors_of_other_sequences(artefacts, kind):
         load_info(artefacts)
 
 
-@pytest.mark.parametrize("kind", ["items", "users"])
+@pytest.mark.parametrize("kind", ["items", "users", "profiles"])
 def test_files_that_are_missing_or_broken(artefacts, kind):
     path = getattr(artefacts, kind)
     path.write_bytes(b"no parquet")
@@ -93,7 +149,7 @@ def test_files_that_are_missing_or_broken(artefacts, kind):
         load_info(artefacts)
 
 
-@pytest.mark.parametrize("kind", ["item_vectors", "user_vectors"])
+@pytest.mark.parametrize("kind", ["item_vectors", "phrase_vectors"])
 def test_missing_vectors(artefacts, kind):
     path = getattr(artefacts, kind)
     path.unlink()

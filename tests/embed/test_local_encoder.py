@@ -10,7 +10,7 @@ from lecdsr.embed.base import to_table
 from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
-from lecdsr.embed.texts import item_texts, user_texts
+from lecdsr.embed.texts import item_texts
 from tests.errors import refused
 from tests.tiny import items_table
 
@@ -255,14 +255,6 @@ def test_item_texts_join_what_is_known():
     assert item_texts(items(), given, settings()) == ["Pan. Forge. Kitchen, Pans. Of iron", "", "Tea. Food. A drink"]
     assert item_texts(items(), given, settings(item_text=["answer", "title"])) == ["Pan", "", "A drink. Tea"]
     assert item_texts(items(), given, settings(max_characters=5)) == ["Pan. ", "", "Tea. "]
-
-
-def test_user_texts_are_profiles():
-    given = answers([("item", 0, "A pan"), ("user", 2, "Likes tea"), ("user", 1, None)])
-    users = pa.table({"user": [0, 1, 2]})
-    assert user_texts(users, given, settings()) == ["", "", "Likes tea"]
-    assert user_texts(users, given, settings(max_characters=5)) == ["", "", "Likes"]
-    assert user_texts(users, answers([]), settings()) == ["", "", ""]
 
 
 # Real encoders

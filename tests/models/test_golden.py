@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.common.profiles import one_profile_each
 from lecdsr.data.batch import Histories, HistoryProfiles
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.lecdsr import LeCDSR, Settings
 from tests.models.settings import lecdsr_settings
-from tests.tiny import one_profile_each
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "lecdsr_published.npz"
 VARIANTS = {

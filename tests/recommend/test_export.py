@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lecdsr.recommend.recommender import open_recommender
 from tests.errors import refused
 from tests.models import zoo
 from tests.recommend.built import ROOT, USER_IDS, write_pair
+from tests.recommend.test_every_model import exported_scores
 
 MODELS = {
     "popularity": "counts",
@@ -48,7 +50,8 @@ def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, dom
     keys = np.stack(items["vector"])
     assert facts["width"] == keys.shape[1]
     assert facts["biased"] == (model == "lecdsr") == bool(items["bias"].any())
-    two = domains == "own" and model != "popularity"
+    two = (domains == "own" and model != "popularity") or model == "tandem"  # which reads the list of a domain
+    assert facts["rerank_term"] == (model == "tandem")
     assert users["reviewer"].tolist() == [name for name in USER_IDS for _ in range(1 + two)]
     assert users["domain"].tolist() == (["x", "y"] * 4 if two else ["both"] * 4)
     for row in users.itertuples():
@@ -58,7 +61,9 @@ def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, dom
             if row.domain not in (key, "both"):
                 continue
             inside = items["domain"] == key
-            scores = np.where(inside & ~items["item"].isin(row.owned), keys @ row.vector + items["bias"], -np.inf)
+            products = exported_scores(tmp_path / "out", row.user, code)
+            scores = np.full(len(items), -np.inf)
+            scores[inside] = np.where(items["item"][inside].isin(row.owned), -np.inf, products)
             lines = recommender.recommend(row.user, history, times, code, 10)
             np.testing.assert_allclose([scores[line.item] for line in lines], [line.score for line in lines], rtol=1e-4)
             assert np.isfinite(scores).sum() == len(lines)
@@ -74,6 +79,32 @@ def enlarge(out):
     large["vector"] = [vector * random.uniform(0.2, 3) + random.normal(size=len(vector)) for vector in large["vector"]]
     schema = pq.read_schema(out / "items.parquet")
     pq.write_table(pa.Table.from_pandas(large, schema, preserve_index=False), out / "items.parquet")
+
+
+def test_phrases_of_the_profiles_are_there_and_no_others(tmp_path, monkeypatch):
+    recommender, facts = exported(tmp_path, monkeypatch, "tandem")
+    items, users = (
+        pq.read_table(tmp_path / "out" / f"rerank-{name}.parquet").to_pandas() for name in ("items", "users")
+    )
+    assert items["item"].tolist() == list(range(11))
+    profiles, found = recommender.info.profiles, users.groupby(["user", "domain"])["position"].apply(list)
+    for user in range(4):
+        latest = profiles.before(np.array([user]), np.array([10**9]))[0]  # after the whole history
+        for code, key in enumerate("xy"):
+            count = int((profiles.lists[latest, code] < len(profiles.vectors) - 1).sum())
+            assert found.get((user, key), []) == list(range(1, count + 1)), (user, key)
+    assert len(users)
+    assert 3 not in set(users["user"])  # who has no profile
+    assert facts["score"].endswith("largest item · phrase)")
+
+
+def test_files_of_another_models_phrases_are_removed(tmp_path, monkeypatch):
+    exported(tmp_path, monkeypatch, "tandem")
+    assert (tmp_path / "out" / "rerank-users.parquet").exists()
+    plain = open_recommender(Artefacts("demo"), "tandem")
+    plain.network.phrases = None
+    assert export(plain, {}, tmp_path / "out")["rerank_term"] is False
+    assert not list((tmp_path / "out").glob("rerank-*"))
 
 
 @pytest.mark.slow
@@ -94,6 +125,7 @@ def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
     import ann
 
     items, users = (pq.read_table(tmp_path / "out" / f"{name}.parquet") for name in ("items", "users"))
+    users = users.filter(pc.equal(users["domain"], "x"))
     assert ann.compare(items, users, "x", 10, 256) == (4, 4)
     right = ann.build
     monkeypatch.setattr(ann, "build", lambda keys, effort: right(-keys, effort))

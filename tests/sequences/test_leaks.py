@@ -12,6 +12,7 @@ from lecdsr.config.pair import Pair
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, TEST, TRAIN, USERS, VALID, WINDOWS
 from lecdsr.data.batch import Gatherer, prefix_samples, sequence_samples
+from lecdsr.data.profiles import Profiles, target_profiles
 from lecdsr.data.sequences import from_tables
 from lecdsr.prompts.questions import write_questions
 from lecdsr.prompts.settings import Settings as Prompts
@@ -93,6 +94,27 @@ class Made:
         counts = self.items["train_count"].to_numpy()
         return found | {("count", i) for i in late if counts[i]}
 
+    def profile_leaks(self):
+        """List the profiles in batches that were written from the time of the target or later, and count all read."""
+        profiles = self.profiles()
+        time = dict(zip(self.interactions["item"].to_pylist(), self.time, strict=True))  # every item occurs once
+        sequences = from_tables(self.interactions, self.windows, target_profiles(profiles, self.interactions))
+        training, held_out = sequences.of_split(TRAIN), sequences.take(sequences.split != TRAIN)
+        n_x = int((self.items["domain"].to_numpy() == 0).sum())
+        gatherer = Gatherer(sequences, 50, n_x, len(self.items), torch.device("cpu"))
+        many = gatherer.sequences(sequence_samples(training, 50))
+        last = gatherer.histories(held_out.user, held_out.start, held_out.end - 1).profile.row[:, -1]
+        pairs = zip(many.histories.profile.row.flatten().tolist(), many.targets.flatten().tolist(), strict=True)
+        read = [*pairs, *zip(last.tolist(), held_out.target.tolist(), strict=True)]
+        read = [(row, target) for row, target in read if target < len(self.items) and row != profiles.unknown]
+        return [(row, target) for row, target in read if profiles.as_of[row] >= time[target]], len(read)
+
+    def profiles(self):
+        """A version of every user's profile as of each of their times, so that any later one read is found."""
+        versions = np.unique(np.stack([self.user, self.time], axis=1).astype(np.int64), axis=0)
+        whole, lists = torch.zeros(len(versions) + 1).long(), torch.zeros(len(versions) + 1, 2, 1).long()
+        return Profiles(versions[:, 0], versions[:, 1], torch.zeros(1, 2), whole, lists)
+
     def _in_batches(self):
         """List every item in the tensors of training batches, as history or as target."""
         sequences = from_tables(self.interactions, self.windows)
@@ -115,6 +137,22 @@ def test_nothing_at_or_after_a_cut_is_seen(raw, tmp_path, split, overlap):
     assert made.facts["one_domain_share"] == (0 if overlap == "only" else pytest.approx(1 / 3))
     later = made.facts["training_later_than_test_share"]
     assert later == 0 if split == "temporal" else later > 0 or split == "ratio_windows"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_no_target_reads_a_profile_of_its_time_or_later(raw, tmp_path, split):
+    made = Made(raw, tmp_path / "out", split, "only")
+    leaks, read = made.profile_leaks()
+    assert leaks == []
+    assert read > 100
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_profile_as_of_the_targets_time_is_seen(raw, tmp_path, split, monkeypatch):
+    made, before = Made(raw, tmp_path / "out", split, "only"), Profiles.before
+    monkeypatch.setattr(Profiles, "before", lambda self, user, time: before(self, user, time + 1))
+    leaks, read = made.profile_leaks()
+    assert len(leaks) > read / 2
 
 
 @pytest.mark.parametrize("split", SPLITS)
