@@ -112,7 +112,7 @@ class Gatherer:
         # One more row of padding, to which indices outside a window are mapped.
         self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
         self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
-        self.profiles = None if sequences.profiles is None else _of_next_row(sequences.profiles, device)
+        self.profiles = None if sequences.profiles is None else _per_row(sequences.profiles, device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
         """Gather the latest ``length`` items of the rows ``start`` … ``end``-1, left-padded; ``end`` is the target."""
@@ -121,9 +121,20 @@ class Gatherer:
         inside = row >= first.unsqueeze(1)
         row = row.masked_fill(~inside, len(self.items) - 1)
         sequence = self.items[row]  # [B, L]
-        profile = None if self.profiles is None else HistoryProfiles(*(column[row] for column in self.profiles))
         position = recency(sequence, self.n_x, self.padding)
-        return Histories(sequence, position, users, self.days[row], profile=profile)
+        return Histories(sequence, position, users, self.days[row], profile=self._profiles_of_next(first, last))
+
+    def _profiles_of_next(self, first: Tensor, last: Tensor) -> HistoryProfiles | None:
+        """``[B, L]`` what the row after each item of the rows ``first`` … ``last``-1 may read, each ``[B]``.
+
+        The row ``last`` reads a profile even if no item precedes it.
+        """
+        if self.profiles is None:
+            return None
+        row = last.unsqueeze(1) + torch.arange(-self.length + 1, 1, device=self.device)  # [B, L]
+        wanted = (row > first.unsqueeze(1)) | (row == last.unsqueeze(1))
+        row = row.masked_fill(~wanted, len(self.items) - 1)
+        return HistoryProfiles(*(column[row] for column in self.profiles))
 
     def prefixes(self, samples: Samples, counts: Counts | None = None) -> PrefixBatch:
         """Histories before each target row, and the targets; with ``counts`` if these are known."""
@@ -207,11 +218,10 @@ class SampleCounts:
         return Counts(read, (in_x, in_y))
 
 
-def _of_next_row(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
-    """``[R+1]`` what the next row may read, from each row; unknown after the last row and for padding."""
-    row = np.concatenate([profiles.profile[1:], [profiles.unknown] * 2])
-    age = np.concatenate([profiles.age[1:], [0, 0]])
-    return HistoryProfiles(*(torch.from_numpy(part[: len(profiles.profile) + 1]).to(device) for part in (row, age)))
+def _per_row(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
+    """``[R+1]`` what each row may read; unknown for padding."""
+    row, age = np.append(profiles.profile, profiles.unknown), np.append(profiles.age, 0)
+    return HistoryProfiles(*(torch.from_numpy(part).to(device) for part in (row, age)))
 
 
 def prefix_samples(training: Sequences) -> Samples:

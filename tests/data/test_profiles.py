@@ -162,7 +162,7 @@ def case_of(days: list[list[int]], versions: list[list[int]], name: str, seed: i
     user, time = (table[column].to_numpy() for column in ("user", "time"))
     split = {
         "leave_one_out": lambda: leave_one_out(user, time, 1),
-        "ratio_windows": lambda: ratio_windows(user, time, (0.5, 0.75), 5, 2, 1),
+        "ratio_windows": lambda: ratio_windows(user, time, (0.5, 0.25), 5, 2, 1),
         "temporal": lambda: temporal(user, time, (3 * DAY, 5 * DAY), 1),
     }[name]()
     return Case(table, split, known(versions), n_x)
@@ -223,7 +223,7 @@ def _faults(case: Case, row: torch.Tensor, age: torch.Tensor, target: torch.Tens
     return found
 
 
-small = settings(max_examples=60, deadline=None)
+small = settings(max_examples=30, deadline=None)
 
 
 @small
@@ -274,17 +274,35 @@ def test_a_profile_of_the_targets_own_time_is_seen(planted):
     assert "a later profile, or another user's" in found
 
 
-@pytest.mark.parametrize(("shift", "fault"), [(2, "a later profile, or another user's"), (0, "not the latest profile")])
+@pytest.mark.parametrize(
+    ("shift", "fault"), [(1, "a later profile, or another user's"), (-1, "not the latest profile")]
+)
 def test_a_profile_of_another_row_is_seen(planted, shift, fault):
     def wrong(profiles, device):
-        row, age = (np.concatenate([part[shift:], part[:1].repeat(shift + 1)]) for part in profiles[:2])
-        return HistoryProfiles(torch.from_numpy(row), torch.from_numpy(age))
+        return HistoryProfiles(*(part.roll(-shift) for part in right(profiles, device)))
 
-    with mock.patch.object(batch, "_of_next_row", wrong):
+    right = batch._per_row
+    with mock.patch.object(batch, "_per_row", wrong):
         assert fault in faults(planted, planted.sequences())
 
 
+def _unmoved(profiles, rows):
+    return profiles.take(np.arange(len(rows)) % len(profiles.profile))
+
+
 def test_profiles_that_stay_while_rows_move_are_seen(planted):
-    with mock.patch.object(sequences, "_taken", lambda profiles, rows: profiles.take(np.arange(len(rows)))):
+    with mock.patch.object(sequences, "_taken", _unmoved):
         assert faults(planted, planted.sequences("own"))
         assert faults(planted, planted.sequences("both", "shuffled"), exact=False)
+
+
+def test_a_target_without_any_history_reads_a_profile_too():
+    """The first item of a user in the domain of the target, with `domains: own`."""
+    case = case_of([[0, 1, 2]], [[0]], "leave_one_out", 0)
+    items = case.table.schema.get_field_index("item")
+    case = case._replace(table=case.table.set_column(items, "item", pa.array([0, 1, 2], pa.int32())), n_x=2)
+    own = case.sequences("own").of_split(TEST)
+    histories = Gatherer(own, LENGTH, 2, 3, CPU).histories(own.user, own.start, own.end - 1)
+    assert histories.sequence.tolist() == [[3] * LENGTH]
+    assert histories.profile.row.tolist() == [[1, 1, 1, 0]]
+    assert histories.profile.age.tolist() == [[0, 0, 0, 1]]
