@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
@@ -24,6 +25,12 @@ def peak_memory() -> int:
         return held * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resident_memory() -> int:
+    """Return the memory that this process occupies now, in bytes; the peak where the kernel does not tell."""
+    held = _kilobytes(_STATUS, "VmRSS:")
+    return peak_memory() if held is None else held * 1024
 
 
 def free_memory() -> int:
@@ -47,13 +54,31 @@ def keep_freed_memory() -> None:
     which zeroes every page again when it is next used: more work than the arithmetic that fills the arrays
     (``benchmarks/training.py``). Use it in processes that allocate the same sizes repeatedly and end soon after.
     """
-    if not sys.platform.startswith("linux"):
+    mallopt = _glibc("mallopt")
+    if mallopt is None:
         return
     # PyTorch reads this variable at its first allocation.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # a C library other than glibc
-        return
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, -1)
+
+
+def release_freed_memory() -> None:
+    """Return whole pages of freed memory to the kernel once, after all; do nothing on systems without glibc.
+
+    Work of another kind leaves holes in the heap that the next kind does not fit into, because small arrays that stay
+    lie in them. Every validation of a training raised its peak this way.
+    """
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _glibc(name: str) -> Any:
+    """A function of the C library, ``None`` if it is not glibc."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from lecdsr.core.console import say, silent, warn
@@ -15,13 +15,14 @@ from lecdsr.core.device import choose_device, has_bfloat16, has_tf32
 from lecdsr.core.files import sha256_file
 from lecdsr.core.memory import keep_freed_memory
 from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import VALID
 from lecdsr.data.load import PairData, load_pair_data
 from lecdsr.models.base import Recommender
 from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.distributed import DistributedContext, join_processes
-from lecdsr.train.memory_estimate import check_memory, estimate_activations, estimate_memory
+from lecdsr.train.memory_estimate import check_memory, complete_estimate, estimate_memory
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.sharded import gather_model, has_shards, shard_tables
 from lecdsr.train.state import Rates, TrainingResult
@@ -125,8 +126,10 @@ def fit_model(
             if schedule is not None:
                 checkpoints = checkpoints.with_inputs(schedule=list(schedule))
 
-        def check_activations(steps: Steps) -> None:
-            whole = dataclasses.replace(estimate, activations=estimate_activations(steps))
+        def check_whole(steps: Steps) -> None:
+            valid = data.sequences.of_split(VALID)
+            valid = valid.take(np.arange(0)) if schedule is not None else valid
+            whole = complete_estimate(estimate, steps, data.info, valid)
             check_memory(whole, model_name, device, context.size)
             if context.is_main:
                 say(f"{label or model_name}: about {whole.total / 1e9:.2g} GB of memory ({whole})")
@@ -141,7 +144,7 @@ def fit_model(
                 device,
                 checkpoints,
                 context,
-                check_activations,
+                check_whole,
                 schedule,
             )
         network.load_state_dict(result.weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -25,13 +26,13 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known: tensors whose storages are not counted.
 
     Attributes:
-        peak: largest number of bytes that lived at the same time.
-        block: bytes of one block of the softmax over all items, which do not grow with the batch.
+        peak: largest number of bytes that lived at the same time, without blocks of the softmax over all items.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self.block = self._now = 0
+        self.peak = self._now = 0
+        self._blocks: set[tuple[int, int, int]] = set()
         self._seen = {local_rows(tensor).untyped_storage()._cdata for tensor in known}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,6 +42,18 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in _tensors(out):
             self._follow(tensor)
         return out
+
+    def block(self, device: torch.device, scale: float) -> int:
+        """Return the bytes of the largest block of the softmax in a batch that is ``scale`` times as large.
+
+        A block has as many rows as :func:`~lecdsr.models.layers.softmax.block_rows` allows, if there are that many.
+        """
+        sizes = [0]
+        for queries, keys, width in self._blocks:
+            rows = min(softmax.block_rows(keys, device), math.ceil(queries * scale))
+            # Scores and their shares in the gradient, and the block's part of the gradient of the keys.
+            sizes.append(4 * (2 * rows * keys + keys * width))
+        return max(sizes)
 
     def _follow(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
@@ -62,10 +75,10 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         frame = sys._getframe(2)
         for _ in range(4):
             if frame.f_code in _BLOCKS:
-                keys = frame.f_locals["keys"] if "keys" in frame.f_locals else frame.f_locals["self"].keys
-                rows = softmax.block_rows(len(keys), keys.device)
-                # Scores and their shares in the gradient, and the block's part of the gradient of the keys.
-                self.block = max(self.block, 4 * (2 * rows * len(keys) + keys.numel()))
+                known = frame.f_locals
+                keys = known["keys"] if "keys" in known else known["self"].keys
+                queries = known["queries"] if "queries" in known else known["self"].everyone.queries
+                self._blocks.add((len(queries), len(keys), keys.shape[1]))
                 return True
             if frame.f_back is None:
                 break

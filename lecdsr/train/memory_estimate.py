@@ -8,17 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from lecdsr.core.console import silent
 from lecdsr.core.errors import UserError
-from lecdsr.core.memory import free_memory, peak_memory
+from lecdsr.core.memory import free_memory, peak_memory, release_freed_memory, resident_memory
 from lecdsr.data.info import DatasetInfo
-from lecdsr.evaluate.ranks import ranking_threads
+from lecdsr.data.sequences import Sequences
+from lecdsr.evaluate.ranks import rank_targets, ranking_threads
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
 from lecdsr.train.live_memory import LiveMemory, peak_of
 from lecdsr.train.settings import SharedSettings
-from lecdsr.train.sharded import local_rows, weights_to_shard
+from lecdsr.train.sharded import has_shards, local_rows, weights_to_shard
 from lecdsr.train.step import Steps
 from lecdsr.train.validator import validation_batch
 
@@ -36,14 +39,15 @@ class MemoryEstimate:
     """Bytes that a training needs, by purpose.
 
     Args:
-        process: peak memory of this process so far, libraries and data included; 0 on a GPU.
+        process: what this process holds already, libraries and data included, without the weights; 0 on a GPU.
         weights: weights of the model.
         gradients_and_optimiser: a gradient and two moments of AdamW for each weight.
         best_copy: the weights of the best epoch.
         vectors: copies of the text vectors on a GPU.
         activations: what lives at the same time in a step, beside weights, their gradients and moments.
-        validation: scores of a validation batch.
+        validation: what lives at the same time in a validation batch, beside weights.
         checkpoint: copies of weights and moments while a checkpoint is being written.
+        so_far: peak of this process so far; 0 on a GPU.
     """
 
     process: int
@@ -54,23 +58,31 @@ class MemoryEstimate:
     activations: int
     validation: int
     checkpoint: int
+    so_far: int = 0
 
     @property
     def total(self) -> int:
-        """Peak in bytes; a step, a validation and writing a checkpoint never happen at the same time."""
-        permanent = self.process + self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
+        """Peak in bytes, in the past or to come."""
+        return max(self.so_far, self.process + self.needed)
+
+    @property
+    def needed(self) -> int:
+        """Bytes beyond what the process holds; a step, a validation and a checkpoint never happen at the same time."""
+        permanent = self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
         # A better epoch is copied before the weights of the one before it are dropped.
         return permanent + max(self.activations, self.validation, self.checkpoint, self.best_copy)
 
     def __str__(self) -> str:
         parts = {field.name.replace("_", " "): getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.so_far:
+            del parts["so far"]
         return ", ".join(f"{name} {size / 1e9:.2g}" for name, size in parts.items()) + " GB"
 
 
 def estimate_memory(
     model: str, settings: Any, info: DatasetInfo, shared: SharedSettings, device: torch.device, processes: int = 1
 ) -> MemoryEstimate:
-    """Estimate the memory of a training except its activations, without allocating the weights.
+    """Estimate the memory of a training before the weights are allocated.
 
     Args:
         model: name of the model.
@@ -81,7 +93,7 @@ def estimate_memory(
         processes: processes that sharded tables are spread over.
 
     Returns:
-        An estimate with activations of 0; see :func:`estimate_activations`.
+        An estimate with activations of 0 and a validation of scores alone; :func:`complete_estimate` measures both.
     """
     # Two vectors are enough, because their number only affects the size of their own table.
     items = None if info.item_vectors is None else info.item_vectors[:2]
@@ -99,7 +111,7 @@ def estimate_memory(
     threads = 1 if tables and processes > 1 else ranking_threads(info, batch, device)
     scores = batch * max(info.n_x, info.n_y) * 4 * threads
     return MemoryEstimate(
-        process=0 if on_gpu else peak_memory(),
+        process=0 if on_gpu else resident_memory(),
         weights=weights,
         gradients_and_optimiser=3 * weights,
         best_copy=weights,
@@ -108,6 +120,54 @@ def estimate_memory(
         validation=2 * scores,  # the scores, and their comparison with the target's
         checkpoint=0 if on_gpu else 4 * whole,  # weights, best copy and two moments as bytes
     )
+
+
+def complete_estimate(estimate: MemoryEstimate, steps: Steps, info: DatasetInfo, valid: Sequences) -> MemoryEstimate:
+    """Complete an estimate once the model is built, from what the process holds then and what small batches take.
+
+    Args:
+        estimate: before the model was built.
+        steps: steps of the training, none of them taken yet.
+        info: the dataset.
+        valid: windows that are ranked after each epoch; none for a training without validation.
+    """
+    found = dataclasses.replace(estimate, activations=estimate_activations(steps))
+    if not has_shards(steps.model):
+        found = dataclasses.replace(found, validation=estimate_validation(steps, info, valid))
+    if steps.device.type == "cuda":
+        return found
+    # Whatever the model's construction and the small batches needed for a moment is freed; what they loaded stays.
+    release_freed_memory()
+    held = resident_memory() - sum(local_rows(weight).nbytes for weight in steps.model.parameters())
+    return dataclasses.replace(found, process=held, so_far=peak_memory())
+
+
+def estimate_validation(steps: Steps, info: DatasetInfo, valid: Sequences) -> int:
+    """Return the bytes that live at the same time while targets are ranked, beside weights.
+
+    Two small batches are measured, as for :func:`estimate_activations`, of the domain with more items. Each thread has
+    a batch.
+    """
+    if not len(valid):
+        return 0
+    of_larger = np.flatnonzero((valid.target >= info.n_x) == (info.n_y > info.n_x))
+    windows = valid.take(of_larger) if len(of_larger) else valid
+    size = min(validation_batch(info), len(windows))
+    small, large = (min(count, size) for count in _MEASURED_SAMPLES)
+    peaks = {count: _measure_ranking(steps, info, windows.take(np.arange(count))) for count in {small, large}}
+    slope = (peaks[large] - peaks[small]) / (large - small) if large > small else 0.0
+    threads = ranking_threads(info, validation_batch(info), steps.device)
+    return int(peaks[large] + max(0.0, slope) * (threads * size - large))
+
+
+def _measure_ranking(steps: Steps, info: DatasetInfo, windows: Sequences) -> int:
+    model, length = steps.model, steps.settings.history_length
+
+    def work() -> None:
+        rank_targets(model, windows, info, length, len(windows), steps.device)
+
+    with _unchanged(model), silent(True):
+        return peak_of(work, (*model.parameters(), *model.buffers())).peak
 
 
 def estimate_activations(steps: Steps) -> int:
@@ -128,7 +188,7 @@ def _estimate_phase(steps: Steps, low_rate: bool) -> int:
     steps.model.low_rate = False
     slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
     gradients = sum(local_rows(weight).nbytes for weight in steps.model.parameters())
-    peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block
+    peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block(steps.device, size / large)
     growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
     return int(growth * max(0.0, peak - gradients))
 
@@ -167,7 +227,7 @@ def check_memory(estimate: MemoryEstimate, model: str, device: torch.device, pro
         UserError: it needs more memory than is free.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory() // processes
-    if estimate.total - estimate.process <= USABLE_SHARE * free:
+    if estimate.needed <= USABLE_SHARE * free:
         return
     if estimate.weights + estimate.gradients_and_optimiser + estimate.best_copy > estimate.activations:
         advice = f"lower train.{model}.width, raise sequences.min_item, or use a machine with more memory"

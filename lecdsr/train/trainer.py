@@ -12,6 +12,7 @@ import torch
 
 from lecdsr.core.console import progress_bar, say, warn
 from lecdsr.core.errors import UserError
+from lecdsr.core.memory import release_freed_memory
 from lecdsr.core.schemas import TRAIN, VALID
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
@@ -148,7 +149,7 @@ class Trainer:
         """Train until the schedule ends."""
         state, total = self.state, self._schedule.most_epochs * self._steps.per_epoch
         if not self._resume() and self._validator is not None:
-            state.log.append({"epoch": 0, **self._validator.evaluate()})
+            state.log.append({"epoch": 0, **self._validate()})
         with progress_bar() as self._bar:
             self._task = self._bar.add_task("training", total=total, completed=self._steps_taken, note="")
             while not self._schedule.ended(state):
@@ -168,7 +169,7 @@ class Trainer:
         for batch in steps.batches(state.epoch, state.step):
             self._run_step(batch)
         losses = self._mean_losses()
-        scores = {} if self._validator is None else self._validator.evaluate()
+        scores = self._validate()
         state.log.append({"epoch": state.epoch, **losses, **scores})
         if steps.context.is_main:
             score = f", validation {MONITOR} {scores[SCORE]:.4f}" if scores else ""
@@ -176,6 +177,18 @@ class Trainer:
         self._schedule.after_epoch(state, scores.get(SCORE, math.nan))
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, None
         self._save_if_due()
+
+    def _validate(self) -> dict[str, float]:
+        """Score the current weights; nothing is scored without a validator.
+
+        Steps and validations need arrays of other sizes, so each leaves its memory to the kernel and not to the other.
+        """
+        if self._validator is None:
+            return {}
+        release_freed_memory()
+        scores = self._validator.evaluate()
+        release_freed_memory()
+        return scores
 
     def _run_step(self, batch: Batch) -> None:
         state = self.state
