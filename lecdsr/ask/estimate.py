@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lecdsr.ask.access import CONCURRENCY
 from lecdsr.ask.prices import Price, read_price
@@ -28,6 +29,8 @@ class Estimate:
 
     Args:
         questions: distinct questions of the pair.
+        profiles: profiles among them, in all versions together.
+        users: users that these profiles describe.
         answered: those with an answer in the store.
         in_open_jobs: those submitted in a batch or written to a file, without a result yet.
         most: prompt and answer tokens if every answer has the maximum length.
@@ -38,6 +41,8 @@ class Estimate:
     """
 
     questions: int
+    profiles: int
+    users: int
     answered: int
     in_open_jobs: int
     most: Usage
@@ -61,6 +66,7 @@ class Estimate:
         measured = f"measured on {self.measured_on:,} answers" if self.measured_on else "4 bytes a token, full length"
         report: dict[str, object] = {
             "questions": self.questions,
+            "profiles": f"{self.profiles:,} of {self.users:,} users",
             "already answered": self.answered,
             "in open jobs": self.in_open_jobs,
             "to be asked": self.missing,
@@ -96,6 +102,7 @@ def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] =
     """
     from lecdsr.ask.jobs import keys_in_open_jobs
 
+    about_users = questions.filter(pc.equal(questions["kind"], "user"))
     bodies = dict(zip(questions["key"].to_pylist(), questions["body"].to_pylist(), strict=True))
     answered = {key for key, _ in store.answers(list(bodies))}
     missing = [body for key, body in bodies.items() if key not in answered]
@@ -107,6 +114,8 @@ def estimate(questions: pa.Table, store: Store, environment: Mapping[str, str] =
     likely = longest if mean_answer is None else min(longest, round(mean_answer * len(missing)))
     return Estimate(
         questions=len(bodies),
+        profiles=len(about_users),
+        users=pc.count_distinct(about_users["id"]).as_py(),
         answered=len(answered),
         in_open_jobs=len(keys_in_open_jobs(store, [key for key in bodies if key not in answered])),
         most=Usage(prompt, longest),

@@ -126,6 +126,7 @@ def test_the_estimate_is_measured_on_what_was_answered(server, store, tmp_path):
     environment = {"LECDSR_LLM_PRICES": str(prices)}
     before = estimate(question_table(PROMPTS), store, environment)
     assert (before.questions, before.answered, before.missing, before.measured_on) == (10, 0, 10, 0)
+    assert (before.profiles, before.users) == (10, 10)
     assert before.most.completion_tokens == 90  # ten answers of at most nine tokens
     ask(question_table(PROMPTS[:5]), server.provider(), store)
     after = estimate(question_table(PROMPTS), store, environment)
