@@ -72,11 +72,11 @@ def answers_from_tables(settings: Settings, pair: PairTables) -> TableAnswers:
     if settings.items.path is not None:
         answers, counts = _item_answers(settings.items, pair)
         parts.append(answers)
-        tables["items"] = _origin(settings.items) | counts
+        tables["items"] = {**_origin(settings.items), **counts}
     if settings.profiles.path is not None:
         answers, counts = _profile_answers(settings.profiles, pair)
         parts.append(answers)
-        tables["profiles"] = _origin(settings.profiles) | counts
+        tables["profiles"] = {**_origin(settings.profiles), **counts}
     return TableAnswers(pa.concat_tables(parts).combine_chunks(), tables)
 
 

@@ -91,7 +91,7 @@ def test_the_stage_writes_profiles_and_their_facts(tmp_path, monkeypatch):
     write_pair(tmp_path)
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "toy.yaml").write_text("domains: [Tea_and_Coffee, Cups]\nrelease: 2018\nsource: here\n")
-    (tmp_path / "params.yaml").write_text("active: [toy]\n")
+    (tmp_path / "params.yaml").write_text("active: [toy]\nmodels: [content]\n")
     write_resolved("toy")
     artefacts = Artefacts("toy")
     write_table(artefacts.answers, answers(), ANSWERS)

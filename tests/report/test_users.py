@@ -1,5 +1,7 @@
 """Data of the user browser: the model's own order before the true next item, and explanations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from lecdsr.models.itemknn import ItemKNN
 from lecdsr.models.itemknn import Settings as KNN
 from lecdsr.models.popularity import Popularity, Settings
 from lecdsr.models.sasrec import SASRec
-from lecdsr.report.users import Wanted, browse, moments, spread
+from lecdsr.report.users import Moment, Wanted, _histories, browse, moments, spread
 from tests import tiny
 from tests.models.settings import sasrec_settings
 from tests.report.small import HISTORIES, N_X, N_Y, RANKS, TARGETS, WANTED, WINDOWS, recommender
@@ -120,6 +122,16 @@ def test_of_several_test_windows_the_last():
     windows = tiny.windows_table([TARGETS[0], (2, 0, 0, 2, 3)])
     (one,) = moments(table, windows, 4, 1)
     assert (one.next, one.shown, one.read) == (4, (0, 4), (0, 4))
+
+
+def test_a_profile_that_may_have_seen_the_next_item_is_not_read():
+    """The last item of the history and the next one have one time, that of the second version."""
+    table = tiny.interactions([[0, 6, 1]], N_X, [[0, 3, 3]])
+    one = dataclasses.replace(recommender(), interactions=table)
+    batch = [Moment(0, (0, 2), (0, 2), 2), Moment(0, (0, 3), (0, 3), None)]
+    profile = _histories(one, batch, 0).profile
+    assert profile.row.tolist() == [[0], [1]]
+    assert profile.age.tolist() == [[1], [0]]
 
 
 def test_spread():
