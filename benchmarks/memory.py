@@ -1,6 +1,6 @@
 """Memory of a training: the estimate beside the measured peak, for three models at three sizes.
 
-    python -m benchmarks.memory [--small]
+    python -m benchmarks.memory [--models sasrec tandem lecdsr] [--sizes small medium large]
 
 Every training runs in a process of its own, `sasrec` and `tandem` for three epochs, so that `tandem` reaches the low
 learning rate at which it scores all items. The ratio should be between 0.8 and 1.5.
@@ -101,14 +101,13 @@ def random_sequences(draw: np.random.Generator, n: int, users: int) -> Any:
 def main() -> None:
     """Print one line for each training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="only the smallest size")
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     chosen = parser.parse_args()
     print(f"{'model':8} {'size':8} {'estimate GB':>12} {'peak GB':>9} {'ratio':>6}")
     for model in chosen.models:
-        for size, (n, users, width) in SIZES.items():
-            if chosen.small and size != "small":
-                continue
+        for size in chosen.sizes:
+            n, users, width = SIZES[size]
             estimate, peak = measure(train_once, model, n, users, width, EPOCHS[model]).result
             print(f"{model:8} {size:8} {estimate:12.2f} {peak:9.2f} {estimate / peak:6.2f}", flush=True)
 

@@ -68,7 +68,8 @@ def answers_from_tables(settings: Settings, pair: PairTables) -> TableAnswers:
     for where, table in (("ask.items", settings.items), ("ask.profiles", settings.profiles)):
         if table.path is not None:
             check_recorded(table, where)
-    parts, tables = [ANSWERS.empty_table()], {}
+    parts = [ANSWERS.empty_table()]
+    tables: dict[str, dict[str, str | int]] = {}
     if settings.items.path is not None:
         answers, counts = _item_answers(settings.items, pair)
         parts.append(answers)

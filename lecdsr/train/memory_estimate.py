@@ -27,8 +27,8 @@ from lecdsr.train.validator import validation_batch
 
 # Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
 _MEASURED_SAMPLES = (8, 32)
-#: Growth of a CPU's heap by the arrays of steps, relative to those that live at the same time: their sizes vary from
-#: step to step, so a freed place often does not fit the next array (benchmarks/memory.py).
+#: Growth of a CPU's heap by the arrays of steps or of a validation, relative to those that live at the same time:
+#: their sizes vary from batch to batch, so a freed place often does not fit the next array (benchmarks/memory.py).
 HEAP_GROWTH = 2.2
 #: Share of the free memory that an estimate may use.
 USABLE_SHARE = 0.9
@@ -157,7 +157,8 @@ def estimate_validation(steps: Steps, info: DatasetInfo, valid: Sequences) -> in
     peaks = {count: _measure_ranking(steps, info, windows.take(np.arange(count))) for count in {small, large}}
     slope = (peaks[large] - peaks[small]) / (large - small) if large > small else 0.0
     threads = ranking_threads(info, validation_batch(info), steps.device)
-    return int(peaks[large] + max(0.0, slope) * (threads * size - large))
+    growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
+    return int(growth * (peaks[large] + max(0.0, slope) * (threads * size - large)))
 
 
 def _measure_ranking(steps: Steps, info: DatasetInfo, windows: Sequences) -> int:

@@ -29,3 +29,14 @@ def test_without_the_kernels_files_there_are_other_figures(monkeypatch, tmp_path
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
     assert memory.peak_memory() > 1 << 20
     assert memory.free_memory() > 1 << 30
+
+
+def test_what_is_resident_is_at_most_the_peak():
+    memory.release_freed_memory()
+    assert 1 << 20 < memory.resident_memory() <= memory.peak_memory()
+
+
+def test_a_library_without_the_function_is_no_error(monkeypatch):
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert memory._glibc("malloc_trim") is None
+    memory.release_freed_memory()

@@ -2,12 +2,22 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
+from lecdsr.core.schemas import VALID
 from lecdsr.models.saved import build
 from lecdsr.train import memory_estimate
-from lecdsr.train.memory_estimate import MemoryEstimate, check_memory, estimate_activations, estimate_memory
+from lecdsr.train.memory_estimate import (
+    HEAP_GROWTH,
+    MemoryEstimate,
+    check_memory,
+    complete_estimate,
+    estimate_activations,
+    estimate_memory,
+    estimate_validation,
+)
 from lecdsr.train.step import Steps
 from tests.errors import refused
 from tests.models.settings import lecdsr_settings, sasrec_settings, shared_settings
@@ -45,6 +55,30 @@ def test_activations_grow_with_the_batch_and_leave_no_trace(model):
     assert 0 < sizes[0] < sizes[1]
 
 
+@pytest.mark.parametrize("model", SETTINGS)
+def test_a_validation_is_measured_and_leaves_no_trace(model):
+    data, built = info(), sequences(HISTORIES, 6)
+    network = build(model, SETTINGS[model], data, 1)
+    steps = Steps(network, built, data, SETTINGS[model], shared_settings(), CPU)
+    valid, state = built.of_split(VALID), torch.get_rng_state()
+    sizes = [estimate_validation(steps, data, valid.take(np.arange(count))) for count in (0, 1, len(valid))]
+    assert 0 == sizes[0] < sizes[1] <= sizes[2]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert network.training
+
+
+def test_the_whole_estimate_counts_weights_once():
+    data, built = info(), sequences(HISTORIES, 6)
+    settings = SETTINGS["sasrec"]
+    before = estimate_memory("sasrec", settings, data, shared_settings(), CPU)
+    network = build("sasrec", settings, data, 1)
+    steps = Steps(network, built, data, settings, shared_settings(), CPU)
+    found = complete_estimate(before, steps, data, built.of_split(VALID))
+    assert found.activations == estimate_activations(steps)
+    assert found.process + found.weights <= found.so_far <= found.total
+    assert found.total >= found.process + found.needed
+
+
 def test_tables_of_all_items_do_not_grow_with_the_batch():
     data = info(4_000, 4_000, 4, width=8)
     walks = [[user * 40 + item for item in range(8)] for user in range(64)]
@@ -56,7 +90,8 @@ def test_tables_of_all_items_do_not_grow_with_the_batch():
         sizes.append(estimate_activations(steps))
     table = 8_001 * 64 * 4
     assert sizes[0] > table  # ids plus projected texts
-    assert sizes[1] < sizes[0] + 64 * table / 8
+    scores = 2 * 64 * 5 * 4_000 * 4  # of a block with all targets of the larger batch, and their gradients
+    assert sizes[1] < sizes[0] + HEAP_GROWTH * scores + 64 * table / 8
 
 
 def test_a_table_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):

@@ -254,6 +254,15 @@ def test_a_training_can_validate_on_a_sample(capsys):
     assert len(result.log) == 3
 
 
+def test_freed_memory_is_released_before_and_after_each_validation(monkeypatch):
+    calls = []
+    monkeypatch.setattr("lecdsr.train.trainer.release_freed_memory", lambda: calls.append("released"))
+    evaluate = validation.Validator.evaluate
+    monkeypatch.setattr(validation.Validator, "evaluate", lambda it: calls.append("validated") or evaluate(it))
+    train_counter(epochs=2)
+    assert calls == ["released", "validated", "released"] * 3
+
+
 def test_validation_batches_shrink_with_the_catalogue():
     small, large = info(N, N), info(3, 3)
     object.__setattr__(large, "n_x", 10**6)
