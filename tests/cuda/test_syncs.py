@@ -9,7 +9,7 @@ from tests.models import zoo
 #: In a catalogue of a few items the default loss of tandem is the full one.
 SAMPLED = [(model, "sampled softmax") for model in ("abxi", "lecdsr", "tandem")]
 #: Checked always; the rest is slow.
-DENSE = [case for case in ONE_EACH if trains(case[0])] + [*SAMPLED]
+DENSE = [case for case in ONE_EACH if trains(case[0])] + SAMPLED
 
 
 def syncs_of(model, variant, **shared):
