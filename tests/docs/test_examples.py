@@ -86,7 +86,8 @@ printf 'likes '; printf '%s' "$request" | cksum
 
 def test_a_provider_asks_a_program_and_nothing_twice(copy, tmp_path):
     copy.extend("provider", "command.py", "lecdsr/ask/command.py")
-    copy.set("pairs/demo.yaml", prompts={"model": "my-model"}, ask={"provider": "command", "max_failed_share": 0.5})
+    one_version = {"model": "my-model", "profile_versions": ["training"]}
+    copy.set("pairs/demo.yaml", prompts=one_version, ask={"provider": "command", "max_failed_share": 0.5})
     program = tmp_path / "my model"  # a space in its path
     program.write_text(PROGRAM)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
