@@ -36,6 +36,7 @@ from ruamel.yaml import YAML
 from lecdsr.core.console import console, say
 from lecdsr.core.files import atomic_path, write_table
 from lecdsr.core.paths import enter_repository
+from lecdsr.core.schemas import PROFILES
 from lecdsr.embed.base import to_table
 
 ROOT = Path(__file__).parents[1]
@@ -107,14 +108,13 @@ def write_vectors(copy: Path, width: int) -> None:
     """Draw unit vectors of items around a few centres, and no profiles."""
     rng, data = np.random.default_rng(5), copy / "data/large"
     centres = rng.standard_normal((CENTRES, width)).astype(np.float32)
-    for name, drawn in (("items", True), ("users", False)):
-        count = pq.read_metadata(data / f"sequences/{name}.parquet").num_rows
-        rows = np.zeros((count, width), np.float32)
-        if drawn:
-            rows = centres[rng.integers(CENTRES, size=count)] + rng.standard_normal((count, width), dtype=np.float32)
-            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        table = to_table(rows, "drawn at random")
+    count = pq.read_metadata(data / "sequences/items.parquet").num_rows
+    rows = centres[rng.integers(CENTRES, size=count)] + rng.standard_normal((count, width), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    for name, vectors in (("items", rows), ("phrases", rows[:0])):
+        table = to_table(vectors, "drawn at random")
         write_table(data / f"vectors/{name}.parquet", table, table.schema)
+    write_table(data / "vectors/profiles.parquet", PROFILES.empty_table(), PROFILES)
 
 
 def run(copy: Path, stage: str, width: int) -> dict[str, float]:

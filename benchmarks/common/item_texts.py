@@ -31,7 +31,7 @@ def with_rules(items: pa.Table, described: Sequence[str]) -> Texts:
     domain = items["domain"].to_numpy()
     written = [""] * len(names)
     for code in (0, 1):
-        own = [place for place in np.flatnonzero(domain == code) if names[place]]
+        own = [place for place in np.flatnonzero(domain == code).tolist() if names[place]]
         for place, near in zip(own, _nearest([names[place] for place in own]), strict=True):
             words = " ".join(names[own[other]] for other in near if own[other] != place).split()
             written[place] = " ".join(words[: len(described[place].split())])

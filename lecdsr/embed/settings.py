@@ -12,6 +12,8 @@ Name = Annotated[str, Field(min_length=1)]
 Precision = Literal["float32", "bfloat16", "int8"]
 Part = Literal["title", "brand", "categories", "description", "answer"]
 Text = Annotated[list[Part], Field(min_length=1)]
+#: Parts of an item's text by default.
+_TEXT: list[Part] = ["title", "brand", "categories", "description", "answer"]
 
 
 class Settings(Block):
@@ -44,7 +46,7 @@ class Settings(Block):
         "trained for truncation; null keeps all of them.",
     )
     item_text: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        default=["title", "brand", "categories", "description", "answer"],
+        default=_TEXT,
         description="Parts of an item's text, in this order. `answer` is the description by a language model. A list "
         "of lists encodes several texts of an item, for example `[[title], [title, answer]]`, and joins their vectors "
         "side by side.",
