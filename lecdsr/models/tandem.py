@@ -114,7 +114,7 @@ class Settings(AttentionSettings):
         default=0.3, ge=0, lt=1, description="Share of training targets that do not read their profile."
     )
     profile_weight: float = Field(
-        default=0.3,
+        default=0.2,
         ge=0,
         description="Weight of the largest text similarity of an item to a phrase, untrained, relative to the learned "
         "score; 0 disables it.",
