@@ -84,7 +84,9 @@ def arms_of(model: str) -> dict[str, Arm]:
     pooled = {"profile_weight": 0.0}
     return {
         **items_alone,
-        "untrained term": Arm(trained=NO_PROFILE, ranked={"profile_text": "vectors", "profile_query": False}),
+        "untrained term": Arm(
+            trained=NO_PROFILE, ranked={"profile_text": "vectors", "profile_query": False, "profile_weight": 0.3}
+        ),
         "query": Arm(trained=pooled),
         "query + term": Arm(trained=pooled, ranked={"profile_weight": None}),
         "query + term, another user's": Arm(
