@@ -61,7 +61,7 @@ def _columns_of_best_groups(scores: Tensor, k: int) -> Tensor:
     """``[B, k * _GROUP + R]`` columns of the ``k`` best groups and the R columns after the last group, ascending."""
     users, size = scores.shape
     end = size // _GROUP * _GROUP
-    highest = scores[:, :end].unflatten(1, (-1, _GROUP)).amax(dim=2)  # [B, groups]
+    highest = scores[:, :end].view(users, end // _GROUP, _GROUP).amax(dim=2)  # [B, groups]
     groups = best_of(highest, k).items.sort(dim=1).values  # [B, k]
     inside = torch.arange(_GROUP, device=scores.device)
     columns = (groups.unsqueeze(2) * _GROUP + inside).flatten(1)
