@@ -49,12 +49,12 @@ def test_no_histories_with_profiles_is_no_profile_at_all(variant):
     torch.testing.assert_close(scores(network, histories), scores(without_profiles(network), histories))
 
 
-def test_nobody_with_a_profile_builds_the_model_without():
+def test_data_without_a_single_profile_build_the_model_without():
     """Most data have no profiles: queries then do not depend on the domain, and nothing is trained for them."""
     known = tiny.info(N_X, N_Y, USERS)
-    nobody = replace(known.profiles, user=np.zeros(0, np.int64), as_of=np.zeros(0, np.int64))
-    nobody = replace(nobody, whole=known.profiles.whole[-1:], lists=known.profiles.lists[-1:])
-    network = build("tandem", settings_for("tandem", width=8), replace(known, profiles=nobody), 0)
+    none = replace(known.profiles, user=np.zeros(0, np.int64), as_of=np.zeros(0, np.int64))
+    none = replace(none, whole=known.profiles.whole[-1:], lists=known.profiles.lists[-1:])
+    network = build("tandem", settings_for("tandem", width=8), replace(known, profiles=none), 0)
     assert network.rerank_term() is network.rerank_vectors() is None
     assert not network.queries_by_domain
     assert not [name for name, _ in network.named_parameters() if name.startswith("needs")]
