@@ -57,8 +57,7 @@ def train(loss: str, options: dict[str, Any], steps: int, seconds: float) -> tup
     found = find_model(options["model"]).settings
     known = load_block("train", found, options["pair"], options["model"]).model_dump()
     settings = found.model_validate({**known, "loss": loss})
-    tables = "rows" if loss == "sampled" else "dense"
-    shared = SharedSettings(device="cpu", tables=tables)
+    shared = SharedSettings(device="cpu", tables="rows" if loss == "sampled" else "dense")
     data = load_pair_data(Artefacts(options["pair"]), settings.domains, settings.order, shared.seed)
     network = build(options["model"], settings, data.info, shared.seed)
     valid, length = data.sequences.of_split(VALID), settings.history_length

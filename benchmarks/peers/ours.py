@@ -80,7 +80,7 @@ def main() -> None:
     network = build(a.model, settings, data.info, shared.seed)
     torch.manual_seed(shared.seed)
     watch = Stopwatch(a.out)
-    Validator.evaluate = lambda validator: watch.after_epoch(validator)  # type: ignore[method-assign]
+    Validator.evaluate = lambda validator: watch.after_epoch(validator)  # type: ignore[method-assign, assignment]
     train(network, data.sequences, data.info, settings, shared, torch.device("cpu"))
 
 

@@ -5,6 +5,7 @@ Shape legend: B batch, L history length, R rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -43,15 +44,17 @@ class Histories:
 
     def to(self, device: torch.device) -> Histories:
         """Return the same batch on a device."""
-        parts = (self.sequence, self.position, self.user, self.day)
-        profile = None if self.profile is None else HistoryProfiles(*(part.to(device) for part in self.profile))
-        return replace(self, **dict(zip(_COLUMNS, (part.to(device) for part in parts), strict=True)), profile=profile)
+        return self._with(lambda column: column.to(device), self.items)
 
     def rows(self, chosen: slice | Tensor) -> Histories:
         """Select histories; the number of items is no longer known."""
-        columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
-        profile = None if self.profile is None else HistoryProfiles(*(part[chosen] for part in self.profile))
-        return replace(self, **columns, profile=profile, items=None)
+        return self._with(lambda column: column[chosen], None)
+
+    def _with(self, change: Callable[[Tensor], Tensor], items: int | None) -> Histories:
+        """Change every column in the same way."""
+        columns = (change(column) for column in (self.sequence, self.position, self.user, self.day))
+        profile = None if self.profile is None else HistoryProfiles(*(change(part) for part in self.profile))
+        return Histories(*columns, items=items, profile=profile, domain=self.domain)
 
 
 class HistoryProfiles(NamedTuple):
@@ -64,9 +67,6 @@ class HistoryProfiles(NamedTuple):
 
     row: Tensor
     age: Tensor
-
-
-_COLUMNS = ("sequence", "position", "user", "day")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ def estimate_memory(
     tables = weights_to_shard(shell) if shared.tables == "sharded" and shell.objective != "counts" else []
     elsewhere = sum(table.numel() * 4 * (processes - 1) // processes for table in tables)
     weights = whole - elsewhere
-    vectors = [v for v in (info.item_vectors, info.profiles and info.profiles.vectors) if v is not None]
+    phrases = None if info.profiles is None else info.profiles.vectors
+    vectors = [v for v in (info.item_vectors, phrases) if v is not None]
     on_gpu = device.type == "cuda"
     batch = validation_batch(info)
     threads = 1 if tables and processes > 1 else ranking_threads(info, batch, device)

@@ -75,8 +75,9 @@ def whitening_of(vectors: Tensor, width: int, widths: Sequence[int] = ()) -> Whi
     """
     if len(widths) > 1:
         known = vectors[vectors.norm(dim=1) > 0]
-        parts = [whitening_of(part, width) for part in known.split(list(widths), dim=1)]
-        return Whitening(torch.cat([part.mean for part in parts]), torch.block_diag(*(part.axes for part in parts)))
+        parts = [whitening_of(part, width) for part in torch.split(known, list(widths), dim=1)]
+        axes: Tensor = torch.block_diag(*(part.axes for part in parts))  # type: ignore[no-untyped-call]
+        return Whitening(torch.cat([part.mean for part in parts]), axes)
     rows = vectors[vectors.norm(dim=1) > 0].double()
     mean = rows.mean(dim=0) if len(rows) else rows.new_zeros(rows.shape[1])
     centred = rows - mean
