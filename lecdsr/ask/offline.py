@@ -36,17 +36,24 @@ _COMMON = frozenset(
 
 
 class OfflineWriter:
-    """Provider that writes texts by rules; the same facts always give the same text."""
+    """Provider that writes texts by rules; the same facts always give the same text.
+
+    Args:
+        lists: also list the kinds that a user is likely to need next.
+    """
 
     name = "offline"
     title = "offline rule-based writer"
     spent = 0.0
 
+    def __init__(self, lists: bool = True) -> None:
+        self._write_profile = write_profile if lists else describe_customer
+
     def answer(self, questions: Iterable[Question]) -> Iterator[list[tuple[Question, Outcome]]]:
         """Yield every question with a description, or a profile, of which the portrait has at most sixty words."""
         for question in questions:
             facts = json.loads(question.facts)
-            text = write_profile(facts) if question.kind == "user" else describe_item(facts)
+            text = self._write_profile(facts) if question.kind == "user" else describe_item(facts)
             yield [(question, Answer(text))]
 
 

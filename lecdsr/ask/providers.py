@@ -30,17 +30,17 @@ def answer_questions(questions: pa.Table, settings: Settings) -> AskResult:
         UserError: the questions name no model of a server, or the provider or the store fails.
     """
     model = model_of(questions["body"][0].as_py()) if questions.num_rows else OFFLINE_MODEL
-    return _offline(questions, model) if settings.provider == "offline" else _openai(questions, model)
+    return _offline(questions, model, settings) if settings.provider == "offline" else _openai(questions, model)
 
 
-def _offline(questions: pa.Table, model: str) -> AskResult:
+def _offline(questions: pa.Table, model: str, settings: Settings) -> AskResult:
     from lecdsr.ask.offline import OfflineWriter
 
     if model != OFFLINE_MODEL:
         warn(
             f"ask.provider is offline: the offline writer fills the texts by rules, and the model {model} is not asked"
         )
-    return ask(questions, OfflineWriter())
+    return ask(questions, OfflineWriter(settings.offline_lists))
 
 
 def _openai(questions: pa.Table, model: str) -> AskResult:

@@ -102,6 +102,12 @@ class Settings(Block):
         "without a language model; `openai` is any server with an OpenAI-compatible API; `table` takes texts that "
         "were written elsewhere from the tables `items` and `profiles`.",
     )
+    offline_lists: bool = Field(
+        default=False,
+        description="With `offline`, also list the kinds of products that a user is likely to need next. Lists by "
+        "rules repeat the history, and models rank worse with them (docs/llm-text.md): they serve to try the parts of "
+        "a model that read lists.",
+    )
     max_failed_share: float = Field(
         default=0.01, ge=0, le=1, description="Share of questions that may fail for good before the stage stops."
     )

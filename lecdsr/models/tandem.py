@@ -190,6 +190,8 @@ class Tandem(ItemSoftmax):
         if whitening is None or not profiles or settings.profile_text == "none":
             return
         lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
+        if lists.empty:
+            return
         lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
         if settings.profile_query:
             self.needs = Needs(lists, settings.profile_dropout)

@@ -106,3 +106,13 @@ def test_the_provider_keeps_order_and_tells_kinds_apart():
         ("u", Answer("Portrait: In S: buys products of many kinds; latest pot.\nNext in S: pot")),
     ]
     assert "rule-based" in OfflineWriter.title
+
+
+def test_lists_can_be_left_out():
+    facts = [{"domain": "Food", "title": "Green tea", "brand": "Leaf", "categories": ["Food", "Tea"]}]
+    with_lists, without = (write_profile(facts), describe_customer(facts))
+    question = Question("user", "k", "", json.dumps(facts))
+    for lists, expected in ((True, with_lists), (False, without)):
+        [[(_, answer)]] = OfflineWriter(lists).answer([question])
+        assert answer.text == expected
+    assert with_lists != without

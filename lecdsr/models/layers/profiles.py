@@ -77,6 +77,11 @@ class Lists(NamedTuple):
     phrases: Tensor
     rows: Tensor
 
+    @property
+    def empty(self) -> bool:
+        """Whether no profile has a phrase, such as portraits alone."""
+        return bool((self.rows == len(self.phrases) - 1).all())
+
 
 def lists_of(profiles: Profiles, form: ProfileForm, mode: ProfileMode, seed: int) -> Lists:
     """Take the lists of phrases from profiles, or replace them by a control.
