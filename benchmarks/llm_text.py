@@ -1,10 +1,10 @@
-"""What texts of a language model bring: descriptions of items and profiles of users, beside controls.
+"""What texts of a language model add: descriptions of items and profiles of users, beside controls.
 
 The pair must be built up to its answers, with descriptions and profiles (docs/llm.md, texts from a table). Every way of
-using them is an arm below. Models are trained with each seed, unless an arm only changes how trained weights rank.
+using them is a method below. Models are trained with each seed, unless a method only changes how trained weights rank.
 Settings come from `params.yaml` and the pair's file; choose them on validation, with --sweep.
 
-    python benchmarks/llm_text.py --pair food_kitchen --folder FOLDER [--model tandem] [--arms titles ...]
+    python benchmarks/llm_text.py --pair food_kitchen --folder FOLDER [--model tandem] [--methods titles ...]
         [--seeds 1 2 3] [--sweep profile_weight 0 0.1 0.3] [--split test]
 
 `--folder` keeps weights and ranks, so that a run that was stopped goes on with the next training.
@@ -54,14 +54,14 @@ NO_PROFILE = {"profile_text": "none"}
 
 
 @dataclass(frozen=True)
-class Arm:
+class Method:
     """A way of using the texts.
 
     Args:
         items: texts of the items, a key of ``ITEM_TEXTS``.
         trained: settings of the model.
         ranked: settings changed after training, none of which changes the weights.
-        against: arm that it is compared with.
+        against: method that it is compared with.
     """
 
     items: str = DESCRIBED
@@ -70,37 +70,37 @@ class Arm:
     against: str = DESCRIBED
 
 
-def arms_of(model: str) -> dict[str, Arm]:
-    """Return the arms that a model's settings can express."""
+def methods_of(model: str) -> dict[str, Method]:
+    """Return the methods that a model's settings can express."""
     settings = find_model(model).settings.model_fields
     if "profile_text" not in settings:
-        return {items: Arm(items, against=TITLES) for items in ITEM_TEXTS}
-    items_alone = {items: Arm(items, NO_PROFILE, against=TITLES) for items in ITEM_TEXTS}
+        return {items: Method(items, against=TITLES) for items in ITEM_TEXTS}
+    items_alone = {items: Method(items, NO_PROFILE, against=TITLES) for items in ITEM_TEXTS}
     if "profile_query" not in settings:  # nothing is trained
         read = {"profile_text": "vectors"}
         controls = {"another user's": {"profile_text": "shuffled"}, "one vector": {**read, "profile_form": "whole"}}
         controls["older version"] = {**read, "profile_time": "older"}
-        return {**items_alone, "profiles": Arm(trained=read), **{n: Arm(trained=c) for n, c in controls.items()}}
+        return {**items_alone, "profiles": Method(trained=read), **{n: Method(trained=c) for n, c in controls.items()}}
     pooled = {"profile_weight": 0.0}
     return {
         **items_alone,
-        "untrained term": Arm(
+        "untrained term": Method(
             trained=NO_PROFILE, ranked={"profile_text": "vectors", "profile_query": False, "profile_weight": 0.3}
         ),
-        "query": Arm(trained=pooled),
-        "query + term": Arm(trained=pooled, ranked={"profile_weight": None}),
-        "query + term, another user's": Arm(
+        "query": Method(trained=pooled),
+        "query + term": Method(trained=pooled, ranked={"profile_weight": None}),
+        "query + term, another user's": Method(
             trained=pooled, ranked={"profile_weight": None, "profile_text": "shuffled"}
         ),
-        "query + term, older version": Arm(trained=pooled, ranked={"profile_weight": None, "profile_time": "older"}),
-        "query + term, no profile": Arm(trained=pooled, ranked={"profile_weight": None, "profile_time": "none"}),
-        "query, one vector": Arm(trained={**pooled, "profile_form": "whole"}),
-        "query, as published": Arm(trained={**pooled, "profile_time": "published"}),
+        "query + term, older version": Method(trained=pooled, ranked={"profile_weight": None, "profile_time": "older"}),
+        "query + term, no profile": Method(trained=pooled, ranked={"profile_weight": None, "profile_time": "none"}),
+        "query, one vector": Method(trained={**pooled, "profile_form": "whole"}),
+        "query, as published": Method(trained={**pooled, "profile_time": "published"}),
     }
 
 
 class Work(NamedTuple):
-    """A training or a ranking of one arm with one seed."""
+    """A training or a ranking of one method with one seed."""
 
     pair: str
     model: str
@@ -117,7 +117,7 @@ class Work(NamedTuple):
 
 
 def load(work: Work, changed: dict[str, Any]) -> tuple[Any, SharedSettings, PairData]:
-    """Settings, and the data with the texts of an arm."""
+    """Settings, and the data with the texts of a method."""
     shared = load_block("train", SharedSettings, work.pair, "shared")
     shared = shared.model_copy(update={"seed": work.seed, "device": "cpu"})
     if not has_bfloat16(CPU):
@@ -138,7 +138,7 @@ def load(work: Work, changed: dict[str, Any]) -> tuple[Any, SharedSettings, Pair
 
 
 def item_vectors(pair: str, items: str) -> Tensor:
-    """``[N+1, D]`` vectors of the texts of an arm, from the vector store where they are known."""
+    """``[N+1, D]`` vectors of the texts of a method, from the vector store where they are known."""
     artefacts = Artefacts(pair)
     answers = read_table(artefacts.answers, ANSWERS).to_pandas()
     described = answers[(answers["kind"] == "item") & answers["text"].notna()].set_index("id")["text"]
@@ -177,9 +177,11 @@ def rank(work: Work, changed: dict[str, Any], weights: Path, path: Path) -> None
     write_table(path, ranks, RANKS)
 
 
-def ranks_of(folder: Path, pair: str, model: str, arm: Arm, seed: int, more: dict[str, Any] | None = None) -> pa.Table:
-    """Train and rank one arm with one seed, each in a process of its own, unless the folder has the result."""
-    work, changed = Work(pair, model, seed, arm.items, arm.trained), {**arm.ranked, **(more or {})}
+def ranks_of(
+    folder: Path, pair: str, model: str, method: Method, seed: int, more: dict[str, Any] | None = None
+) -> pa.Table:
+    """Train and rank one method with one seed, each in a process of its own, unless the folder has the result."""
+    work, changed = Work(pair, model, seed, method.items, method.trained), {**method.ranked, **(more or {})}
     weights, ranks = work.path(folder, "safetensors"), work.path(folder, "parquet", **changed)
     if not ranks.exists():
         if find_model(model).recommender.objective != "counts" and not weights.exists():
@@ -188,10 +190,10 @@ def ranks_of(folder: Path, pair: str, model: str, arm: Arm, seed: int, more: dic
     return read_table(ranks, RANKS)
 
 
-def sweep(folder: Path, pair: str, model: str, arm: Arm, seed: int, key: str, values: Sequence[float]) -> None:
+def sweep(folder: Path, pair: str, model: str, method: Method, seed: int, key: str, values: Sequence[float]) -> None:
     """Print the validation metrics of some values of a setting."""
     for value in values:
-        metrics = metrics_of(ranks_of(folder, pair, model, arm, seed, {key: value}))[SPLITS[VALID]]
+        metrics = metrics_of(ranks_of(folder, pair, model, method, seed, {key: value}))[SPLITS[VALID]]
         found = {
             domain: f"{block['full']['ndcg@10']:.4f} {block['sampled']['ndcg@10']:.4f}"
             for domain, block in metrics.items()
@@ -202,7 +204,17 @@ def sweep(folder: Path, pair: str, model: str, arm: Arm, seed: int, key: str, va
 def report(rows: Sequence[Row], names: Sequence[str], title: str) -> None:
     """Print both sides of each comparison and their difference with its interval."""
     table = Table(
-        "arm", "domain", "slice", "protocol", "metric", "targets", "against", "arm", "difference", "p", title=title
+        "method",
+        "domain",
+        "slice",
+        "protocol",
+        "metric",
+        "targets",
+        "against",
+        "method",
+        "difference",
+        "p",
+        title=title,
     )
     for row in rows:
         tested = row.paired
@@ -216,15 +228,15 @@ def report(rows: Sequence[Row], names: Sequence[str], title: str) -> None:
 
 
 def main() -> None:
-    """Train and rank the chosen arms, and compare each with what it adds to."""
+    """Train and rank the chosen methods, and compare each with what it adds to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", default="food_kitchen")
     parser.add_argument("--model", default="tandem")
-    parser.add_argument("--arms", nargs="+", help="by default all")
+    parser.add_argument("--methods", nargs="+", help="by default all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--split", choices=SPLITS[1:], default="valid", help="look at test once, at the end")
     parser.add_argument("--slices", nargs="*", default=[], help="kinds of slices: training, history, ties")
-    parser.add_argument("--sweep", nargs="+", help="a setting and its values, for the first arm and seed")
+    parser.add_argument("--sweep", nargs="+", help="a setting and its values, for the first method and seed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True)
     chosen = parser.parse_args()
@@ -233,21 +245,21 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(chosen.threads)
     folder = chosen.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    arms = arms_of(chosen.model)
-    names = [name for name in chosen.arms or arms if name in arms]
+    methods = methods_of(chosen.model)
+    names = [name for name in chosen.methods or methods if name in methods]
 
     def found(name: str) -> Side:
         sources = [str(seed) for seed in chosen.seeds]
-        ranks = [ranks_of(folder, chosen.pair, chosen.model, arms[name], seed) for seed in chosen.seeds]
+        ranks = [ranks_of(folder, chosen.pair, chosen.model, methods[name], seed) for seed in chosen.seeds]
         return Side(name, sources, ranks)
 
     if chosen.sweep:
         values = [float(value) for value in chosen.sweep[1:]]
-        sweep(folder, chosen.pair, chosen.model, arms[names[0]], chosen.seeds[0], chosen.sweep[0], values)
+        sweep(folder, chosen.pair, chosen.model, methods[names[0]], chosen.seeds[0], chosen.sweep[0], values)
         return
-    compared = [name for name in names if name != arms[name].against]
+    compared = [name for name in names if name != methods[name].against]
     options = Options(SPLITS.index(chosen.split), slices=tuple(chosen.slices))
-    rows = compare([Comparison(found(name), found(arms[name].against)) for name in compared], options)
+    rows = compare([Comparison(found(name), found(methods[name].against)) for name in compared], options)
     report(rows, compared, f"{chosen.model} on {chosen.pair}, {chosen.split}, {len(chosen.seeds)} seeds")
 
 

@@ -25,7 +25,7 @@ def main(pair: str, model: str) -> None:
     artefacts = Artefacts(pair)
     settings = read_resolved(artefacts.stage_settings("evaluate"), Settings).settings
     config, trained = read_config(artefacts.model(model))
-    data = load_pair_data(artefacts, trained.domains, trained.order, config["seed"], trained.profile_time)
+    data = load_pair_data(artefacts, trained.domains, trained.order, config["seed"], trained.profiles_read)
     device = choose_device()
     network = load(artefacts.model(model), data.info).to(device)
     candidates = read_table(artefacts.candidates, CANDIDATES)

@@ -1,4 +1,4 @@
-"""Texts of items in the arms of benchmarks/llm_text.py: title and description, and what stands in for a description."""
+"""Texts of items in benchmarks/llm_text.py: title and description, and what stands in for a description."""
 
 from __future__ import annotations
 

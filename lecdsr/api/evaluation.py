@@ -130,7 +130,7 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
             do="pass the data that it was fitted on",
             code="other-data",
         )
-    info, sequences = data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profile_time)
+    info, sequences = data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profiles_read)
     device = choose_device()
     network = model.network.to(device)
     try:

@@ -83,7 +83,7 @@ class Model:
         require_dataset(data)
         shared = check_values(SharedSettings, {**training, "seed": seed}, "fit")
         self._require_texts(data)
-        sequences = data.pair_data(self.settings.domains, self.settings.order, shared.seed, self.settings.profile_time)
+        sequences = data.pair_data(self.settings.domains, self.settings.order, shared.seed, self.settings.profiles_read)
         with torch.random.fork_rng():
             fitted = fit_model(self.model, self.settings, shared, sequences, label=data.name, quiet=quiet)
         self._network, self._data = fitted.network.cpu().eval(), data

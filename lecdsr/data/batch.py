@@ -110,8 +110,8 @@ class Gatherer:
     def __init__(self, sequences: Sequences, length: int, n_x: int, padding: int, device: torch.device) -> None:
         self.length, self.n_x, self.padding, self.device = length, n_x, padding, device
         # One more row of padding, to which indices outside a window are mapped.
-        self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
-        self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
+        self.items = to_device(torch.from_numpy(np.append(sequences.items, padding)), device)
+        self.days = to_device(torch.from_numpy(np.append(sequences.days, 0)), device)
         self.profiles = None if sequences.profiles is None else _per_row(sequences.profiles, device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:

@@ -259,6 +259,14 @@ SharedNegatives = Annotated[
         description="Uniform items of each domain that all targets of a batch are compared with; with `loss: sampled`.",
     ),
 ]
+WhichProfile = Annotated[
+    ProfileTime,
+    Field(
+        description="Version of a user's profile that a target reads: the latest written from interactions "
+        "`before_target`; as a control the `older` version before that one; or as `published`, where all training "
+        "targets read the version of the validation target and so a profile that has seen them.",
+    ),
+]
 HistoryDecay = Annotated[
     float,
     Field(gt=0, le=1, description="Weight of a history item relative to the next later one; 1 weights all equally."),
@@ -279,12 +287,12 @@ class ModelSettings(Block):
         description="Order of a history: by `time`, or `shuffled` by the seed as a control. The targets of validation "
         "and test stay last.",
     )
-    profile_time: ProfileTime = Field(
-        default="before_target",
-        description="Version of a user's profile that a target reads: the latest written from interactions "
-        "`before_target`; as a control the `older` version before that one; or as `published`, where all training "
-        "targets read the version of the validation target and so a profile that has seen them.",
-    )
+
+    @property
+    def profiles_read(self) -> ProfileTime:
+        """Which profile a target reads; a model without the setting reads none, so that it does not matter."""
+        found: ProfileTime = getattr(self, "profile_time", "before_target")
+        return found
 
 
 class TrainedSettings(ModelSettings):

@@ -27,6 +27,7 @@ from lecdsr.models.base import (
     Recommender,
     TrainedSettings,
     WeightDecay,
+    WhichProfile,
     Width,
 )
 from lecdsr.models.layers.losses import (
@@ -66,6 +67,7 @@ class Settings(TrainedSettings):
         description="Text vectors of the user profiles: the real `vectors`, `none` (a learned vector per user), or a "
         "control: `random` or `shuffled`.",
     )
+    profile_time: WhichProfile = "before_target"
     convolution: bool = Field(default=True, description="Use the contextual convolution over the sequence.")
     projection: Literal["mlp", "moe"] = Field(
         default="mlp", description="Projection of text vectors: `mlp`, or `moe`, a mixture of experts."

@@ -31,6 +31,7 @@ from lecdsr.models.base import (
     LearningRateSchedule,
     SharedNegatives,
     SoftmaxItems,
+    WhichProfile,
     Width,
 )
 from lecdsr.models.layers.attention import Layer, Packing, encode
@@ -103,6 +104,7 @@ class Settings(AttentionSettings):
         description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
         "control: `random` noise, or the lists `shuffled` among the users.",
     )
+    profile_time: WhichProfile = "before_target"
     profile_form: ProfileForm = Field(
         default="phrases",
         description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",

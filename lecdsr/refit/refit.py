@@ -49,7 +49,7 @@ def load_everything(artefacts: Artefacts, settings: Any, seed: int) -> PairData:
     interactions = read_table(artefacts.interactions, INTERACTIONS)
     info = info_of_everything(load_info(artefacts, interactions), interactions)
     windows = windows_of_everything(interactions, read_table(artefacts.windows, WINDOWS))
-    reading = (settings.domains, settings.order, seed, settings.profile_time)
+    reading = (settings.domains, settings.order, seed, settings.profiles_read)
     sequences = read_sequences(interactions, windows, info, *reading)
     return PairData(info, sequences)
 

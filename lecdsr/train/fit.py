@@ -78,7 +78,7 @@ def fit(artefacts: Artefacts, model_name: str, settings: Any, shared: SharedSett
         UserError: a table is missing, the training does not fit into memory, or it fails.
     """
     prepare_process()
-    data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed, settings.profile_time)
+    data = load_pair_data(artefacts, settings.domains, settings.order, shared.seed, settings.profiles_read)
     checkpoints = Checkpoints(artefacts.pair, model_name, {"data": hash_tables(artefacts)})
     label = f"{model_name} on {artefacts.pair}"
     return fit_model(model_name, settings, shared, data, checkpoints=checkpoints, label=label)

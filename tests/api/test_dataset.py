@@ -106,7 +106,8 @@ def test_texts_are_encoded_as_the_stage_does(tmp_path, monkeypatch):
     info = data.pair_data().info
     assert torch.equal(info.item_vectors[:-1], torch.from_numpy(wanted))
     found, users = info.profiles, data.users["user"].tolist()
-    assert (found.user.tolist(), found.as_of.tolist()) == ([users.index(u) for u in ("u1", "u1", "u3")], sorted(times))
+    wanted_rows = sorted(zip((users.index(user) for user in ("u3", "u1", "u1")), times, strict=True))
+    assert list(zip(found.user.tolist(), found.as_of.tolist(), strict=True)) == wanted_rows
 
     def rows(*texts):
         return torch.stack([*(told[text] for text in texts), *[torch.zeros_like(wanted_row)] * (2 - len(texts))])

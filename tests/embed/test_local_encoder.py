@@ -252,9 +252,15 @@ def items() -> pa.Table:
 
 def test_item_texts_join_what_is_known():
     given = answers([("item", 2, "A drink"), ("user", 0, "Likes pans"), ("item", 0, None)])
-    assert item_texts(items(), given, settings()) == ["Pan. Forge. Kitchen, Pans. Of iron", "", "Tea. Food. A drink"]
-    assert item_texts(items(), given, settings(item_text=["answer", "title"])) == ["Pan", "", "A drink. Tea"]
-    assert item_texts(items(), given, settings(max_characters=5)) == ["Pan. ", "", "Tea. "]
+    assert item_texts(items(), given, settings()) == [["Pan. Forge. Kitchen, Pans. Of iron", "", "Tea. Food. A drink"]]
+    assert item_texts(items(), given, settings(item_text=["answer", "title"])) == [["Pan", "", "A drink. Tea"]]
+    assert item_texts(items(), given, settings(max_characters=5)) == [["Pan. ", "", "Tea. "]]
+
+
+def test_an_item_can_have_several_texts():
+    given = answers([("item", 2, "A drink")])
+    views = item_texts(items(), given, settings(item_text=[["title"], ["title", "answer"]]))
+    assert views == [["Pan", "", "Tea"], ["Pan", "", "Tea. A drink"]]
 
 
 # Real encoders

@@ -279,7 +279,7 @@ def test_a_reply_without_a_count_of_tokens_and_one_with():
 
 def test_settings_choose_the_encoder(server):
     fixed = {"encoder": "m", "width": 3, "item_text": ["title"], "max_characters": 9, "batch_size": 5}
-    chosen = encoder_of(Settings(provider="openai", precision="float32", **fixed), server.environment())
+    (chosen,) = encoder_of(Settings(provider="openai", precision="float32", **fixed), server.environment()).encoders
     assert isinstance(chosen, ServerEncoder)
     assert (chosen.name, chosen.batch_size, chosen.cut) == ("m", 5, 3)
     with pytest.raises(ValueError, match="precision: float32"):

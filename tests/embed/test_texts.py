@@ -9,6 +9,7 @@ from lecdsr.config.resolve import write_resolved
 from lecdsr.core.files import read_json, read_table, write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, PROFILES, vectors
+from lecdsr.embed.joined import JoinedEncoder
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.texts import mean_cosine, profile_facts, profile_texts, share_of_duplicates
 from tests.train.toy import write_pair
@@ -95,7 +96,7 @@ def test_the_stage_writes_profiles_and_their_facts(tmp_path, monkeypatch):
     write_resolved("toy")
     artefacts = Artefacts("toy")
     write_table(artefacts.answers, answers(), ANSWERS)
-    monkeypatch.setattr(stages.embed, "encoder_of", lambda *_: Lengths())
+    monkeypatch.setattr(stages.embed, "encoder_of", lambda *_: JoinedEncoder([Lengths()]))
     stages.embed.main("toy")
     expected = profile_texts(answers(), DOMAINS, settings())
     assert read_table(artefacts.profiles, PROFILES).equals(expected.table)
