@@ -110,8 +110,8 @@ class Gatherer:
     def __init__(self, sequences: Sequences, length: int, n_x: int, padding: int, device: torch.device) -> None:
         self.length, self.n_x, self.padding, self.device = length, n_x, padding, device
         # One more row of padding, to which indices outside a window are mapped.
-        self.items = torch.from_numpy(np.append(sequences.items, padding)).to(device)
-        self.days = torch.from_numpy(np.append(sequences.days, 0)).to(device)
+        self.items = to_device(torch.from_numpy(np.append(sequences.items, padding)), device)
+        self.days = to_device(torch.from_numpy(np.append(sequences.days, 0)), device)
         self.profiles = None if sequences.profiles is None else _per_row(sequences.profiles, device)
 
     def histories(self, user: Rows, start: Rows, end: Rows) -> Histories:
@@ -221,7 +221,7 @@ class SampleCounts:
 def _per_row(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
     """``[R+1]`` what each row may read; unknown for padding."""
     row, age = np.append(profiles.profile, profiles.unknown), np.append(profiles.age, 0)
-    return HistoryProfiles(*(torch.from_numpy(part).to(device) for part in (row, age)))
+    return HistoryProfiles(*(to_device(torch.from_numpy(part), device) for part in (row, age)))
 
 
 def prefix_samples(training: Sequences) -> Samples:
