@@ -221,7 +221,7 @@ class SampleCounts:
 def _per_row(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
     """``[R+1]`` what each row may read; unknown for padding."""
     row, age = np.append(profiles.profile, profiles.unknown), np.append(profiles.age, 0)
-    return HistoryProfiles(*(torch.from_numpy(part).to(device) for part in (row, age)))
+    return HistoryProfiles(*(to_device(torch.from_numpy(part), device) for part in (row, age)))
 
 
 def prefix_samples(training: Sequences) -> Samples:
