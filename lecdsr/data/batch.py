@@ -6,7 +6,7 @@ Shape legend: B batch, L history length, R rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,9 +43,9 @@ class Histories:
 
     def to(self, device: torch.device) -> Histories:
         """Return the same batch on a device."""
-        parts = (self.sequence, self.position, self.user, self.day)
+        columns: dict[str, Any] = {name: getattr(self, name).to(device) for name in _COLUMNS}
         profile = None if self.profile is None else HistoryProfiles(*(part.to(device) for part in self.profile))
-        return replace(self, **dict(zip(_COLUMNS, (part.to(device) for part in parts), strict=True)), profile=profile)
+        return replace(self, **columns, profile=profile)
 
     def rows(self, chosen: slice | Tensor) -> Histories:
         """Select histories; the number of items is no longer known."""

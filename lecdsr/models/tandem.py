@@ -160,7 +160,8 @@ class Tandem(ItemSoftmax):
         d = settings.width
         text = control(info.item_vectors, settings.item_text, seed)
         whitening = None if text is None else whitening_of(text, text.shape[1])
-        self.register_buffer("item_text", None if text is None else _unit_variance(whitening, text), persistent=False)
+        read = None if text is None or whitening is None else _unit_variance(whitening, text)
+        self.register_buffer("item_text", read, persistent=False)
         self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
         self.register_buffer("shares", domain_shares(info), persistent=False)
         self.item_embeddings = nn.Embedding(info.n_items + 1, d, padding_idx=info.padding)
