@@ -130,7 +130,7 @@ def load(work: Work, changed: dict[str, Any]) -> tuple[Any, SharedSettings, Pair
     if without:
         values["profile_time"] = "before_target"
     settings = schema.model_validate({**default.model_dump(), **values})
-    reading = (settings.domains, settings.order, work.seed, settings.profile_time)
+    reading = (settings.domains, settings.order, work.seed, settings.profiles_read)
     data = load_pair_data(Artefacts(work.pair), *reading)
     sequences = replace(data.sequences, profiles=None) if without else data.sequences
     info = replace(data.info, item_vectors=item_vectors(work.pair, work.items))
