@@ -33,12 +33,13 @@ def tables(artefacts: Artefacts) -> list[Path]:
 
 def exact_tables(artefacts: Artefacts) -> list[Path]:
     """List the tables that have the same bytes on every machine."""
-    return [artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows, artefacts.candidates]
+    sequences = [artefacts.items, artefacts.users, artefacts.interactions, artefacts.windows]
+    return [*sequences, artefacts.candidates, artefacts.profiles]
 
 
 def vector_tables(artefacts: Artefacts) -> list[Path]:
     """List the tables whose last bits depend on the processor that computed them."""
-    return [artefacts.item_vectors, artefacts.profiles, artefacts.phrase_vectors]
+    return [artefacts.item_vectors, artefacts.phrase_vectors]
 
 
 def hash_of_data(artefacts: Artefacts) -> str:
