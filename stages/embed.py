@@ -13,6 +13,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, ITEMS, PROFILES, USERS
 from lecdsr.core.stage import run_stage
 from lecdsr.embed.base import to_table
+from lecdsr.embed.joined import side_by_side
 from lecdsr.embed.providers import encoder_of
 from lecdsr.embed.settings import Settings
 from lecdsr.embed.store import VectorStore, store_path
@@ -31,8 +32,8 @@ def main(pair: str) -> None:
         items, widths = encoder.encode_views(views, store), encoder.widths
         profiles = profile_texts(answers, resolved.domains, settings)
         # A phrase has one text, which is compared with each text of an item.
-        same = [profiles.texts] * len(views)
-        phrases = encoder.encode_views(same, store)
+        phrases = side_by_side([encoder.encode(profiles.texts, store)] * len(views))
+    same = [profiles.texts] * len(views)
     for path, rows, of in ((artefacts.item_vectors, items, views), (artefacts.phrase_vectors, phrases, same)):
         table = to_table(rows, encoder.made_of(*of), widths)
         write_table(path, table, table.schema)

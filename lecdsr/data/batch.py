@@ -101,7 +101,7 @@ class SequenceBatch:
 
 def as_columns(profiles: TargetProfiles, device: torch.device) -> HistoryProfiles:
     """``[B, 1]`` one profile for each history, for models that read the last place alone."""
-    return HistoryProfiles(*(torch.from_numpy(part).unsqueeze(1).to(device) for part in profiles[:2]))
+    return HistoryProfiles(*(to_device(torch.from_numpy(part).unsqueeze(1), device) for part in profiles[:2]))
 
 
 class Gatherer:

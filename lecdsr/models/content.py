@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender, WhichProfile
-from lecdsr.models.layers.profiles import PhraseSimilarity, ProfileForm, ProfileMode, lists_of
+from lecdsr.models.layers.profiles import PhraseForm, PhraseSimilarity, PhraseTexts, lists_of
 from lecdsr.models.layers.text import content_queries, control, whitening_of
 
 
@@ -32,16 +32,9 @@ class Settings(ModelSettings):
         default=True, description="Whiten the vectors first: all principal components, scaled to the same variance."
     )
     decay: HistoryDecay = 0.9
-    profile_text: ProfileMode = Field(
-        default="none",
-        description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
-        "control: `random` noise, or the lists `shuffled` among the users.",
-    )
+    profile_text: PhraseTexts = "none"
     profile_time: WhichProfile = "before_target"
-    profile_form: ProfileForm = Field(
-        default="phrases",
-        description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",
-    )
+    profile_form: PhraseForm = "phrases"
     profile_weight: float = Field(
         default=0.25,
         ge=0,

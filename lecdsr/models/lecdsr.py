@@ -329,9 +329,9 @@ class LeCDSR(Recommender):
     def _user(self, histories: Histories) -> Tensor:
         if self.user_embeddings is not None:
             return cast(Tensor, self.user_embeddings(histories.user))
-        vectors, known = cast(Tensor, self.profile_vectors), histories.profile
-        profile = torch.full_like(histories.user, len(vectors) - 1) if known is None else known.row[:, -1]
-        return project_distinct(cast(nn.Module, self.adapter_user), vectors, profile)
+        read = histories.profile
+        profile = torch.full_like(histories.user, self.info.unknown_profile) if read is None else read.row[:, -1]
+        return project_distinct(cast(nn.Module, self.adapter_user), cast(Tensor, self.profile_vectors), profile)
 
     def _convolve(self, e: Tensor, t: Tensor) -> Tensor:
         length = e.shape[1]

@@ -39,9 +39,9 @@ from lecdsr.models.layers.item_softmax import ItemSoftmax
 from lecdsr.models.layers.profiles import (
     Asked,
     Needs,
+    PhraseForm,
     PhraseSimilarity,
-    ProfileForm,
-    ProfileMode,
+    PhraseTexts,
     asked_next,
     lists_of,
 )
@@ -99,16 +99,9 @@ class Settings(AttentionSettings):
         description="Weight of a history item relative to the next later one in the untrained text similarity; 1 "
         "weights all equally.",
     )
-    profile_text: ProfileMode = Field(
-        default="vectors",
-        description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
-        "control: `random` noise, or the lists `shuffled` among the users.",
-    )
+    profile_text: PhraseTexts = "vectors"
     profile_time: WhichProfile = "before_target"
-    profile_form: ProfileForm = Field(
-        default="phrases",
-        description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",
-    )
+    profile_form: PhraseForm = "phrases"
     profile_query: bool = Field(
         default=True, description="Add the phrases, pooled by trained attention, to the query (docs/model.md)."
     )

@@ -103,18 +103,20 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
         "vector": _vectors(keys),
     }
     write_table(folder / "items.parquet", pa.table(table), items_schema(width))
+    info, trained = recommender.info, recommender.trained
+    reading = (trained.history_length, trained.domains, recommender.device)
+    histories = UserHistories(recommender.interactions, info, *reading)
     with table_writer(folder / "users.parquet", users_schema(width)) as write:
-        for rows in _queries(recommender):
+        for rows in _queries(recommender, histories):
             write(rows)
-    reranks = _write_rerank(recommender, folder)
-    info = recommender.info
+    reranks = _write_rerank(recommender, histories, folder)
     found = {
         "score": "query · key + bias" + (" + max(0, largest item · phrase)" if reranks else ""),
         "rerank_term": reranks,
         "width": width,
         "items": {"x": info.n_x, "y": info.n_y},
         "users": info.n_users,
-        "history_length": recommender.trained.history_length,
+        "history_length": trained.history_length,
         "queries": "one a user and domain" if _by_domain(recommender) else "one a user",
         "biased": bool(bias.any()),
     }
@@ -122,12 +124,12 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
     return {**facts, **found}
 
 
-def _queries(recommender: PairRecommender) -> Iterator[pa.Table]:
+def _queries(recommender: PairRecommender, histories: UserHistories) -> Iterator[pa.Table]:
     """Yield the rows of ``users.parquet``, one batch of users at a time."""
     owner = recommender.interactions["user"].to_numpy()
     item = recommender.interactions["item"].to_numpy()
     readings = list(enumerate(DOMAINS)) if _by_domain(recommender) else [(0, "both")]
-    histories, query = _histories(recommender), recommender.network.query_encoder()
+    query = recommender.network.query_encoder()
     for batch in _batches(recommender, "queries"):
         owned = [np.unique(item[slice(*np.searchsorted(owner, [user, user + 1]))]) for user in batch]
         parts = [
@@ -146,12 +148,7 @@ def _batches(recommender: PairRecommender, label: str) -> Iterator[IntArray]:
     yield from track(np.array_split(users, max(1, -(-len(users) // BATCH))), label)
 
 
-def _histories(recommender: PairRecommender) -> UserHistories:
-    trained, device = recommender.trained, recommender.device
-    return UserHistories(recommender.interactions, recommender.info, trained.history_length, trained.domains, device)
-
-
-def _write_rerank(recommender: PairRecommender, folder: Path) -> bool:
+def _write_rerank(recommender: PairRecommender, histories: UserHistories, folder: Path) -> bool:
     """Write the vectors of the rerank term, and return whether there is one."""
     found = recommender.network.rerank_vectors()
     for name in ("rerank-items", "rerank-users"):
@@ -162,7 +159,6 @@ def _write_rerank(recommender: PairRecommender, folder: Path) -> bool:
     items, users = rerank_schemas(texts.shape[1])
     rows = pa.table({"item": recommender.items["item"], "vector": _vectors(texts)})
     write_table(folder / "rerank-items.parquet", rows.cast(items), items)
-    histories = _histories(recommender)
     with table_writer(folder / "rerank-users.parquet", users) as write:
         for batch in _batches(recommender, "phrases"):
             for code, key in enumerate(DOMAINS):

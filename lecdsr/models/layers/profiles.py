@@ -13,17 +13,33 @@ d width of a query, N items.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories, distinct
 from lecdsr.data.profiles import Profiles
+from lecdsr.models.layers.text import TextMode
 
 ProfileForm = Literal["phrases", "whole"]
-ProfileMode = Literal["vectors", "none", "random", "shuffled"]
+
+# Settings of models that read phrases; each model sets its own defaults.
+PhraseTexts = Annotated[
+    TextMode,
+    Field(
+        description="Phrases of the profiles, what a user is likely to need next: the real `vectors`, `none`, or a "
+        "control: `random` noise, or the lists `shuffled` among the users.",
+    ),
+]
+PhraseForm = Annotated[
+    ProfileForm,
+    Field(
+        description="Profile as separate `phrases` for each domain, or the `whole` text as one vector, as a control.",
+    ),
+]
 
 
 class Asked(NamedTuple):
@@ -83,7 +99,7 @@ class Lists(NamedTuple):
         return bool((self.rows == len(self.phrases) - 1).all())
 
 
-def lists_of(profiles: Profiles, form: ProfileForm, mode: ProfileMode, seed: int) -> Lists:
+def lists_of(profiles: Profiles, form: ProfileForm, mode: TextMode, seed: int) -> Lists:
     """Take the lists of phrases from profiles, or replace them by a control.
 
     Args:
