@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lecdsr.core.arrays import IntArray
 from lecdsr.data.batch import Histories, distinct
 from lecdsr.data.profiles import Profiles
 from lecdsr.models.layers.text import TextMode
@@ -105,7 +107,7 @@ def lists_of(profiles: Profiles, form: ProfileForm, mode: TextMode, seed: int) -
     Args:
         profiles: of the users.
         form: the ``phrases``, or the ``whole`` profile as a list of one.
-        mode: ``vectors``, or ``random`` phrases, or the lists ``shuffled`` among the profiles.
+        mode: ``vectors``, or ``random`` phrases, or the lists ``shuffled`` among the users.
         seed: of the control.
     """
     rows, phrases = profiles.lists, profiles.vectors
@@ -113,12 +115,29 @@ def lists_of(profiles: Profiles, form: ProfileForm, mode: TextMode, seed: int) -
         rows = profiles.whole.view(-1, 1, 1).expand(-1, 2, 1)
     generator = torch.Generator().manual_seed(seed)
     if mode == "shuffled":
-        order = torch.randperm(len(profiles), generator=generator, device=rows.device)
-        rows = torch.cat([rows[:-1][order], rows[-1:]])
+        other = _of_other_users(profiles.user, generator).to(rows.device)
+        rows = torch.cat([rows[:-1][other], rows[-1:]])
     if mode == "random":
         noise = F.normalize(torch.randn(phrases.shape, generator=generator, device=phrases.device), dim=1)
         phrases = noise * phrases.norm(dim=1, keepdim=True)
     return Lists(phrases, rows.contiguous())
+
+
+def _of_other_users(user: IntArray, generator: torch.Generator) -> Tensor:
+    """Draw another user for each user, and return the row ``[P]`` of that one's version with the same number.
+
+    A user with fewer versions lends its last one. With a single user there is no other, so the rows stay.
+
+    Args:
+        user: ``[P]`` users of the profiles, ascending.
+        generator: draws the users.
+    """
+    _, first, place, count = np.unique(user, return_index=True, return_inverse=True, return_counts=True)
+    order = torch.randperm(len(first), generator=generator).numpy()
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)  # one cycle through all users, so nobody keeps its own
+    number = np.minimum(np.arange(len(user)) - first[place], count[other[place]] - 1)
+    return torch.from_numpy(first[other[place]] + number)
 
 
 class Needs(nn.Module):

@@ -2,12 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories, HistoryProfiles
+from lecdsr.data.profiles import Profiles
 from lecdsr.models.layers.profiles import (
     Asked,
     Lists,
@@ -189,9 +193,26 @@ def test_controls_of_the_lists():
     assert real.rows is profiles.lists
     assert torch.equal(other.rows[-1], real.rows[-1])  # the unknown profile stays unknown
     assert not torch.equal(other.rows, real.rows)
-    assert sorted(other.rows.flatten(1).tolist()) == sorted(real.rows.flatten(1).tolist())
     torch.testing.assert_close(noise.phrases.norm(dim=1), real.phrases.norm(dim=1))
     assert not torch.isclose(noise.phrases[:-1], real.phrases[:-1]).all(dim=1).any()
     whole = lists_of(profiles, "whole", "vectors", 1)
     assert whole.rows.shape == (len(profiles) + 1, 2, 1)
     assert torch.equal(whole.phrases[whole.rows[:, 0, 0]], profiles.vectors[profiles.whole])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(0, 9))
+def test_shuffled_lists_are_those_of_another_user_and_the_same_version(versions, seed):
+    user = np.repeat(np.arange(len(versions)) * 3, versions)
+    number = np.concatenate([np.arange(count) for count in versions])
+    rows = torch.arange(len(user)).view(-1, 1, 1).expand(-1, 2, 1)
+    lists = torch.cat([rows, torch.full((1, 2, 1), len(user))])
+    profiles = Profiles(user, number, torch.zeros(len(user) + 1, D), torch.arange(len(user) + 1), lists)
+    source = lists_of(profiles, "phrases", "shuffled", seed).rows[:-1, 0, 0].numpy()
+    if len(versions) == 1:
+        assert source.tolist() == list(range(len(user)))
+        return
+    assert (user[source] != user).all()
+    assert len(set(user[source])) == len(versions)  # everybody lends once
+    last = np.array([versions[u // 3] - 1 for u in user[source]])
+    assert (number[source] == np.minimum(number, last)).all()
