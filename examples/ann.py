@@ -6,6 +6,10 @@
 Needs usearch (pip install 'lecdsr[ann]'). The score is query · key + bias. The bias becomes one more dimension of the
 key, where every query is 1. A last dimension, where every query is 0, makes all keys equally long: the largest inner
 product is then the largest cosine, which such an index finds best (Bachrach et al., RecSys 2014).
+
+A model that reads profiles adds max(0, largest item · phrase). Keys are then followed by the item's text vector, and a
+user has one query for each phrase, followed by that phrase, and one followed by zeros. The score is the largest product
+of these queries, so each of the k best items is among the k best of one of them.
 Exits with 1 if a list differs.
 """
 
@@ -35,9 +39,31 @@ def vectors(table: pa.Table) -> Floats:
     return np.asarray(column.flatten().to_numpy()).reshape(len(table), -1)
 
 
-def with_bias(keys: Floats, bias: Floats) -> Floats:
-    """Append the bias as a dimension, ``[N, d]`` and ``[N]`` -> ``[N, d + 1]``."""
-    return np.hstack([keys, bias[:, None]])
+def keys_of(folder: Path) -> Floats:
+    """Read the keys, followed by the bias and, for a model with a rerank term, by the text: ``[N, d + 1 (+ D)]``."""
+    items = pq.read_table(folder / "items.parquet")
+    parts = [vectors(items), items["bias"].to_numpy()[:, None]]
+    if (folder / "rerank-items.parquet").exists():
+        parts.append(vectors(pq.read_table(folder / "rerank-items.parquet")))
+    return np.hstack(parts)
+
+
+def queries_of(query: Floats, phrases: Floats) -> Floats:
+    """Queries ``[1 + K, d + 1 (+ D)]`` of a user with the query ``[d]`` and ``[K, D]`` phrases; D may be 0."""
+    without = np.zeros((1, phrases.shape[1]), np.float32)
+    own = np.append(query, np.float32(1))  # the bias counts once
+    return np.hstack([np.tile(own, (len(phrases) + 1, 1)), np.vstack([without, phrases])])
+
+
+def phrases_of(folder: Path, domain: str) -> tuple[dict[int, Floats], int]:
+    """Read the phrases ``[K, D]`` of each user for a domain, and D; 0 for a model without a rerank term."""
+    path = folder / "rerank-users.parquet"
+    if not path.exists():
+        return {}, 0
+    table = pq.read_table(path, filters=[("domain", "=", domain)])
+    width, users = table.schema.field("vector").type.list_size, table["user"].to_numpy()  # sorted by user
+    found, starts = np.unique(users, return_index=True)
+    return dict(zip(found.tolist(), np.split(vectors(table), starts[1:]), strict=True)), width
 
 
 def as_cosines(keys: Floats) -> Floats:
@@ -49,7 +75,7 @@ def as_cosines(keys: Floats) -> Floats:
 
 
 def build(keys: Floats, effort: int) -> Any:
-    """Build an index of ``keys [N, d + 1]`` by row; a search visits at least ``effort`` of them."""
+    """Build an index of ``keys [N, d]`` by row; a search visits at least ``effort`` of them."""
     rows = as_cosines(keys)
     index = Index(
         ndim=rows.shape[1], metric="cos", dtype="f32", connectivity=32, expansion_add=256, expansion_search=effort
@@ -58,29 +84,35 @@ def build(keys: Floats, effort: int) -> Any:
     return index
 
 
-def best(keys: Floats, query: Floats, places: Ints, owned: Ints, k: int) -> Ints:
+def best(keys: Floats, queries: Floats, places: Ints, owned: Ints, k: int) -> Ints:
     """Return the k rows of ``places`` with the largest product that are not owned; ties go to the lower row."""
-    places = np.sort(places[~np.isin(places, owned)])
-    return places[np.argsort(-(keys[places] @ query), kind="stable")[:k]]
+    places = np.unique(places[~np.isin(places, owned)])
+    return places[np.argsort(-(keys[places] @ queries.T).max(axis=1), kind="stable")[:k]]
 
 
-def compare(items: pa.Table, users: pa.Table, domain: str, k: int, effort: int) -> tuple[int, int]:
-    """Count the users whose top k of a domain the index finds exactly, and all users.
+def search(index: Any, queries: Floats, count: int) -> Ints:
+    """Return the rows that the index finds for any of the queries, ``count`` for each."""
+    found: Ints = index.search(np.hstack([queries, np.zeros((len(queries), 1), np.float32)]), count, threads=1).keys
+    return found.astype(np.int64).ravel()
 
-    ``users`` are rows of users.parquet whose query is for this domain.
-    """
+
+def compare(folder: Path, domain: str, sample: int, k: int, effort: int) -> tuple[int, int]:
+    """Count the users whose top k of a domain the index finds exactly, and all users of an evenly spaced sample."""
+    items, users = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users"))
     inside = np.asarray(items["domain"].to_numpy(zero_copy_only=False) == domain)
-    ids = items["item"].to_numpy()[inside].astype(np.int64)
-    keys = with_bias(vectors(items)[inside], items["bias"].to_numpy()[inside])
+    ids = items["item"].to_numpy()[inside]
+    keys = keys_of(folder)[inside]
     index, everything = build(keys, effort), np.arange(len(ids))
+    rows = np.flatnonzero(np.isin(users["domain"].to_numpy(zero_copy_only=False), [domain, "both"]))
+    users = users.take(rows[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(int)])
+    phrases, width = phrases_of(folder, domain)
     right = 0
-    for query, mine in zip(vectors(users), users["owned"].to_pylist(), strict=True):
+    for user, query, mine in zip(users["user"].to_pylist(), vectors(users), users["owned"].to_pylist(), strict=True):
         owned = np.flatnonzero(np.isin(ids, mine))
-        full = np.append(query, np.float32(1))  # [d + 1], the bias counts once
-        wanted = min(k + len(owned) + SPARE, len(ids))
-        found = index.search(np.append(full, np.float32(0)), wanted, threads=1).keys.astype(np.int64)
-        exact = best(keys, full, everything, owned, k)
-        right += bool(np.array_equal(best(keys, full, found, owned, k), exact))
+        queries = queries_of(query, phrases.get(user, np.zeros((0, width), np.float32)))
+        found = search(index, queries, min(k + len(owned) + SPARE, len(ids)))
+        exact = best(keys, queries, everything, owned, k)
+        right += bool(np.array_equal(best(keys, queries, found, owned, k), exact))
     return right, len(users)
 
 
@@ -99,12 +131,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if not (arguments.folder / "facts.json").exists():  # written last
         sys.exit(f"error: {arguments.folder} holds no facts.json\n  do: write it with lecdsr export")
-    items, users = (pq.read_table(arguments.folder / f"{name}.parquet") for name in ("items", "users"))
     same = True
     for domain in ("x", "y"):
-        rows = np.flatnonzero(np.isin(users["domain"].to_numpy(zero_copy_only=False), [domain, "both"]))
-        rows = rows[np.linspace(0, len(rows) - 1, min(arguments.users, len(rows))).astype(int)]
-        right, asked = compare(items, users.take(rows), domain, arguments.k, arguments.effort)
+        right, asked = compare(arguments.folder, domain, arguments.users, arguments.k, arguments.effort)
         same = same and right == asked
         print(f"domain {domain}: the same top {arguments.k} for {right:,} of {asked:,} users")
     return 0 if same else 1

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -77,8 +76,18 @@ def enlarge(out):
     large["item"] = np.arange(len(large))
     large["bias"] = random.normal(size=len(large))
     large["vector"] = [vector * random.uniform(0.2, 3) + random.normal(size=len(vector)) for vector in large["vector"]]
-    schema = pq.read_schema(out / "items.parquet")
-    pq.write_table(pa.Table.from_pandas(large, schema, preserve_index=False), out / "items.parquet")
+    write(large, out / "items.parquet")
+    if (out / "rerank-items.parquet").exists():
+        texts = pq.read_table(out / "rerank-items.parquet").to_pandas()
+        texts = texts.loc[np.repeat(np.arange(len(texts)), 100)].reset_index(drop=True)
+        texts["item"] = np.arange(len(texts))
+        texts["vector"] = [vector + random.normal(size=len(vector)) for vector in texts["vector"]]
+        write(texts, out / "rerank-items.parquet")
+
+
+def write(frame, path):
+    """Write a table with the schema of the file before."""
+    pq.write_table(pa.Table.from_pandas(frame, pq.read_schema(path), preserve_index=False), path)
 
 
 def test_phrases_of_the_profiles_are_there_and_no_others(tmp_path, monkeypatch):
@@ -124,12 +133,28 @@ def test_comparison_sees_a_wrong_index(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     import ann
 
-    items, users = (pq.read_table(tmp_path / "out" / f"{name}.parquet") for name in ("items", "users"))
-    users = users.filter(pc.equal(users["domain"], "x"))
-    assert ann.compare(items, users, "x", 10, 256) == (4, 4)
+    assert ann.compare(tmp_path / "out", "x", 4, 10, 256) == (4, 4)
     right = ann.build
     monkeypatch.setattr(ann, "build", lambda keys, effort: right(-keys, effort))
-    assert ann.compare(items, users, "x", 10, 256) == (0, 4)
+    assert ann.compare(tmp_path / "out", "x", 4, 10, 256) == (0, 4)
+
+
+def test_the_products_of_an_index_are_the_models_scores(tmp_path, monkeypatch):
+    recommender, _ = exported(tmp_path, monkeypatch, "tandem")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import ann
+
+    keys, users = ann.keys_of(tmp_path / "out"), pq.read_table(tmp_path / "out" / "users.parquet").to_pandas()
+    for code, key in enumerate("xy"):
+        phrases, width = ann.phrases_of(tmp_path / "out", key)
+        assert phrases
+        for row in users[users["domain"] == key].itertuples():
+            queries = ann.queries_of(row.vector, phrases.get(row.user, np.zeros((0, width), np.float32)))
+            products = (keys @ queries.T).max(axis=1)
+            lines = recommender.recommend(row.user, *recommender.history(row.user), code, 10)
+            np.testing.assert_allclose(
+                products[[line.item for line in lines]], [line.score for line in lines], rtol=1e-4
+            )
 
 
 def test_a_model_that_is_not_two_tower(tmp_path, monkeypatch):
