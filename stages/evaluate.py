@@ -1,8 +1,8 @@
 """Rank the validation and test targets of one model under full and sampled ranking.
 
 Reads the sequences, vectors, candidates and the trained model of a pair. Writes one row per target to
-data/PAIR/ranks/MODEL.parquet, the metrics to metrics/PAIR/MODEL.json, and the few of them that DVC shows to
-metrics/PAIR/summary/MODEL.json.
+data/PAIR/ranks/MODEL.parquet, the ten best items of every test target to data/PAIR/lists/MODEL.parquet, the metrics to
+metrics/PAIR/MODEL.json, and the few of them that DVC shows to metrics/PAIR/summary/MODEL.json.
 """
 
 from lecdsr.config.resolved import read_resolved
@@ -10,11 +10,12 @@ from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
 from lecdsr.core.files import read_table, write_json, write_table
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import CANDIDATES, RANKS
+from lecdsr.core.schemas import CANDIDATES, ITEMS, LISTS, RANKS
 from lecdsr.core.stage import run_stage
 from lecdsr.data.load import load_pair_data
-from lecdsr.evaluate.evaluate import metrics_of, rank_held_out, summary_of
-from lecdsr.evaluate.metrics_table import metrics_table
+from lecdsr.evaluate.beyond import beyond_accuracy
+from lecdsr.evaluate.evaluate import evaluate_held_out, metrics_of, summary_of
+from lecdsr.evaluate.metrics_table import beyond_table, metrics_table
 from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.saved import load, read_config
@@ -30,14 +31,17 @@ def main(pair: str, model: str) -> None:
     network = load(artefacts.model(model), data.info).to(device)
     candidates = read_table(artefacts.candidates, CANDIDATES)
     length = trained.history_length
-    table = rank_held_out(network, data.sequences, data.info, candidates, length, settings, device)
-    metrics = metrics_of(table)
-    write_table(artefacts.ranks(model), table, RANKS)
+    found = evaluate_held_out(network, data.sequences, data.info, candidates, length, settings, device)
+    categories = read_table(artefacts.items, ITEMS, ["categories"])["categories"]
+    metrics = metrics_of(found.ranks, beyond_accuracy(found.lists, data.sequences, data.info, categories))
+    write_table(artefacts.ranks(model), found.ranks, RANKS)
+    write_table(artefacts.lists(model), found.lists, LISTS)
     write_json(artefacts.model_summary(model), summary_of(model, metrics))
     write_json(
         artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config, settings.exclude_history)}
     )
     console.print(metrics_table(f"Test metrics on {pair}", {model: metrics}))
+    console.print(beyond_table(f"Test lists on {pair}", {model: metrics}))
 
 
 if __name__ == "__main__":

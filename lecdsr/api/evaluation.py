@@ -18,9 +18,11 @@ from lecdsr.core.device import choose_device
 from lecdsr.core.errors import InputError, input_errors
 from lecdsr.core.schemas import DOMAINS, SPLITS
 from lecdsr.data.everything import is_production
+from lecdsr.data.load import PairData
+from lecdsr.evaluate.beyond import beyond_accuracy
 from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Row, Side
 from lecdsr.evaluate.compare import compare as compare_ranks
-from lecdsr.evaluate.evaluate import metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import HeldOut, evaluate_held_out, metrics_of
 from lecdsr.evaluate.metrics import per_target
 from lecdsr.evaluate.settings import Settings
 from lecdsr.evaluate.significance import RESAMPLES
@@ -44,12 +46,15 @@ def evaluate(model: Model, data: Dataset, *, exclude_history: bool = True, batch
 
     Returns:
         Columns ``split`` (``valid``, ``test``), ``domain``, ``protocol`` (``full``: all items of the domain,
-        ``sampled``: the drawn negatives), ``metric`` and ``value``.
+        ``sampled``: the drawn negatives), ``metric`` and ``value``. The test rows of ``full`` also hold the
+        beyond-accuracy metrics of the ten best items of every target, such as ``coverage@10`` (docs/evaluation.md).
 
     Raises:
         ValueError: the model is not fitted, or fitted on other items or users.
     """
-    metrics = metrics_of(rank(model, data, exclude_history, batch_size))
+    found, (info, sequences) = _held_out(model, data, exclude_history, batch_size)
+    categories = data.tables.items["categories"]
+    metrics = metrics_of(found.ranks, beyond_accuracy(found.lists, sequences, info, categories))
     names = dict(zip(DOMAINS, data.domains, strict=True))
     rows = [
         (split, names[domain], protocol, metric, value)
@@ -115,6 +120,10 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
     Raises:
         UserError: the model is not fitted, or fitted on other items or users.
     """
+    return _held_out(model, data, exclude_history, batch_size)[0].ranks
+
+
+def _held_out(model: Model, data: Dataset, exclude_history: bool, batch_size: int) -> tuple[HeldOut, PairData]:
     require_dataset(data)
     if is_production(model.config):
         raise InputError(
@@ -130,11 +139,13 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
             do="pass the data that it was fitted on",
             code="other-data",
         )
-    info, sequences = data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profiles_read)
+    pair = data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profiles_read)
     device = choose_device()
     network = model.network.to(device)
     try:
-        return rank_held_out(network, sequences, info, data.candidates, trained.history_length, settings, device)
+        length = trained.history_length
+        found = evaluate_held_out(network, pair.sequences, pair.info, data.candidates, length, settings, device)
+        return found, pair
     finally:
         network.cpu()
 

@@ -7,7 +7,8 @@ from lecdsr.core.console import console, say
 from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_json
 from lecdsr.core.paths import Artefacts
-from lecdsr.evaluate.metrics_table import metrics_table
+from lecdsr.core.schemas import SPLITS, TEST
+from lecdsr.evaluate.metrics_table import beyond_table, metrics_table
 from lecdsr.models.registry import model_names
 
 
@@ -27,5 +28,9 @@ def show_metrics(artefacts: Artefacts, split: str) -> None:
             code="not-built",
         )
     console.print(metrics_table(f"{split.capitalize()} metrics on {artefacts.pair}", found, split))
+    if split == SPLITS[TEST]:
+        beyond = beyond_table(f"Test lists on {artefacts.pair}: beyond accuracy", found)
+        if beyond.row_count:
+            console.print(beyond)
     if artefacts.report.exists():
         say(f"report: {artefacts.report}")

@@ -91,6 +91,10 @@ class Artefacts:
         """File of the ranks of all targets under a model."""
         return self.root / "ranks" / f"{model}.parquet"
 
+    def lists(self, model: str) -> Path:
+        """File of the best items of every test target under a model."""
+        return self.root / "lists" / f"{model}.parquet"
+
     def stage_metrics(self, stage: str) -> Path:
         """File of the metrics of a stage, in Git."""
         return self.metrics / "stages" / f"{stage}.json"

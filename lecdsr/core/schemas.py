@@ -121,6 +121,17 @@ RANKS = pa.schema(
     ]
 )
 
+#: One row per test target, in the order of the test targets in ``RANKS``. ``items``: the best items of the target's
+#: domain under full ranking, best first; fewer than the others have where the domain has fewer items left.
+LISTS = pa.schema(
+    [
+        ("user", pa.int32()),
+        ("domain", pa.int8()),
+        ("target", pa.int32()),
+        ("items", pa.list_(pa.int32())),
+    ]
+)
+
 #: One row per recommendation, sorted by ``user``, ``domain`` (x or y) and ``rank`` (1 is best). ``reviewer`` and
 #: ``asin`` are the original ids of user and item; scores of different models cannot be compared.
 RECOMMENDATIONS = pa.schema(

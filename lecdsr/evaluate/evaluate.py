@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,9 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences, before_in_domain
+from lecdsr.evaluate.lists import TopItems, to_table
 from lecdsr.evaluate.metrics import MONITOR, mean_over_users
-from lecdsr.evaluate.ranks import rank_targets
+from lecdsr.evaluate.ranks import Ranks, rank_targets
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
 
@@ -22,6 +24,13 @@ from lecdsr.models.base import Recommender
 SUMMARY = {SPLITS[VALID]: (MONITOR,), SPLITS[TEST]: (MONITOR, "hr@10")}
 #: Targets whose negatives are unpacked at once: half a gigabyte for a thousand of each.
 BLOCK = 65_536
+
+
+class HeldOut(NamedTuple):
+    """Tables ``RANKS`` of every validation and test target, and ``LISTS`` of every test target."""
+
+    ranks: pa.Table
+    lists: pa.Table
 
 
 def rank_held_out(
@@ -33,7 +42,20 @@ def rank_held_out(
     settings: Settings,
     device: torch.device,
 ) -> pa.Table:
-    """Rank every validation and test target, and return the table ``RANKS``.
+    """Rank every validation and test target, and return the table ``RANKS``; see :func:`evaluate_held_out`."""
+    return evaluate_held_out(model, sequences, info, candidates, history_length, settings, device).ranks
+
+
+def evaluate_held_out(
+    model: Recommender,
+    sequences: Sequences,
+    info: DatasetInfo,
+    candidates: pa.Table,
+    history_length: int,
+    settings: Settings,
+    device: torch.device,
+) -> HeldOut:
+    """Rank every validation and test target, and keep the best items of every test target.
 
     Raises:
         UserError: the candidates are not those of the windows, or a score is NaN.
@@ -46,19 +68,30 @@ def rank_held_out(
             do="run `dvc repro` to draw them again",
             code="other-windows",
         )
-    parts = [
-        rank_targets(
-            model,
-            held_out.take(np.arange(first, min(first + BLOCK, len(held_out)))),
-            info,
-            history_length,
-            settings.batch_size,
-            device,
-            settings.exclude_history,
-            _negatives(candidates.slice(first, BLOCK)),
+    parts, top = [], []
+    for first in range(0, max(1, len(held_out)), BLOCK):
+        block = held_out.take(np.arange(first, min(first + BLOCK, len(held_out))))
+        negatives = _negatives(candidates.slice(first, BLOCK))
+        top.append(TopItems(block, info.n_x))
+        parts.append(
+            rank_targets(
+                model,
+                block,
+                info,
+                history_length,
+                settings.batch_size,
+                device,
+                settings.exclude_history,
+                negatives,
+                observe=top[-1],
+            )
         )
-        for first in range(0, max(1, len(held_out)), BLOCK)
-    ]
+    ranks = _ranks_table(held_out, info, parts)
+    test = held_out.split == TEST
+    return HeldOut(ranks, to_table(held_out.take(test), info.n_x, np.concatenate([one.items for one in top])[test]))
+
+
+def _ranks_table(held_out: Sequences, info: DatasetInfo, parts: Sequence[Ranks]) -> pa.Table:
     return pa.table(
         {
             "split": held_out.split,
@@ -87,8 +120,13 @@ def _negatives(candidates: pa.Table) -> list[NDArray[np.int64]]:
     return np.split(values, offsets[1:-1] - offsets[0]) if len(rows) else []
 
 
-def metrics_of(ranks: pa.Table) -> dict[str, Any]:
+def metrics_of(ranks: pa.Table, beyond: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
     """Compute metrics from a table of ranks, nested as ``split.domain.protocol.metric``.
+
+    Args:
+        ranks: table ``RANKS``.
+        beyond: metrics of the lists of each domain (:func:`lecdsr.evaluate.beyond.beyond_accuracy`), which are added
+            to the full ranking of the test targets.
 
     Numbers of users and targets are listed next to the protocols. ``untied`` repeats the protocols for the targets that
     are not on the same day as the item before them. A domain without targets is left out.
@@ -105,6 +143,8 @@ def metrics_of(ranks: pa.Table) -> dict[str, Any]:
             if (chosen & untied).any():
                 block["untied"] = _protocols(column, chosen & untied)
             metrics.setdefault(SPLITS[split], {})[domain] = block
+    for domain, found in (beyond or {}).items():
+        metrics[SPLITS[TEST]][domain]["full"] |= found
     return metrics
 
 

@@ -22,6 +22,8 @@ from lecdsr.models.base import Recommender
 
 #: A domain, and the windows of targets in it.
 _Batch = tuple[int, NDArray[np.int64]]
+#: Called with the windows ``[B]`` of a batch and their scores ``[B, N_domain]``, -inf where an item is excluded.
+Observer = Callable[[NDArray[np.int64], Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def rank_targets(
     exclude_history: bool = True,
     negatives: list[NDArray[np.int64]] | None = None,
     label: str = "ranking",
+    observe: Observer | None = None,
 ) -> Ranks:
     """Rank the target of every window among all items of its domain, and among its negatives.
 
@@ -81,6 +84,8 @@ def rank_targets(
         exclude_history: exclude the user's earlier items from the full ranking.
         negatives: items of the sampled ranking for each window; ``None`` skips it.
         label: text of the progress bar.
+        observe: reads the scores of the full ranking, for example to keep the best items. On a processor several
+            threads call it at once, each with other windows.
     """
     model.eval()
     gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
@@ -102,6 +107,8 @@ def rank_targets(
         if exclude_history:
             _leave_out_history(scores, target, chosen, items)
         full[windows] = rank(scores, target).cpu().numpy()
+        if observe is not None:
+            observe(windows, scores)
 
     batches = list(batches_by_domain(sequences, info, batch_size))
     _in_threads(rank_batch, batches, ranking_threads(info, batch_size, device), label)

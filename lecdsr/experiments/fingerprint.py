@@ -16,8 +16,10 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import MADE_OF
 
 STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
-#: Module of the model card, which is written next to a trained model and changes no result.
-CARD = Path("lecdsr/report/model_card.py")
+#: Modules that change neither a trained model nor a rank: the model card, and the metrics of lists.
+NO_RESULT = frozenset(
+    Path(f"lecdsr/{name}.py") for name in ("report/model_card", "evaluate/beyond", "evaluate/lists")
+)
 DIGITS = 12
 
 
@@ -75,7 +77,7 @@ def code_files(model: str, root: Path) -> set[Path]:
     while todo:
         file = todo.pop()
         done.add(file)
-        todo |= imported_files(file, root) - done - {root / CARD}
+        todo |= imported_files(file, root) - done - {root / path for path in NO_RESULT}
     return done
 
 

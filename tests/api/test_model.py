@@ -14,7 +14,9 @@ from lecdsr.core.errors import InputError
 from lecdsr.core.schemas import DOMAINS as CODES
 from lecdsr.core.schemas import TEST
 from lecdsr.evaluate import compare
-from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.beyond import beyond_accuracy
+from lecdsr.evaluate.evaluate import Settings, evaluate_held_out, metrics_of
+from lecdsr.evaluate.metrics_table import BEYOND
 from lecdsr.models import saved
 from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.train.fit import fit
@@ -67,22 +69,34 @@ def test_fitting_leaves_random_numbers_and_settings_of_the_caller(data):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def ranks_of(model, data):
+def held_out(model, data):
     pair = data.pair_data(model.settings.domains, model.settings.order, 1)
     settings = Settings(exclude_history=True, batch_size=512)
     length = model.settings.history_length
     device = choose_device()
-    return rank_held_out(model.network, pair.sequences, pair.info, data.candidates, length, settings, device)
+    return pair, evaluate_held_out(
+        model.network, pair.sequences, pair.info, data.candidates, length, settings, device
+    )
+
+
+def ranks_of(model, data):
+    return held_out(model, data)[1].ranks
 
 
 def test_metrics_are_those_of_the_stage(data, model):
     frame = lecdsr.evaluate(model, data)
     assert list(frame.columns) == ["split", "domain", "protocol", "metric", "value"]
-    wanted = metrics_of(ranks_of(model, data))
+    pair, found = held_out(model, data)
+    categories = data.tables.items["categories"]
+    wanted = metrics_of(found.ranks, beyond_accuracy(found.lists, pair.sequences, pair.info, categories))
     names = dict(zip(DOMAINS, CODES, strict=True))
     for row in frame.itertuples():
         assert row.value == wanted[row.split][names[row.domain]][row.protocol][row.metric]
-    assert len(frame) == 2 * 2 * 2 * 7
+    beyond = frame[frame["metric"].isin(BEYOND)]
+    assert set(beyond["split"]) == {"test"}
+    assert set(beyond["protocol"]) == {"full"}
+    assert {"coverage@10", "novelty@10", "diversity@10"} <= set(beyond["metric"])
+    assert len(frame) - len(beyond) == 2 * 2 * 2 * 7
     assert not frame.duplicated(["split", "domain", "protocol", "metric"]).any()
 
 

@@ -97,7 +97,7 @@ def test_every_artefact_is_told_of():
         value for name, value in vars(paths).items() if isinstance(value, Path) and name not in ("root", "metrics")
     ]
     named += [paths.experiments, paths.experiment_slices, paths.experiment_tests, paths.stage_metrics("STAGE")]
-    named += [of("MODEL") for of in (paths.model, paths.times, paths.ranks, paths.training_log)]
+    named += [of("MODEL") for of in (paths.model, paths.times, paths.ranks, paths.lists, paths.training_log)]
     named += [of("MODEL") for of in (paths.model_metrics, paths.model_summary)]
     page = (ROOT / "docs/artefacts.md").read_text(encoding="utf-8")
     told = {path.rstrip("/") for path in re.findall(r"`((?:data|metrics)/[^`]+)`", page)}

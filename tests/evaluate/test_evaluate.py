@@ -17,7 +17,7 @@ from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables, own_domain
 from lecdsr.evaluate import evaluate
 from lecdsr.evaluate.evaluate import metrics_of, rank_held_out, summary_of
-from lecdsr.evaluate.metrics_table import metrics_table
+from lecdsr.evaluate.metrics_table import beyond_table, metrics_table
 from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
@@ -232,6 +232,27 @@ def test_metrics_table_leaves_out_what_is_not_there():
     table = metrics_table("title", {"a": metrics, "b": {}, "c": {"test": {}}})
     assert table.row_count == 1
     assert metrics_table("title", {"a": metrics}, "valid").row_count == 1
+
+
+def test_beyond_accuracy_is_a_part_of_the_full_ranking_of_test():
+    ranks = ranks_table([(TEST, 0, 0, False, 1, 2), (VALID, 0, 0, False, 1, 2), (TEST, 1, 1, False, 1, 2)])
+    plain = metrics_of(ranks)
+    metrics = metrics_of(ranks, {"x": {"coverage@10": 0.5, "popularity@10": 1234.5}})
+    added = metrics["test"]["x"]["full"]
+    assert {name: added.pop(name) for name in ("coverage@10", "popularity@10")} == {
+        "coverage@10": 0.5,
+        "popularity@10": 1234.5,
+    }
+    assert metrics == plain
+
+
+def test_table_beyond_accuracy_leaves_out_what_is_not_there():
+    ranks = ranks_table([(TEST, 0, 0, False, 1, 2), (TEST, 1, 1, False, 1, 2)])
+    metrics = metrics_of(ranks, {"x": {"coverage@10": 0.5, "popularity@10": 1234.5}})
+    table = beyond_table("title", {"a": metrics, "former": metrics_of(ranks), "b": {}})
+    assert table.row_count == 1
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells == ["x", "a", "0.500", "–", "1,234.5", "–", "–", "–", "–", "–"]
 
 
 class Folder:

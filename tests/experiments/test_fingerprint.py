@@ -61,6 +61,8 @@ NAMES = {
     "lecdsr/experiments/plan.py": (False, False),
     "lecdsr/report/html.py": (False, False),
     "lecdsr/report/model_card.py": (False, False),
+    "lecdsr/evaluate/beyond.py": (False, False),
+    "lecdsr/evaluate/lists.py": (False, False),
 }
 
 
