@@ -121,6 +121,24 @@ def grouped_points(
     legend_above(axes)
 
 
+def single_points(axes: Axes, points: Mapping[str, tuple[float, Value]], label: str, what: str) -> None:
+    """Draw one point per name, a position and a value with its interval.
+
+    ``label`` is the label of the values, ``what`` the label of the positions.
+    """
+    for order, (name, (place, value)) in enumerate(points.items()):
+        axes.errorbar(
+            place, value.mean, yerr=_error(value), fmt=MARKERS[order % len(MARKERS)], markersize=7,
+            color=COLOURS[order % len(COLOURS)], capsize=2, elinewidth=1, label=name,
+        )  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(what)
+    axes.set_ylabel(label)
+    legend_above(axes)
+
+
 def legend_above(axes: Axes) -> None:
     """Place the legend above the axes, where it covers nothing."""
     handles, names = axes.get_legend_handles_labels()

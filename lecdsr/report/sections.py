@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from lecdsr.ask.prices import read_price
 from lecdsr.ask.types import Usage
-from lecdsr.report import experiments, figures, tables
+from lecdsr.report import experiments, figures, guide, tables, trade_offs
+from lecdsr.report.disagreement import Disagreement, Example, overlap_tables
 from lecdsr.report.draw import Plot
 from lecdsr.report.estimates import Estimate, estimates
 from lecdsr.report.figures import Curve
@@ -26,6 +27,7 @@ class Section(NamedTuple):
     tables: Sequence[Table] = ()
     fold: str = ""
     folded: Sequence[Table] = ()
+    examples: Sequence[Example] = ()
 
 
 class Measured(NamedTuple):
@@ -40,13 +42,17 @@ class Measured(NamedTuple):
     stages: dict[str, dict[str, Any]]
     card: dict[str, Any] | None
     recorded: experiments.Recorded
+    disagreement: Disagreement
 
 
 def sections(given: Measured, resamples: int) -> list[Section]:
     """Make all sections except the user browser."""
     found = estimates(given.ranks, resamples)
     return [
+        _guide(given, resamples),
         _metrics(given, found),
+        _beyond(given, found),
+        _disagreement(given),
         _slices(given, found),
         _training(given),
         _experiments(given),
@@ -54,6 +60,13 @@ def sections(given: Measured, resamples: int) -> list[Section]:
         _llm(given),
         _stages(given),
     ]
+
+
+def _guide(given: Measured, resamples: int) -> Section:
+    tests = guide.paired_tests(given.ranks, resamples)
+    text = guide.sentences(tests, list(given.ranks), given.domains)
+    tables = guide.pair_tables(tests, given.domains)
+    return Section("guide", "Reading guide", text, fold="Paired tests of every two models", folded=tables)
 
 
 def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
@@ -72,6 +85,32 @@ def _metrics(given: Measured, found: Sequence[Estimate]) -> Section:
         "Metrics on validation",
         tables.validation_tables(given.metrics, given.domains, negatives),
     )
+
+
+def _beyond(given: Measured, found: Sequence[Estimate]) -> Section:
+    return Section(
+        "beyond",
+        "Beyond accuracy",
+        [trade_offs.TEXT, *trade_offs.extremes(given.metrics, given.domains), trade_offs.COLUMNS],
+        trade_offs.trade_off_plots(found, given.metrics, given.domains),
+        trade_offs.beyond_tables(given.metrics, given.domains),
+    )
+
+
+def _disagreement(given: Measured) -> Section:
+    found = given.disagreement
+    text = [
+        "How much the ten best items of two models have in common: the share of items that are in both lists, mean over "
+        "the test targets."
+    ]
+    if found.examples:
+        a, b = (listed.model for listed in found.examples[0].listed)
+        text.append(
+            f"Below are users for whom the lists of the two best models on validation, `{a}` and `{b}`, overlap least; "
+            "of equal overlaps those whose target the two rank most differently. They are extremes and no sample."
+        )
+    tables_ = overlap_tables(found, given.domains)
+    return Section("disagreement", "Where models disagree", text, tables=tables_, examples=found.examples)
 
 
 def _slices(given: Measured, found: Sequence[Estimate]) -> Section:

@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lecdsr.core.schemas import TEST, USERS
+from lecdsr.core.schemas import LISTS, TEST, USERS
+from lecdsr.data.sequences import from_tables
+from lecdsr.evaluate.metrics_table import BEYOND
 from lecdsr.models.sasrec import SASRec
 from lecdsr.recommend.recommender import PairRecommender
+from lecdsr.report.disagreement import Disagreement, Names, disagreement
 from lecdsr.report.estimates import METRICS
 from lecdsr.report.experiments import Recorded
 from lecdsr.report.figures import Curve
@@ -59,9 +62,28 @@ def recommender(network=None, settings=None, text: str = "") -> PairRecommender:
     )
 
 
-def block(value: float) -> dict:
+#: Lists of the two test targets, of X and both of the first two users.
+LISTS_A = pa.table({"user": [0, 1], "domain": [0, 0], "target": [2, 4], "items": [[3, 2, 4], [0, 1, 5]]}).cast(LISTS)
+LISTS_B = pa.table({"user": [0, 1], "domain": [0, 0], "target": [2, 4], "items": [[2, 3, 5], [4, 2, 3]]}).cast(LISTS)
+
+
+def block(value: float, **more: float) -> dict:
     metrics = dict.fromkeys(METRICS, value)
-    return {"sampled": metrics, "full": dict.fromkeys(METRICS, value / 2), "users": 1234, "targets": 1500}
+    return {"sampled": metrics, "full": dict.fromkeys(METRICS, value / 2) | more, "users": 1234, "targets": 1500}
+
+
+def beyond(value: float) -> dict[str, float]:
+    """Beyond-accuracy metrics; the pair has no categories."""
+    return {name: value for name in BEYOND if name != "miscalibration@10"}
+
+
+def disagreeing(text: str = "") -> Disagreement:
+    name, own = f"sasrec{text}", recommender(text=text)
+    targets = from_tables(own.interactions, WINDOWS).of_split(TEST)
+    names = Names(own.items, own.users)
+    others = tables.ranks([(0, 0, 2, 1, 8.0), (1, 0, 4, 1, 1.0)])
+    lists, ranks = {"popularity": LISTS_A, name: LISTS_B}, {"popularity": RANKS, name: others}
+    return disagreement(lists, ranks, [name, "popularity"], targets, names)
 
 
 def measured(text: str = "", **changed) -> Measured:
@@ -70,8 +92,8 @@ def measured(text: str = "", **changed) -> Measured:
         "pair": f"toy{text}",
         "domains": {"x": f"Food{text}", "y": "Kitchen"},
         "metrics": {
-            "popularity": {"valid": {"x": block(0.1), "y": block(0.2)}, "test": {"x": block(0.1)}},
-            name: {"valid": {"x": block(0.3), "y": block(0.1)}, "test": {"x": block(0.3)}},
+            "popularity": {"valid": {"x": block(0.1), "y": block(0.2)}, "test": {"x": block(0.1, **beyond(0.125))}},
+            name: {"valid": {"x": block(0.3), "y": block(0.1)}, "test": {"x": block(0.3, **beyond(0.75))}},
         },
         "ranks": {"popularity": tables.random_ranks(1, 1, 40), name: tables.random_ranks(4, 2, 40)},
         "trained": {name: Training({"valid_ndcg@10": 0.25, "best_epoch": 2}, {"seconds": 1.5, "device": "cpu"}, 3)},
@@ -85,6 +107,7 @@ def measured(text: str = "", **changed) -> Measured:
         },
         "card": None,
         "recorded": Recorded([], []),
+        "disagreement": disagreeing(text),
     }  # fmt: skip
     return Measured(**{**values, **changed})
 

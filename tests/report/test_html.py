@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from lecdsr.report.disagreement import Disagreement
 from lecdsr.report.html import code, render
 from lecdsr.report.sections import llm_facts
 from tests.report.small import EVIL, RANKS, WANTED, WINDOWS, browse, content, measured, page, recommender
@@ -114,7 +115,7 @@ def test_it_can_be_read_without_seeing_it(plain):
     assert all(after <= before + 1 for before, after in pairwise(levels))
     assert ("html", {"lang": "en"}) in read.tags
     pictures = [values for _, values in read.tags if values.get("role") == "img"]
-    assert len(pictures) == 4 + 6 + 1  # metrics, slices, training
+    assert len(pictures) == 4 + 2 + 6 + 1  # metrics, trade-offs of X, slices, training
     assert all(len(values["aria-label"]) > 40 for values in pictures)
     ids = [values["id"] for _, values in read.tags if "id" in values]
     assert len(ids) == len(set(ids))
@@ -165,7 +166,7 @@ def test_without_experiments_the_page_says_how_to_get_them(plain):
 
 
 def test_nothing_to_show_but_the_pair():
-    read = Reader(render(content(given=measured(metrics={}, ranks={}, trained={}, curves={}))))
+    read = Reader(render(content(given=measured(metrics={}, ranks={}, trained={}, curves={}, disagreement=Disagreement({}, [])))))
     assert "Food and Kitchen" in "".join(read.text)
     assert "No model was trained for more than one epoch." in "".join(read.text)
 

@@ -1,0 +1,138 @@
+"""The reading guide of the report: which model is better in each domain, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from lecdsr.core.schemas import TEST
+from lecdsr.evaluate.compare import Comparison, Options, Row, Side, compare
+from lecdsr.evaluate.significance import LEVEL
+from lecdsr.report.estimates import MAIN
+from lecdsr.report.tables import NONE, Cell, Table
+
+Domains = Mapping[str, str]
+
+
+class Against(NamedTuple):
+    """The leading model compared with another one: the difference with its interval, and whether it is better."""
+
+    model: str
+    difference: float
+    low: float | None
+    high: float | None
+    better: bool
+
+
+class PairedTests(NamedTuple):
+    """Paired tests of every two models: their names by comparison, and one row per comparison and domain."""
+
+    pairs: list[tuple[str, str]]
+    rows: list[Row]
+
+
+def paired_tests(ranks: Mapping[str, pa.Table], resamples: int) -> PairedTests:
+    """Test NDCG@10 in full ranking of every two models, with all tests corrected together.
+
+    Every two models are tested, and not the best one with the others only, so that the correction also counts that the
+    best one was chosen by the same figures.
+
+    Raises:
+        UserError: two models rank different targets.
+    """
+    pairs = list(combinations(ranks, 2))
+    sides = {model: Side(model, [model], [table]) for model, table in ranks.items()}
+    options = Options(TEST, ("full",), (MAIN,), resamples=resamples)
+    found = compare([Comparison(sides[a], sides[b]) for a, b in pairs], options) if pairs else []
+    return PairedTests(pairs, found)
+
+
+def sentences(tests: PairedTests, models: Sequence[str], domains: Domains) -> list[str]:
+    """Write one sentence for each domain and one on how sure they are."""
+    if len(models) < 2:
+        return ["Two models are needed for a comparison."]
+    told = [_sentence(tests, key, name) for key, name in domains.items() if any(row.domain == key for row in tests.rows)]
+    return [*told, _certainty(tests)]
+
+
+def pair_tables(tests: PairedTests, domains: Domains) -> list[Table]:
+    """Tabulate the paired tests, one table per domain."""
+    tables = []
+    for key, name in domains.items():
+        rows = [
+            [Cell(f"{a} − {b}"), Cell(f"{row.users:,}"), _difference(row), Cell(_p(row.p_holm)), Cell(_better(row, a, b))]
+            for row in tests.rows
+            if row.domain == key
+            for a, b in [tests.pairs[row.comparison]]
+        ]
+        if rows:
+            head = ("models", "users", f"difference of {MAIN}", "Holm p", "better")
+            tables.append(Table(f"paired tests, {name}, full ranking", head, rows))
+    return tables
+
+
+def leader(tests: PairedTests, domain: str) -> tuple[str, float, list[Against]]:
+    """Return the model with the best mean in a domain, its mean, and the others, the closest first."""
+    rows = [(*tests.pairs[row.comparison], row) for row in tests.rows if row.domain == domain]
+    means = {name: mean.mean for a, b, row in rows for name, mean in ((a, row.a), (b, row.b))}
+    best = max(means, key=means.__getitem__)
+    others = [_against(row, b if a == best else a, a == best) for a, b, row in rows if best in (a, b)]
+    return best, means[best], sorted(others, key=lambda one: one.difference)
+
+
+def _against(row: Row, other: str, first: bool) -> Against:
+    """Turn a row round if the leading model is B; it is better only if the interval does not include zero either."""
+    found = row.paired
+    low, high = (found.low, found.high) if first or found.low is None or found.high is None else (-found.high, -found.low)
+    better = row.better == ("a" if first else "b") and low is not None and low > 0
+    return Against(other, found.difference if first else -found.difference, low, high, better)
+
+
+def _sentence(tests: PairedTests, domain: str, name: str) -> str:
+    best, mean, others = leader(tests, domain)
+    level, worse = ([one for one in others if one.better is better] for better in (False, True))
+    told = []
+    if level:
+        told.append(f"level with {_listed(level)}")
+    if worse:
+        told.append(f"better than {_listed(worse)}")
+    return f"In {name}, `{best}` has the highest {MAIN.upper()} ({mean:.4f}) and is {' and '.join(told)}."
+
+
+def _listed(some: Sequence[Against]) -> str:
+    """Name the models, with the difference to the closest one."""
+    first, *rest = (f"`{one.model}`" for one in some)
+    names = [f"{first} ({_by(some[0])})", *rest]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _by(one: Against) -> str:
+    interval = "" if one.low is None else f", 95 % interval {one.low:+.4f} to {one.high:+.4f}"
+    return f"difference {one.difference:+.4f}{interval}"
+
+
+def _certainty(tests: PairedTests) -> str:
+    count = sum(row.paired.p is not None for row in tests.rows)
+    return (
+        "Level means that the data do not tell which model is better: the interval of the difference includes 0, or the "
+        f"difference may be chance among {count} tests (Holm p above {LEVEL}); and as each model was trained once, "
+        "nothing here says how much another seed would change."
+    )
+
+
+def _difference(row: Row) -> Cell:
+    found = row.paired
+    return Cell(f"{found.difference:+.4f}", "" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f}")
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.4f}" if value >= 0.0001 else "<.0001"
+
+
+def _better(row: Row, a: str, b: str) -> str:
+    return {"a": a, "b": b, None: "level"}[row.better]
