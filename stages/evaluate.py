@@ -41,7 +41,7 @@ def main(pair: str, model: str) -> None:
         artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config, settings.exclude_history)}
     )
     console.print(metrics_table(f"Test metrics on {pair}", {model: metrics}))
-    console.print(beyond_table(f"Test lists on {pair}", {model: metrics}))
+    console.print(beyond_table(f"Beyond accuracy on {pair}: ten best items of every test target", {model: metrics}))
 
 
 if __name__ == "__main__":

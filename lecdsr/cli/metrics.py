@@ -29,7 +29,7 @@ def show_metrics(artefacts: Artefacts, split: str) -> None:
         )
     console.print(metrics_table(f"{split.capitalize()} metrics on {artefacts.pair}", found, split))
     if split == SPLITS[TEST]:
-        beyond = beyond_table(f"Test lists on {artefacts.pair}: beyond accuracy", found)
+        beyond = beyond_table(f"Beyond accuracy on {artefacts.pair}: ten best items of every test target", found)
         if beyond.row_count:
             console.print(beyond)
     if artefacts.report.exists():

@@ -3,8 +3,8 @@
 They describe what a model recommends, whether or not it is right. Formulas and sources: docs/evaluation.md.
 
 Shape legend: T lists, k items of a list, N items of a domain, D width of a text vector, G categories. Lists hold items
-of one domain, numbered from 0, and :data:`~lecdsr.evaluate.lists.NONE` at the end of shorter lists. A value of a list is
-NaN where it is not defined.
+of one domain, numbered from 0, and :data:`~lecdsr.evaluate.lists.NONE` at the end of shorter lists. The value of a list
+is NaN where it is not defined.
 """
 
 from __future__ import annotations

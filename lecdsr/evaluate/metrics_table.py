@@ -26,6 +26,9 @@ BEYOND = {
     "miscalibration@10": ("miscalibration", "{:.3f}"),
 }
 
+#: Headings on two lines, to keep the table within 100 columns.
+NARROW = {"popularity": "popu-\nlarity", "diversity": "diver-\nsity", "miscalibration": "miscali-\nbration"}
+
 
 def metrics_table(title: str, models: Mapping[str, Mapping[str, Any]], split: str = "test") -> Table:
     """Make a table with one row per domain and model; ``models`` maps a name to its metrics."""
@@ -51,7 +54,7 @@ def beyond_table(title: str, models: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("domain")
     table.add_column("model")
     for heading, _ in BEYOND.values():
-        table.add_column(f"{heading}\n@10", justify="right")
+        table.add_column(NARROW.get(heading, heading), justify="right")
     for domain in DOMAINS:
         for name, metrics in models.items():
             full = metrics.get("test", {}).get(domain, {}).get("full", {})

@@ -37,6 +37,11 @@ class Listed(NamedTuple):
     titles: list[tuple[str, bool]]
     rank: float
 
+    @property
+    def shown_rank(self) -> str:
+        """The rank as the page shows it; that of tied scores is their mean rank, which may end in a half."""
+        return f"{self.rank:,.1f}".removesuffix(".0")
+
 
 class Example(NamedTuple):
     """A user for whom two models disagree: the latest items, the target, and how many items both lists have."""
@@ -147,9 +152,7 @@ def overlap_tables(found: Disagreement, domains: Domains) -> list[Table]:
     for key, overlap in found.overlap.items():
         models = list(dict.fromkeys(model for pair in overlap for model in pair))
         both = overlap | {(b, a): share for (a, b), share in overlap.items()}
-        rows = [
-            [Cell(a), *(Cell(f"{both[a, b]:.3f}" if a != b else DASH) for b in models)] for a in models
-        ]
+        rows = [[Cell(a), *(Cell(f"{both[a, b]:.3f}" if a != b else DASH) for b in models)] for a in models]
         tables.append(Table(f"overlap of lists, {domains[key]}", ("model", *models), rows))
     return tables
 
@@ -164,7 +167,9 @@ class _Writer:
         targets, target = self.targets, int(self.targets.target[row])
         before = targets.seen_items[targets.seen_start[row] : targets.target_row[row]]
         first, second = (
-            Listed(model, [(self._title(item), item == target) for item in _items(lists[row])[:SHOWN]], float(rank[row]))
+            Listed(
+                model, [(self._title(item), item == target) for item in _items(lists[row])[:SHOWN]], float(rank[row])
+            )
             for model, lists, rank in models
         )
         (_, a, _), (_, b, _) = models

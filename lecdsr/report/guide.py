@@ -17,14 +17,18 @@ from lecdsr.report.tables import NONE, Cell, Table
 Domains = Mapping[str, str]
 
 
+#: Outcomes of a test of the leading model and another one, as the sentences name them.
+BETTER, UNSURE, LEVEL_WITH = "better than", "not surely better than", "level with"
+
+
 class Against(NamedTuple):
-    """The leading model compared with another one: the difference with its interval, and whether it is better."""
+    """The leading model compared with another one: the difference with its interval, and the outcome."""
 
     model: str
     difference: float
     low: float | None
     high: float | None
-    better: bool
+    outcome: str
 
 
 class PairedTests(NamedTuple):
@@ -54,7 +58,9 @@ def sentences(tests: PairedTests, models: Sequence[str], domains: Domains) -> li
     """Write one sentence for each domain and one on how sure they are."""
     if len(models) < 2:
         return ["Two models are needed for a comparison."]
-    told = [_sentence(tests, key, name) for key, name in domains.items() if any(row.domain == key for row in tests.rows)]
+    told = [
+        _sentence(tests, key, name) for key, name in domains.items() if any(row.domain == key for row in tests.rows)
+    ]
     return [*told, _certainty(tests)]
 
 
@@ -63,13 +69,19 @@ def pair_tables(tests: PairedTests, domains: Domains) -> list[Table]:
     tables = []
     for key, name in domains.items():
         rows = [
-            [Cell(f"{a} − {b}"), Cell(f"{row.users:,}"), _difference(row), Cell(_p(row.p_holm)), Cell(_better(row, a, b))]
+            [
+                Cell(f"{a} − {b}"),
+                Cell(f"{row.users:,}"),
+                _difference(row),
+                Cell(_p(row.p_holm)),
+                Cell(_conclusion(row, a, b)),
+            ]
             for row in tests.rows
             if row.domain == key
             for a, b in [tests.pairs[row.comparison]]
         ]
         if rows:
-            head = ("models", "users", f"difference of {MAIN}", "Holm p", "better")
+            head = ("models", "users", f"difference of {MAIN}", "Holm p", "conclusion")
             tables.append(Table(f"paired tests, {name}, full ranking", head, rows))
     return tables
 
@@ -84,22 +96,27 @@ def leader(tests: PairedTests, domain: str) -> tuple[str, float, list[Against]]:
 
 
 def _against(row: Row, other: str, first: bool) -> Against:
-    """Turn a row round if the leading model is B; it is better only if the interval does not include zero either."""
+    """Turn a row round if the leading model is B."""
     found = row.paired
-    low, high = (found.low, found.high) if first or found.low is None or found.high is None else (-found.high, -found.low)
-    better = row.better == ("a" if first else "b") and low is not None and low > 0
-    return Against(other, found.difference if first else -found.difference, low, high, better)
+    low, high = (
+        (found.low, found.high) if first or found.low is None or found.high is None else (-found.high, -found.low)
+    )
+    return Against(other, found.difference if first else -found.difference, low, high, outcome(row))
+
+
+def outcome(row: Row) -> str:
+    """Name the outcome of a test: level if the interval includes zero, unsure if the corrected p-value is too large."""
+    low, high = row.paired.low, row.paired.high
+    if low is None or high is None or low <= 0 <= high:
+        return LEVEL_WITH
+    return BETTER if row.better else UNSURE
 
 
 def _sentence(tests: PairedTests, domain: str, name: str) -> str:
     best, mean, others = leader(tests, domain)
-    level, worse = ([one for one in others if one.better is better] for better in (False, True))
-    told = []
-    if level:
-        told.append(f"level with {_listed(level)}")
-    if worse:
-        told.append(f"better than {_listed(worse)}")
-    return f"In {name}, `{best}` has the highest {MAIN.upper()} ({mean:.4f}) and is {' and '.join(told)}."
+    groups = {kind: [one for one in others if one.outcome == kind] for kind in (BETTER, UNSURE, LEVEL_WITH)}
+    told = [f"{kind} {_listed(some)}" for kind, some in groups.items() if some]
+    return f"In {name}, `{best}` has the highest {MAIN.upper()} in full ranking, {mean:.4f}: {'; '.join(told)}."
 
 
 def _listed(some: Sequence[Against]) -> str:
@@ -110,22 +127,25 @@ def _listed(some: Sequence[Against]) -> str:
 
 
 def _by(one: Against) -> str:
-    interval = "" if one.low is None else f", 95 % interval {one.low:+.4f} to {one.high:+.4f}"
-    return f"difference {one.difference:+.4f}{interval}"
+    interval = (
+        "" if one.low is None or one.high is None else f", 95 % interval {_signed(one.low)} to {_signed(one.high)}"
+    )
+    return f"difference {_signed(one.difference)}{interval}"
 
 
 def _certainty(tests: PairedTests) -> str:
     count = sum(row.paired.p is not None for row in tests.rows)
     return (
-        "Level means that the data do not tell which model is better: the interval of the difference includes 0, or the "
-        f"difference may be chance among {count} tests (Holm p above {LEVEL}); and as each model was trained once, "
-        "nothing here says how much another seed would change."
+        "Level means that the interval of the difference includes 0, so the data do not tell which model is better; "
+        f"not surely means that it does not, but that the difference may be chance among {count} tests (Holm p above "
+        f"{LEVEL}); and as each model was trained once, nothing here says what another seed would change."
     )
 
 
 def _difference(row: Row) -> Cell:
     found = row.paired
-    return Cell(f"{found.difference:+.4f}", "" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f}")
+    interval = "" if found.low is None or found.high is None else f"{_signed(found.low)} to {_signed(found.high)}"
+    return Cell(_signed(found.difference), interval)
 
 
 def _p(value: float | None) -> str:
@@ -134,5 +154,11 @@ def _p(value: float | None) -> str:
     return f"{value:.4f}" if value >= 0.0001 else "<.0001"
 
 
-def _better(row: Row, a: str, b: str) -> str:
-    return {"a": a, "b": b, None: "level"}[row.better]
+def _conclusion(row: Row, a: str, b: str) -> str:
+    if outcome(row) == BETTER:
+        return f"{a if row.better == 'a' else b} is better"
+    return "level" if outcome(row) == LEVEL_WITH else "not sure"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")

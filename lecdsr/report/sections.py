@@ -91,17 +91,19 @@ def _beyond(given: Measured, found: Sequence[Estimate]) -> Section:
     return Section(
         "beyond",
         "Beyond accuracy",
-        [trade_offs.TEXT, *trade_offs.extremes(given.metrics, given.domains), trade_offs.COLUMNS],
+        [trade_offs.TEXT, " ".join(trade_offs.extremes(given.metrics, given.domains))],
         trade_offs.trade_off_plots(found, given.metrics, given.domains),
         trade_offs.beyond_tables(given.metrics, given.domains),
+        "What the columns mean",
+        [trade_offs.meanings()],
     )
 
 
 def _disagreement(given: Measured) -> Section:
     found = given.disagreement
     text = [
-        "How much the ten best items of two models have in common: the share of items that are in both lists, mean over "
-        "the test targets."
+        "How much the ten best items of two models have in common: the share of items that are in both lists, mean "
+        "over the test targets."
     ]
     if found.examples:
         a, b = (listed.model for listed in found.examples[0].listed)

@@ -20,19 +20,26 @@ AXES = {
     "novelty@10": ("novelty", "novelty: mean self-information of the items, in bits"),
 }
 TEXT = (
-    "What the models recommend, whether or not it is right: the ten best items of the domain for every test target, "
-    "under full ranking. Accuracy comes first, and of two models of the same accuracy the one that shows more of the "
-    "catalogue usually helps more users and sellers; but a model that is inaccurate covers much as well, and for no "
-    "metric here is the largest value the best, so none is marked. Formulas and sources: docs/evaluation.md."
+    "What the models recommend, whether or not it is right: the ten best items of the domain for every test target, in "
+    "full ranking. Read it together with accuracy, because a model that recommends at random covers everything. None "
+    "of these metrics is best at its largest or smallest value, so nothing is marked as best."
 )
-#: Explains the columns, in words.
-COLUMNS = (
-    "Coverage: share of the items in at least one list. Gini: inequality of how often items are shown, 0 if all are shown "
-    "equally often. Popularity: training interactions of an item, mean. Tail: share of items outside the 20 % with the "
-    "most training interactions. Unseen: share of items without training interactions. Novelty: mean self-information "
-    "in bits; rare items have more. Diversity: 1 − mean cosine of the texts of a list. Miscalibration: divergence of the "
-    "categories of a list from those of the user's history, 0 to 4.6."
-)
+#: Explains the columns in words.
+MEANINGS = {
+    "coverage": "share of the domain's items that are in at least one list",
+    "Gini": "inequality of how often the items are shown: 0 if all equally often, near 1 if few take all places",
+    "popularity": "training interactions of an item of a list, mean",
+    "tail": "share of items of a list outside the 20 % of the items with the most training interactions",
+    "unseen": "share of items of a list without a training interaction",
+    "novelty": "self-information of an item of a list in bits, mean; 1 bit more means half as many interactions",
+    "diversity": "1 − cosine of the texts of two items of a list, mean",
+    "miscalibration": "divergence of the categories of a list from those of the history: 0 if equal, 4.6 at most",
+}
+
+
+def meanings() -> Table:
+    """Tabulate what the columns mean."""
+    return Table("formulas and sources: docs/evaluation.md", (), [[*map(Cell, one)] for one in MEANINGS.items()])
 
 
 def beyond_tables(metrics: Metrics, domains: Domains) -> list[Table]:
@@ -43,7 +50,8 @@ def beyond_tables(metrics: Metrics, domains: Domains) -> list[Table]:
         columns = [metric for metric in BEYOND if any(metric in full for full in found.values())]
         if columns:
             rows = [
-                [Cell(model), *(Cell(beyond_value(full, metric)) for metric in columns)] for model, full in found.items()
+                [Cell(model), *(Cell(beyond_value(full, metric)) for metric in columns)]
+                for model, full in found.items()
             ]
             head = ("model", *(BEYOND[metric][0] for metric in columns))
             tables.append(Table(f"test, {name}, ten best items of each list", head, rows))
@@ -69,7 +77,7 @@ def trade_off_plots(found: Sequence[Estimate], metrics: Metrics, domains: Domain
                 Plot(
                     f"tradeoff-{key}-{short}",
                     f"{name}, accuracy and {short}",
-                    f"Points: test {MAIN.upper()} in {name}, full ranking, with 95 % intervals, against {short}. {told}.",
+                    f"Points: test {MAIN.upper()} in {name}, full ranking, 95 % intervals, against {short}. {told}.",
                     partial(single_points, points=points, label=f"test {MAIN.upper()}", what=label),
                     height=3.2,
                 )
@@ -84,9 +92,9 @@ def extremes(metrics: Metrics, domains: Domains) -> list[str]:
         shares = {m: full["coverage@10"] for m, full in full_metrics(metrics, key).items() if "coverage@10" in full}
         if len(shares) > 1:
             most, least = (choose(shares, key=shares.__getitem__) for choose in (max, min))
+            shown = {model: f"{100 * shares[model]:.1f} %" for model in (most, least)}
             told.append(
-                f"In {name}, `{most}` shows {shares[most]:.1%} of the items to at least one user, and `{least}` "
-                f"{shares[least]:.1%}."
+                f"In {name}, `{most}` shows {shown[most]} of the items to anyone, and `{least}` {shown[least]}."
             )
     return told
 

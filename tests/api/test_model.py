@@ -74,9 +74,7 @@ def held_out(model, data):
     settings = Settings(exclude_history=True, batch_size=512)
     length = model.settings.history_length
     device = choose_device()
-    return pair, evaluate_held_out(
-        model.network, pair.sequences, pair.info, data.candidates, length, settings, device
-    )
+    return pair, evaluate_held_out(model.network, pair.sequences, pair.info, data.candidates, length, settings, device)
 
 
 def ranks_of(model, data):

@@ -195,9 +195,9 @@ N_X, N_Y = 4, 3
 HISTORIES = [[0, 4, 1, 2], [3, 5, 0], [4, 6, 5]]
 TARGETS = [(TEST, 0, 0, 3, 4), (TEST, 1, 4, 6, 7), (TEST, 2, 7, 9, 10)]
 NAMES = categories(["a"], ["b"], ["a"], ["b"], ["c"], ["c"], ["c"])
-TABLE = pa.table(
-    {"user": [0, 1, 2], "domain": [0, 0, 1], "target": [2, 0, 5], "items": [[2, 3], [0, 2], [5]]}
-).cast(LISTS)
+TABLE = pa.table({"user": [0, 1, 2], "domain": [0, 0, 1], "target": [2, 0, 5], "items": [[2, 3], [0, 2], [5]]}).cast(
+    LISTS
+)
 
 
 def info(vectors=None):

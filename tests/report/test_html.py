@@ -125,6 +125,17 @@ def test_it_can_be_read_without_seeing_it(plain):
     assert fields == [values["for"] for tag, values in read.tags if tag == "label"]
 
 
+def test_the_reading_guide_comes_first_and_examples_name_both_models(plain):
+    sections = [values["id"] for tag, values in Reader(plain).tags if tag == "section"]
+    assert sections[:5] == ["guide", "metrics", "users", "beyond", "disagreement"]
+    examples = re.findall(r'<details class="example".*?</details>', plain, re.DOTALL)
+    assert len(examples) == 2
+    for one in examples:
+        assert re.findall("<h3>(.*?)</h3>", one) == ["sasrec", "popularity"]
+    assert [one.count('class="badge"') for one in examples] == [1, 2]  # lists that hold the target
+    assert [' class="example" open>' in one for one in examples] == [True, False]
+
+
 def test_metrics_have_their_intervals(plain):
     rows = Reader(plain).tables["test, Food, against a sample of 98 items"]
     assert rows[0][:3] == ["model", "users", "hr@1"]
@@ -166,7 +177,9 @@ def test_without_experiments_the_page_says_how_to_get_them(plain):
 
 
 def test_nothing_to_show_but_the_pair():
-    read = Reader(render(content(given=measured(metrics={}, ranks={}, trained={}, curves={}, disagreement=Disagreement({}, [])))))
+    read = Reader(
+        render(content(given=measured(metrics={}, ranks={}, trained={}, curves={}, disagreement=Disagreement({}, []))))
+    )
     assert "Food and Kitchen" in "".join(read.text)
     assert "No model was trained for more than one epoch." in "".join(read.text)
 
