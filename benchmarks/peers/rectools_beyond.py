@@ -1,9 +1,9 @@
 """Beyond-accuracy metrics of RecTools against ours, from the lists that the stage `evaluate` wrote.
 
 Runs in an environment of its own, with `pip install rectools pyarrow`, and reads only Parquet and JSON files: the
-lists, items, interactions and vectors of a pair, and the recorded metrics. RecTools has four of the metrics. Its novelty
-(mean inverse user frequency) divides by the number of users and ours by the number of training interactions of the
-domain, so the logarithm of their ratio is added. A user with several test targets counts once for each here.
+lists, items, interactions and vectors of a pair, and the recorded metrics. RecTools has four of the metrics. Its
+novelty (mean inverse user frequency) divides by the number of users and ours by the number of training interactions of
+the domain, so the logarithm of their ratio is added. A user with several test targets counts once for each here.
 
     python benchmarks/peers/rectools_beyond.py --root CLONE --pair demo
 """

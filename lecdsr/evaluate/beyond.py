@@ -98,7 +98,7 @@ def domain_metrics(lists: Lists, targets: Sequences, items: slice, catalogue: Ca
     shown = exposure(lists, len(counts))
     metrics: dict[str, float | None] = {"coverage@10": coverage(shown), "gini@10": gini(shown)}
     values = {name: list_means(lists, fact) for name, fact in item_facts(counts).items()}
-    blocks = [slice(first, first + BLOCK) for first in range(0, len(lists), BLOCK)]
+    blocks = np.split(np.arange(len(lists)), range(BLOCK, len(lists), BLOCK))
     if (vectors := catalogue.vectors) is not None:
         values["diversity@10"] = np.concatenate([diversity(lists[block], vectors) for block in blocks])
     if (shares := catalogue.categories) is not None:
@@ -131,7 +131,7 @@ def coverage(shown: IntArray) -> float | None:
 
 
 def gini(shown: IntArray) -> float | None:
-    """Compute the Gini coefficient of the exposure of all items (Adomavicius and Kwon, TKDE 2012).
+    """Compute the Gini coefficient of the exposure of all items (Fleder and Hosanagar, Management Science 2009).
 
     0 if all items are in equally many lists, 1 - 1/N if every place shows one item; ``None`` if there is no place.
     """
@@ -258,4 +258,5 @@ def _log(rows: sparse.csr_array) -> sparse.csr_array:
 
 
 def _ratio(total: NDArray[Any], number: IntArray) -> Array:
-    return np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+    found: Array = np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+    return found

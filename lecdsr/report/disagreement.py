@@ -61,6 +61,14 @@ class Disagreement(NamedTuple):
     examples: list[Example]
 
 
+class Ranked(NamedTuple):
+    """A model with its lists ``[T, k]`` and its ranks ``[T]`` of the targets in full ranking."""
+
+    model: str
+    lists: Lists
+    ranks: NDArray[np.float32]
+
+
 class Names(NamedTuple):
     """Tables ``ITEMS`` and ``USERS``, from which examples are written."""
 
@@ -94,18 +102,12 @@ def disagreement(
                 overlap.setdefault(key, {})[a, b] = float(shares[domain == code].mean())
     if len(best) < 2:
         return Disagreement(overlap, [])
-    pair = (best[0], best[1])
-    full = [ranks[model].filter(pc.equal(ranks[model]["split"], TEST))["rank_full"].to_numpy() for model in pair]
+    a, b = (Ranked(model, items[model], _full_ranks(ranks[model])) for model in best[:2])
     rows = [
-        row
-        for code in range(len(DOMAINS))
-        for row in least_common(*(items[model] for model in pair), *full, np.flatnonzero(domain == code), targets.user)
+        row for code in range(len(DOMAINS)) for row in least_common(a, b, np.flatnonzero(domain == code), targets.user)
     ]
     writer = _Writer(names, targets)
-    return Disagreement(
-        overlap,
-        [writer(row, [(m, items[m], found) for m, found in zip(pair, full, strict=True)]) for row in rows],
-    )
+    return Disagreement(overlap, [writer(row, a, b) for row in rows])
 
 
 def best_on_validation(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -123,27 +125,25 @@ def overlaps(a: Lists, b: Lists) -> NDArray[np.float64]:
     blocks = [slice(first, first + BLOCK) for first in range(0, len(a), BLOCK)]
     common = np.concatenate([np.zeros(0), *(_common(a[block], b[block]) for block in blocks)])
     longer = np.maximum((a != NONE).sum(axis=1), (b != NONE).sum(axis=1))
-    return np.divide(common, longer, out=np.ones(len(a)), where=longer > 0)
+    shares: NDArray[np.float64] = np.divide(common, longer, out=np.ones(len(a)), where=longer > 0)
+    return shares
 
 
-def least_common(
-    a: Lists, b: Lists, rank_a: NDArray[np.float32], rank_b: NDArray[np.float32], rows: IntArray, user: IntArray
-) -> list[int]:
+def least_common(a: Ranked, b: Ranked, rows: IntArray, user: IntArray) -> list[int]:
     """Choose the targets whose two lists overlap least, one for each user.
 
     Of equal overlaps those come first whose target the models rank most differently (ratio of the ranks).
 
     Args:
-        a, b: ``[T, k]`` lists of the two models.
-        rank_a, rank_b: ``[T]`` ranks of the targets.
+        a, b: the two models.
         rows: targets to choose from.
         user: ``[T]`` users.
     """
-    shares = overlaps(a[rows], b[rows])
-    apart = np.abs(np.log(rank_a[rows]) - np.log(rank_b[rows]))
+    shares = overlaps(a.lists[rows], b.lists[rows])
+    apart = np.abs(np.log(a.ranks[rows]) - np.log(b.ranks[rows]))
     order = rows[np.lexsort((rows, -apart, shares))]
     _, first = np.unique(user[order], return_index=True)
-    return order[np.sort(first)[:USERS]].tolist()
+    return [int(row) for row in order[np.sort(first)[:USERS]]]
 
 
 def overlap_tables(found: Disagreement, domains: Domains) -> list[Table]:
@@ -163,24 +163,21 @@ class _Writer:
     def __init__(self, names: Names, targets: Sequences) -> None:
         self.names, self.targets = names, targets
 
-    def __call__(self, row: int, models: Sequence[tuple[str, Lists, NDArray[np.float32]]]) -> Example:
+    def __call__(self, row: int, a: Ranked, b: Ranked) -> Example:
         targets, target = self.targets, int(self.targets.target[row])
         before = targets.seen_items[targets.seen_start[row] : targets.target_row[row]]
-        first, second = (
-            Listed(
-                model, [(self._title(item), item == target) for item in _items(lists[row])[:SHOWN]], float(rank[row])
-            )
-            for model, lists, rank in models
-        )
-        (_, a, _), (_, b, _) = models
         return Example(
             user=str(self.names.users["reviewer"][int(targets.user[row])].as_py()),
             domain=DOMAINS[int(target >= _n_x(self.names.items))],
             history=[self._title(item) for item in before[::-1][:HISTORY].tolist()],
             target=self._title(target),
-            common=len({*_items(a[row])} & {*_items(b[row])}),
-            listed=(first, second),
+            common=len({*_items(a.lists[row])} & {*_items(b.lists[row])}),
+            listed=(self._listed(a, row, target), self._listed(b, row, target)),
         )
+
+    def _listed(self, one: Ranked, row: int, target: int) -> Listed:
+        titles = [(self._title(item), item == target) for item in _items(one.lists[row])[:SHOWN]]
+        return Listed(one.model, titles, float(one.ranks[row]))
 
     def _title(self, item: int) -> str:
         title, asin = (self.names.items[name][item].as_py() for name in ("title", "asin"))
@@ -188,12 +185,18 @@ class _Writer:
 
 
 def _items(row: NDArray[np.int32]) -> list[int]:
-    return row[row != NONE].tolist()
+    return [int(item) for item in row if item != NONE]
 
 
-def _common(a: Lists, b: Lists) -> NDArray[np.int64]:
+def _common(a: Lists, b: Lists) -> IntArray:
     """Count the items that two lists have in common, ``[T]``; no item is twice in a list."""
-    return ((a[:, :, None] == b[:, None, :]) & (a != NONE)[:, :, None]).sum(axis=(1, 2))
+    common: IntArray = ((a[:, :, None] == b[:, None, :]) & (a != NONE)[:, :, None]).sum(axis=(1, 2))
+    return common
+
+
+def _full_ranks(ranks: pa.Table) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = ranks.filter(pc.equal(ranks["split"], TEST))["rank_full"].to_numpy()
+    return found
 
 
 def _n_x(items: pa.Table) -> int:

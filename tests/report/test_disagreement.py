@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lecdsr.evaluate.lists import NONE
 from lecdsr.report import disagreement as module
-from lecdsr.report.disagreement import best_on_validation, least_common, overlap_tables, overlaps
+from lecdsr.report.disagreement import Ranked, best_on_validation, least_common, overlap_tables, overlaps
 from tests.report.small import disagreeing
 
 
@@ -37,12 +37,13 @@ def test_overlap_is_that_of_sets(pairs):
 def test_the_least_common_come_first():
     a = lists((0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 1, 2), (0, 1, 2))
     b = lists((0, 1, 2), (3, 4, 5), (3, 4, 5), (0, 4, 5), (6, 7, 8))
-    rank_a, rank_b = np.array([1, 1, 1, 1, 1], np.float32), np.array([9, 2, 50, 9, 5], np.float32)
+    one = Ranked("a", a, np.array([1, 1, 1, 1, 1], np.float32))
+    other = Ranked("b", b, np.array([9, 2, 50, 9, 5], np.float32))
     rows, user = np.arange(5), np.array([0, 1, 2, 3, 2])
     # Of the three without a common item the one of rank 50 comes first; its user is not shown twice.
-    assert least_common(a, b, rank_a, rank_b, rows, user) == [2, 1]
-    assert least_common(a, b, rank_a, rank_b, np.array([0, 3]), user) == [3, 0]
-    assert least_common(a, b, rank_a, rank_b, np.array([], int), user) == []
+    assert least_common(one, other, rows, user) == [2, 1]
+    assert least_common(one, other, np.array([0, 3]), user) == [3, 0]
+    assert least_common(one, other, np.array([], int), user) == []
 
 
 def test_examples_say_what_both_models_recommend():
