@@ -94,20 +94,33 @@ def disagreement(
     """
     items = {model: to_array(table) for model, table in lists.items()}
     domain = (targets.target >= _n_x(names.items)).astype(np.int64)
-    overlap: dict[str, dict[tuple[str, str], float]] = {}
-    for a, b in combinations(items, 2):
-        shares = overlaps(items[a], items[b])
-        for code, key in enumerate(DOMAINS):
-            if (domain == code).any():
-                overlap.setdefault(key, {})[a, b] = float(shares[domain == code].mean())
+    overlap = mean_overlaps(items, domain)
     if len(best) < 2:
         return Disagreement(overlap, [])
-    a, b = (Ranked(model, items[model], _full_ranks(ranks[model])) for model in best[:2])
+    first, second = (Ranked(model, items[model], _full_ranks(ranks[model])) for model in best[:2])
     rows = [
-        row for code in range(len(DOMAINS)) for row in least_common(a, b, np.flatnonzero(domain == code), targets.user)
+        row
+        for code in range(len(DOMAINS))
+        for row in least_common(first, second, np.flatnonzero(domain == code), targets.user)
     ]
     writer = _Writer(names, targets)
-    return Disagreement(overlap, [writer(row, a, b) for row in rows])
+    return Disagreement(overlap, [writer(row, first, second) for row in rows])
+
+
+def mean_overlaps(lists: Mapping[str, Lists], domain: IntArray) -> dict[str, dict[tuple[str, str], float]]:
+    """Average the overlap of the lists of every two models over the targets of each domain.
+
+    Args:
+        lists: ``[T, k]`` of each model.
+        domain: ``[T]`` domain of each target.
+    """
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for a, b in combinations(lists, 2):
+        shares = overlaps(lists[a], lists[b])
+        for code, key in enumerate(DOMAINS):
+            if (domain == code).any():
+                found.setdefault(key, {})[a, b] = float(shares[domain == code].mean())
+    return found
 
 
 def best_on_validation(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
