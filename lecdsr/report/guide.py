@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import combinations
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lecdsr.core.schemas import TEST
 from lecdsr.evaluate.compare import Comparison, Options, Row, Side, compare
@@ -47,7 +48,8 @@ def paired_tests(ranks: Mapping[str, pa.Table], resamples: int) -> PairedTests:
     Raises:
         UserError: two models rank different targets.
     """
-    pairs = list(combinations(ranks, 2))
+    some = {model: table for model, table in ranks.items() if pc.any(pc.equal(table["split"], TEST)).as_py()}
+    pairs = list(combinations(some, 2))
     sides = {model: Side(model, [model], [table]) for model, table in ranks.items()}
     options = Options(TEST, ("full",), (MAIN,), resamples=resamples)
     found = compare([Comparison(sides[a], sides[b]) for a, b in pairs], options) if pairs else []
@@ -58,10 +60,12 @@ def sentences(tests: PairedTests, models: Sequence[str], domains: Domains) -> li
     """Write one sentence for each domain and one on how sure they are."""
     if len(models) < 2:
         return ["Two models are needed for a comparison."]
-    told = [
-        _sentence(tests, key, name) for key, name in domains.items() if any(row.domain == key for row in tests.rows)
-    ]
-    return [*told, _certainty(tests)]
+    if not tests.rows:
+        return ["There are no test targets to compare the models on."]
+    found = {name: leader(tests, key) for key, name in domains.items() if any(row.domain == key for row in tests.rows)}
+    outcomes = {one.outcome for *_, others in found.values() for one in others}
+    count = sum(row.paired.p is not None for row in tests.rows)
+    return [*(_sentence(name, *one) for name, one in found.items()), _certainty(outcomes, count)]
 
 
 def pair_tables(tests: PairedTests, domains: Domains) -> list[Table]:
@@ -112,8 +116,7 @@ def outcome(row: Row) -> str:
     return BETTER if row.better else UNSURE
 
 
-def _sentence(tests: PairedTests, domain: str, name: str) -> str:
-    best, mean, others = leader(tests, domain)
+def _sentence(name: str, best: str, mean: float, others: Sequence[Against]) -> str:
     groups = {kind: [one for one in others if one.outcome == kind] for kind in (BETTER, UNSURE, LEVEL_WITH)}
     told = [f"{kind} {_listed(some)}" for kind, some in groups.items() if some]
     return f"In {name}, `{best}` has the highest {MAIN.upper()} in full ranking, {mean:.4f}: {'; '.join(told)}."
@@ -133,13 +136,16 @@ def _by(one: Against) -> str:
     return f"difference {_signed(one.difference)}{interval}"
 
 
-def _certainty(tests: PairedTests) -> str:
-    count = sum(row.paired.p is not None for row in tests.rows)
-    return (
-        "Level means that the interval of the difference includes 0, so the data do not tell which model is better; "
-        f"not surely means that it does not, but that the difference may be chance among {count} tests (Holm p above "
-        f"{LEVEL}); and as each model was trained once, nothing here says what another seed would change."
-    )
+def _certainty(outcomes: Set[str], tests: int) -> str:
+    """Say what the words of the other sentences mean, and what they do not tell."""
+    meanings = {
+        BETTER: f"better means that Holm p is at most {LEVEL} for {tests} tests together",
+        UNSURE: f"not surely better means that the interval excludes 0 but Holm p is above {LEVEL}",
+        LEVEL_WITH: "level means that the interval includes 0, so that the data do not tell which model is better",
+    }
+    told = [text for kind, text in meanings.items() if kind in outcomes]
+    text = "; ".join([*told, "each model was trained once, so nothing here says what another seed would change"])
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _difference(row: Row) -> Cell:

@@ -1,7 +1,9 @@
 """The reading guide: who leads, and which differences it calls better, unsure or level."""
 
+import pyarrow.compute as pc
 import pytest
 
+from lecdsr.core.schemas import VALID
 from lecdsr.report.guide import BETTER, LEVEL_WITH, UNSURE, leader, outcome, pair_tables, paired_tests, sentences
 from tests.errors import refused
 from tests.evaluate import rank_tables as tables
@@ -67,13 +69,15 @@ def test_a_sentence_for_each_domain_and_one_on_how_sure_they_are(tests, ranks):
         assert "`c`" in told
         assert LEVEL_WITH not in told
     assert "6 tests" in certainty
+    assert "evel" not in certainty  # no word is explained that is not used
 
 
 def test_models_with_equal_ranks_are_level(ranks):
     same = {"a": ranks["a"], "again": ranks["a"]}
     found = paired_tests(same, 100)
-    food, *_ = sentences(found, list(same), DOMAINS)
+    food, _, certainty = sentences(found, list(same), DOMAINS)
     assert LEVEL_WITH in food
+    assert "Level" in certainty
     assert BETTER not in food
     (table, _) = pair_tables(found, DOMAINS)
     assert table.rows[0][-1].text == "level"
@@ -96,6 +100,13 @@ def test_nothing_to_compare(ranks, names):
     assert found.rows == []
     assert len(sentences(found, names, DOMAINS)) == 1
     assert pair_tables(found, DOMAINS) == []
+
+
+def test_no_test_targets(ranks):
+    some = {name: table.filter(pc.equal(table["split"], VALID)) for name, table in ranks.items()}
+    found = paired_tests(some, 100)
+    assert found.rows == []
+    assert len(sentences(found, list(some), DOMAINS)) == 1
 
 
 def test_other_targets_are_refused(ranks):
