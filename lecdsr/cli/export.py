@@ -13,18 +13,22 @@ from lecdsr.recommend.export import export as write
 from lecdsr.recommend.recommender import best_model, open_recommender
 
 
-def export(artefacts: Artefacts, model: str | None, out: Path, device: str = "auto") -> None:
-    """Export the vectors of a two-tower model.
+def export(
+    artefacts: Artefacts, model: str | None, out: Path, device: str = "auto", evaluated: bool = False
+) -> None:
+    """Export a two-tower model with the tables of its pair; the one trained on everything where there is one.
 
     Raises:
         UserError: the pair or the model does not exist, or it is not a two-tower model.
     """
     names = load_pair(artefacts.pair).domains
     model = model or best_model(artefacts)
-    recommender = open_recommender(artefacts, model, choose_device(device, "--device"))
+    recommender = open_recommender(artefacts, model, choose_device(device, "--device"), evaluated)
     facts = {"pair": artefacts.pair, "domains": dict(zip(DOMAINS, names, strict=True)), "model": model}
     found = write(recommender, facts, out)
-    summary(f"{model} of {artefacts.pair} as vectors", found)
-    reranks = "rerank-items.parquet, rerank-users.parquet, " if found["rerank_term"] else ""
-    say(f"written: {out}/items.parquet, users.parquet, {reranks}facts.json")
+    parts = found.pop("parts")
+    size = sum(part["bytes"] for part in parts.values())
+    summary(f"{model} of {artefacts.pair} as an export", {**found, "parts": len(parts), "MB": round(size / 1e6, 1)})
+    say(f"written: {out}/{{{','.join(parts)}}} and {out}/facts.json")
+    say(f"to serve it: lecdsr serve {out}")
     say(f"to build an index from them: python examples/ann.py {out}")

@@ -254,20 +254,27 @@ def export(
     pair: PairOption,
     out: Annotated[Path, typer.Option(help="Folder to write to, relative to the root of the repository.")],
     model: ModelOption = None,
+    evaluated: Annotated[
+        bool,
+        typer.Option(
+            "--evaluated", help="Export the evaluated model even where one was trained on everything (stage refit)."
+        ),
+    ] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Export the vectors of a two-tower model for an approximate-nearest-neighbour index: score = query · key + bias.
+    """Export a two-tower model, score = query · key + bias, as a folder for `lecdsr serve` or an index of your own.
 
     Writes items.parquet (keys and biases), users.parquet (a query for every user after their whole history, and their
-    owned items) and facts.json. examples/ann.py loads them into an index. A model that compares items with phrases of
-    the profiles also writes rerank-items.parquet and rerank-users.parquet. Models that are not two-tower (`itemknn`)
-    are refused.
+    owned items), the model, the tables of the pair that it needs, and facts.json with the SHA-256 of each of them.
+    examples/ann.py loads the vectors into an index. A model that compares items with phrases of the profiles also
+    writes rerank-items.parquet and rerank-users.parquet. Models that are not two-tower (`itemknn`) are refused.
+    The folder holds the histories of all users: treat it as personal data.
 
     Example: `lecdsr export --pair demo --model tandem --out data/demo/export`
     """
     from lecdsr.cli.export import export as write
 
-    write(Artefacts(pair), model, out, device)
+    write(Artefacts(pair), model, out, device, evaluated)
 
 
 def _one(domain: Domains) -> str | None:

@@ -74,7 +74,7 @@ def explain(recommender: PairRecommender, user: TargetUser, item: int) -> Explan
 
 
 def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[str, float]:
-    split = recommender.network.key_parts()
+    split = recommender.key_parts
     if split is None:
         return {}
     query = recommender.query(user.row, user.items, user.times, int(item >= recommender.info.n_x))  # [d]
@@ -85,7 +85,7 @@ def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[st
 
 def _contributions(recommender: PairRecommender, user: TargetUser, item: int) -> list[Contribution]:
     drops = recommender.contributions(user.row, user.items, user.times, item)
-    similarities = _similarities(recommender, item)
+    similarities = recommender.item_similarities(item)
     return [
         Contribution(
             recommender.line(int(owned), int(time)),
@@ -96,11 +96,6 @@ def _contributions(recommender: PairRecommender, user: TargetUser, item: int) ->
     ]
 
 
-def _similarities(recommender: PairRecommender, item: int) -> torch.Tensor | None:
-    found = recommender.network.item_similarities(item)
-    return None if found is None else found.cpu()
-
-
 @torch.no_grad()
 def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> list[Line]:
     """Return the ``k`` items of a domain that are most similar to ``item``, without the item itself.
@@ -108,7 +103,7 @@ def similar(recommender: PairRecommender, item: int, domain: int, k: int) -> lis
     Raises:
         UserError: the model does not compare items, or knows nothing about this one.
     """
-    similarities = _similarities(recommender, item)
+    similarities = recommender.item_similarities(item)
     if similarities is None:
         raise UserError(
             "this model has no item vectors or neighbours, so it has no similar items",

@@ -1,4 +1,8 @@
-"""Export a two-tower model: item keys and user queries as vectors for a nearest-neighbour index."""
+"""Export a two-tower model: item keys and user queries as vectors, and all that a service needs besides.
+
+The folder is self-contained: an index of nearest neighbours reads the vectors, and `lecdsr serve` also the model with
+the tables of the pair, to answer anonymous users and to explain scores.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,26 @@ import torch
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import track
 from lecdsr.core.errors import UserError
-from lecdsr.core.files import table_writer, write_json, write_table
-from lecdsr.core.schemas import DOMAINS
+from lecdsr.core.files import table_writer, write_table
+from lecdsr.core.schemas import DOMAINS, INTERACTIONS, ITEMS, PROFILES, USERS
+from lecdsr.core.schemas import vectors as vectors_schema
+from lecdsr.data.info import DatasetInfo
+from lecdsr.data.profiles import Profiles
+from lecdsr.models.saved import save
 from lecdsr.recommend.batch import UserHistories
+from lecdsr.recommend.manifest import MANIFEST, write_manifest
 from lecdsr.recommend.recommender import PairRecommender
 
 BATCH = 512
+#: Text of the latest profile of users who have one; it is shown with their history.
+PROFILE_TEXTS = pa.schema([("user", pa.int32()), ("text", pa.string())])
+#: Parts of every export; rerank files, text vectors and profiles are there if the model has them.
+ALWAYS = (
+    *("items.parquet", "users.parquet", "model/config.json", "model/model.safetensors"),
+    *("pair/items.parquet", "pair/users.parquet", "pair/interactions.parquet", "pair/profile-texts.parquet"),
+)
+_RERANK = ("rerank-items.parquet", "rerank-users.parquet")
+_OPTIONAL = ("item-vectors.parquet", "phrase-vectors.parquet", "profiles.parquet")
 
 
 def items_schema(width: int) -> pa.Schema:
@@ -63,9 +81,12 @@ def rerank_schemas(width: int) -> tuple[pa.Schema, pa.Schema]:
 
 @torch.no_grad()
 def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Write ``items.parquet``, ``users.parquet`` and, once both are complete, ``facts.json``.
+    """Write the vectors, the model, the tables of the pair and, once all are complete, ``facts.json``.
 
-    For a model with a rerank term also ``rerank-items.parquet`` and ``rerank-users.parquet``.
+    ``items.parquet`` and ``users.parquet`` hold the vectors, for a model with a rerank term ``rerank-items.parquet``
+    and ``rerank-users.parquet`` too. ``model/`` is the model as :func:`lecdsr.models.saved.save` writes it, ``pair/``
+    holds the tables that it is loaded with: items with titles but without descriptions, users, interactions, text
+    vectors, and the profiles of a model that reads them.
 
     Args:
         recommender: the model and its pair.
@@ -92,7 +113,7 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
             do="choose another folder with --out",
             code="file-in-the-way",
         )
-    (folder / "facts.json").unlink(missing_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
     keys, bias = recommender.network.keys()
     width = keys.shape[1]
     table = {
@@ -119,9 +140,55 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
         "history_length": trained.history_length,
         "queries": "one a user and domain" if _by_domain(recommender) else "one a user",
         "biased": bool(bias.any()),
+        "text_widths": list(info.text_widths),
     }
-    write_json(folder / "facts.json", {**facts, **found})
-    return {**facts, **found}
+    parts = [*ALWAYS, *(_RERANK if reranks else ()), *_write_pair(recommender, folder / "pair")]
+    save(folder / "model", recommender.network, dict(recommender.config))
+    # A graph of the query tower, query.onnx, is written here, and named among the parts.
+    return write_manifest(folder, {**facts, **found}, parts)
+
+
+def _write_pair(recommender: PairRecommender, folder: Path) -> list[str]:
+    """Write the tables with which a model is loaded; return the names of those that not every export has."""
+    for name in _OPTIONAL:
+        (folder / name).unlink(missing_ok=True)
+    items = recommender.items
+    column = items.column_names.index("description")
+    write_table(folder / "items.parquet", items.set_column(column, "description", pa.array([""] * len(items))), ITEMS)
+    write_table(folder / "users.parquet", recommender.users, USERS)
+    write_table(folder / "interactions.parquet", recommender.interactions, INTERACTIONS)
+    texts = sorted(recommender.profiles.items())
+    columns = {"user": [user for user, _ in texts], "text": [text for _, text in texts]}
+    write_table(folder / "profile-texts.parquet", pa.table(columns, schema=PROFILE_TEXTS), PROFILE_TEXTS)
+    written = _write_texts(recommender.info, folder, recommender.user_input == "profile")
+    return [f"pair/{name}" for name in written]
+
+
+def _write_texts(info: DatasetInfo, folder: Path, reads_profiles: bool) -> list[str]:
+    """Write the text vectors of the items and, for a model that reads them, the profiles with their phrases."""
+    tables = {}
+    if info.item_vectors is not None:
+        tables["item-vectors.parquet"] = _text_table(info.item_vectors)
+    if info.profiles is not None and reads_profiles:
+        tables["phrase-vectors.parquet"] = _text_table(info.profiles.vectors)
+        tables["profiles.parquet"] = _profile_table(info.profiles)
+    for name, table in tables.items():
+        write_table(folder / name, table, table.schema)
+    return list(tables)
+
+
+def _text_table(rows: torch.Tensor) -> pa.Table:
+    """Turn ``[V+1, D]`` text vectors, the last of which is zero, into a table of V rows."""
+    rows = rows[:-1].cpu()
+    columns = {"id": np.arange(len(rows)), "known": rows.any(dim=1).numpy(), "vector": _vectors(rows)}
+    return pa.table(columns).cast(vectors_schema(rows.shape[1]))
+
+
+def _profile_table(profiles: Profiles) -> pa.Table:
+    none = len(profiles.vectors) - 1
+    lists = [[[row for row in rows if row != none] for rows in profiles.lists[:-1, code].tolist()] for code in (0, 1)]
+    columns = {"user": profiles.user, "as_of": profiles.as_of, "whole": profiles.whole[:-1].numpy()}
+    return pa.table({**columns, "next_x": lists[0], "next_y": lists[1]}).cast(PROFILES)
 
 
 def _queries(recommender: PairRecommender, histories: UserHistories) -> Iterator[pa.Table]:
@@ -151,15 +218,15 @@ def _batches(recommender: PairRecommender, label: str) -> Iterator[IntArray]:
 def _write_rerank(recommender: PairRecommender, histories: UserHistories, folder: Path) -> bool:
     """Write the vectors of the rerank term, and return whether there is one."""
     found = recommender.network.rerank_vectors()
-    for name in ("rerank-items", "rerank-users"):
-        (folder / f"{name}.parquet").unlink(missing_ok=True)
+    for name in _RERANK:
+        (folder / name).unlink(missing_ok=True)
     if found is None:
         return False
     texts, phrases = found
     items, users = rerank_schemas(texts.shape[1])
     rows = pa.table({"item": recommender.items["item"], "vector": _vectors(texts)})
-    write_table(folder / "rerank-items.parquet", rows.cast(items), items)
-    with table_writer(folder / "rerank-users.parquet", users) as write:
+    write_table(folder / _RERANK[0], rows.cast(items), items)
+    with table_writer(folder / _RERANK[1], users) as write:
         for batch in _batches(recommender, "phrases"):
             for code, key in enumerate(DOMAINS):
                 write(_phrase_rows(phrases(histories.read(batch, code, batch)), batch, key).cast(users))

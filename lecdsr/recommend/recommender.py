@@ -62,6 +62,7 @@ class PairRecommender:
         trained: settings of the model.
         anonymous_models: trained models of the pair that can recommend to an anonymous user.
         device: where the network is, and where scores are computed; results are on the CPU.
+        config: ``config.json`` of the model, which an export repeats.
     """
 
     items: pa.Table
@@ -73,6 +74,7 @@ class PairRecommender:
     trained: Any
     anonymous_models: tuple[str, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    config: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def _scorer(self) -> Callable[[Histories, slice], torch.Tensor]:
@@ -82,6 +84,23 @@ class PairRecommender:
     @cached_property
     def _query_encoder(self) -> Callable[[Histories], torch.Tensor]:
         return self.network.query_encoder()
+
+    @cached_property
+    def _directions(self) -> torch.Tensor | None:
+        return self.network.item_directions()
+
+    @cached_property
+    def key_parts(self) -> dict[str, torch.Tensor] | None:
+        """Summands of the item keys by name, see :meth:`Recommender.key_parts`; computed once."""
+        with torch.no_grad():
+            return self.network.key_parts()
+
+    @torch.no_grad()
+    def item_similarities(self, item: int) -> torch.Tensor | None:
+        """Compute the similarity of every item to ``item``, ``[N]``; ``None`` if the model does not compare items."""
+        directions = self._directions
+        found = self.network.item_similarities(item) if directions is None else directions @ directions[item]
+        return None if found is None else found.cpu()
 
     @property
     def user_input(self) -> UserInput:
@@ -352,6 +371,7 @@ def open_recommender(
         trained=trained,
         anonymous_models=tuple(_anonymous_models(_trained(artefacts))),
         device=device or torch.device("cpu"),
+        config=config,
     )
 
 

@@ -45,7 +45,8 @@ def recommender_of(model: str, variant: str, domains: str = "both") -> PairRecom
         profiles={0: "likes tea"},
         info=network.info,
         network=network,
-        trained=settings_of(model, variant, domains),
+        trained=(trained := settings_of(model, variant, domains)),
+        config=zoo.config_of(model, trained),
     )
 
 
