@@ -37,7 +37,8 @@ The pipeline is run by DVC; these commands show and use its results.
 * `lecdsr compare sasrec lecdsr` tests which of two methods is better
 * `lecdsr tune --pair demo` runs the experiments of experiments.yaml, `lecdsr results --pair demo` writes their page
 * `lecdsr recommend --pair demo --user ID` shows a user's history and what a model recommends, `--all` writes it for all
-* `lecdsr explain` explains a score, `lecdsr similar ITEM --pair demo` lists similar items, `lecdsr export` vectors
+* `lecdsr explain` explains a score, `lecdsr similar ITEM --pair demo` lists similar items
+* `lecdsr export` writes a model with its vectors to a folder, `lecdsr serve FOLDER` answers over HTTP from it
 
 Run any command with `--help` for its options. The page Parameters of the documentation lists every setting.
 """,
@@ -46,7 +47,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(answers_app, name="answers")
 
 # Commands that work outside a repository.
-ANYWHERE = ("data", "serve-llm")
+ANYWHERE = ("data", "serve", "serve-llm")
 
 
 class Split(enum.StrEnum):
@@ -408,6 +409,61 @@ def results(
     from lecdsr.experiments.results import write_results
 
     write_results(pair)
+
+
+class IndexKind(enum.StrEnum):
+    """How a service finds the best items."""
+
+    exact = "exact"
+    ann = "ann"
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Export that `lecdsr export` wrote.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs LECDSR_SERVE_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8094,
+    index: Annotated[
+        IndexKind,
+        typer.Option(
+            help="Score every item, or those that a nearest-neighbour index proposes (extra `ann`, for 10⁶ items)."
+        ),
+    ] = IndexKind.exact,
+    max_requests: Annotated[
+        int, typer.Option(min=1, help="Requests answered at once; more are told to come again (503).")
+    ] = 128,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a request may take to arrive; slower clients are cut off.")
+    ] = 10,
+) -> None:
+    """Recommend over HTTP, from one export and without a repository: a page at / and JSON below it.
+
+    * `POST /recommend`: to a user of the pair, or to an anonymous user with a history; as `lecdsr recommend` does
+    * `POST /explain`: why an item has its score, `GET /similar/ITEM`: which items are like it
+    * `GET /items?query=WORDS`: search titles
+    * `GET /health`, `GET /metrics` (Prometheus), `GET /openapi.json` (all requests, with examples)
+
+    An export that is incomplete, damaged or of another version is refused. SIGHUP loads FOLDER once more beside the
+    running service and replaces it without dropping a request; a new export that is refused changes nothing. SIGTERM
+    answers what has begun and ends.
+
+    Only this machine can reach the service unless --host says otherwise. Clients must then send the header
+    `Authorization: Bearer TOKEN` with the token from the environment variable LECDSR_SERVE_TOKEN. It speaks plain
+    HTTP: put a proxy with TLS in front. Nothing that a user sends is logged.
+
+    Examples:
+
+    * `lecdsr export --pair demo --out data/demo/export`, then `lecdsr serve data/demo/export`
+    * `curl -s localhost:8094/recommend -H 'Content-Type: application/json' -d '{"history": ["olive oil"], "k": 5}'`
+    * `LECDSR_SERVE_TOKEN=$(openssl rand -hex 32) lecdsr serve /srv/export --host 0.0.0.0`
+    """
+    from lecdsr.serve.guard import Limits
+    from lecdsr.serve.server import serve as serve_export
+
+    limits = Limits(requests=max_requests, seconds=timeout)
+    serve_export(folder, host, port, index.value, limits)
 
 
 @app.command("serve-llm")

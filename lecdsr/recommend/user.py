@@ -75,7 +75,7 @@ def target_user(recommender: PairRecommender, reviewer: str | None, history: lis
     row = recommender.user_id(reviewer)
     items, times = recommender.history(row)
     return TargetUser(
-        reviewer, row, items, times, recommender.profiles.get(row), tuple(_missing_history(recommender, items))
+        reviewer, row, items, times, recommender.profiles.get(row), tuple(missing_history(recommender, items))
     )
 
 
@@ -100,7 +100,7 @@ def anonymous_user(recommender: PairRecommender, history: list[str], day: str | 
     notes = [row.note for row in given if row.note]
     if recommender.user_input == "profile":
         notes.append("an anonymous user has no profile: the model scores as for users of the pair without one")
-    notes += _missing_history(recommender, items)
+    notes += missing_history(recommender, items)
     return TargetUser(None, recommender.info.anonymous_user, items, times, None, tuple(notes))
 
 
@@ -122,8 +122,8 @@ def read_history(values: list[str], finder: Finder, day: datetime.date) -> list[
     return sorted(rows, key=lambda row: row.day)
 
 
-def read_day(text: str) -> datetime.date:
-    """Parse a day written as YYYY-MM-DD.
+def read_day(text: str, where: str = "--day or --history") -> datetime.date:
+    """Parse a day written as YYYY-MM-DD; ``where`` says in a message where it was written.
 
     Raises:
         UserError: it is not a day.
@@ -133,14 +133,14 @@ def read_day(text: str) -> datetime.date:
     except ValueError as error:
         raise UserError(
             f"{text!r} is not a day",
-            where="--day or --history",
+            where=where,
             do="write it as YYYY-MM-DD, for example 2014-05-01",
             code="wrong-day",
         ) from error
 
 
-def _missing_history(recommender: PairRecommender, items: IntArray) -> list[str]:
-    """List the parts of the history that the model would read but that are empty."""
+def missing_history(recommender: PairRecommender, items: IntArray) -> list[str]:
+    """List the parts of the history that the model would read but that are empty, as notes for the user."""
     if recommender.trained.domains != "own":
         same = ", so every user without one gets the same ranking" if recommender.user_input == "none" else ""
         return [] if len(items) else [f"the history is empty{same}"]

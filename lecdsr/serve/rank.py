@@ -1,0 +1,201 @@
+"""Rank items for several requests at once: one product of queries and keys for each domain.
+
+A product for one query reads all keys from memory to use each number once; for several queries it reads them once for
+all, so requests that wait at the same time are answered together.
+
+Shape legend: B requests, N items of a domain, d width of queries and keys, D width of text vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lecdsr.core.arrays import IntArray
+from lecdsr.core.errors import UserError
+from lecdsr.data.batch import Histories
+from lecdsr.recommend.best import Best, best_of
+from lecdsr.serve.ann import Indexes
+from lecdsr.serve.load import LoadedExport
+
+#: Scores in memory at once; a large catalogue makes batches smaller.
+_MOST_SCORES = 16_000_000
+_LARGEST_BATCH = 32
+
+
+class Query(NamedTuple):
+    """What to recommend to one user.
+
+    Args:
+        user: number of a user of the export; ``None`` for an anonymous user.
+        items: ``[H]`` history of an anonymous user in time order.
+        times: ``[H]`` times of the items, in seconds since 1970-01-01 UTC.
+        domains: codes of the domains to recommend from.
+        k: items in each domain.
+        exclude_owned: leave out items of the history.
+    """
+
+    user: int | None
+    items: IntArray
+    times: IntArray
+    domains: tuple[int, ...]
+    k: int
+    exclude_owned: bool
+
+
+class Ranked(NamedTuple):
+    """The best items of a domain, best first, and their scores."""
+
+    items: list[int]
+    scores: list[float]
+
+
+def batch_size(export: LoadedExport) -> int:
+    """Return how many requests are answered together at most."""
+    info = export.recommender.info
+    return max(1, min(_LARGEST_BATCH, _MOST_SCORES // max(1, info.n_x, info.n_y)))
+
+
+@torch.inference_mode()
+def rank(export: LoadedExport, indexes: Indexes | None, queries: Sequence[Query]) -> list[dict[int, Ranked]]:
+    """Rank the items of each domain for every query; equal scores are in the order of item numbers.
+
+    Args:
+        export: the vectors and the model.
+        indexes: nearest-neighbour indexes that propose items; ``None`` scores all.
+        queries: B of them.
+
+    Returns:
+        For each query the best items by domain.
+
+    Raises:
+        UserError: a score is NaN.
+    """
+    found: list[dict[int, Ranked]] = [{} for _ in queries]
+    encoded: Encoded | None = None
+    for domain in (0, 1):
+        places = [place for place, query in enumerate(queries) if domain in query.domains]
+        if not places:
+            continue
+        if encoded is None or export.by_domain:
+            encoded = _encode(export, queries, domain)
+        asked, vectors = [queries[place] for place in places], _vectors(export, queries, encoded, domain)[places]
+        phrases = _phrases(export, queries, encoded, domain)
+        rows = (domain, vectors, [phrases[place] for place in places])
+        best = _exact(export, asked, *rows) if indexes is None else _proposed(export, indexes, asked, *rows)
+        for place, one in zip(places, best, strict=True):
+            found[place][domain] = one
+    return found
+
+
+class Encoded(NamedTuple):
+    """Anonymous users of a batch: their places, histories, and query vectors ``[A, d]``."""
+
+    places: list[int]
+    histories: Histories
+    vectors: Tensor
+
+
+def _encode(export: LoadedExport, queries: Sequence[Query], domain: int) -> Encoded | None:
+    """Encode the histories of the anonymous users of a batch, if there are any."""
+    places = [place for place, query in enumerate(queries) if query.user is None]
+    if not places:
+        return None
+    recommender, rows = export.recommender, []
+    for place in places:
+        items, times = queries[place].items, queries[place].times
+        read = recommender.reads(items, domain)
+        rows.append((items[read], times[read]))
+    users = [recommender.info.anonymous_user] * len(places)
+    histories = recommender.histories(users, rows, domain, [queries[place].times for place in places])
+    return Encoded(places, histories, export.encode(histories))
+
+
+def _vectors(export: LoadedExport, queries: Sequence[Query], encoded: Encoded | None, domain: int) -> Tensor:
+    """``[B, d]`` query vectors: those of known users are looked up."""
+    vectors = torch.empty(len(queries), export.keys.shape[1])
+    known = [place for place, query in enumerate(queries) if query.user is not None]
+    if known:
+        vectors[known] = export.queries[domain][[queries[place].user for place in known]]
+    if encoded is not None:
+        vectors[encoded.places] = encoded.vectors
+    return vectors
+
+
+def _phrases(
+    export: LoadedExport, queries: Sequence[Query], encoded: Encoded | None, domain: int
+) -> list[Tensor | None]:
+    """Phrases ``[K, D]`` of each user for the rerank term; ``None`` where there are none."""
+    if export.rerank is None:
+        return [None] * len(queries)
+    phrases = [None if query.user is None else export.rerank.of(query.user, domain) for query in queries]
+    if encoded is not None:
+        found = export.rerank.encode(replace(encoded.histories, domain=domain))  # [A, K, D]
+        for place, some in zip(encoded.places, found, strict=True):
+            phrases[place] = some[some.any(dim=1)]
+    return phrases
+
+
+def _exact(
+    export: LoadedExport, queries: Sequence[Query], domain: int, vectors: Tensor, phrases: list[Tensor | None]
+) -> list[Ranked]:
+    items = export.recommender.info.items_of(domain)
+    scores = torch.addmm(export.bias[items], vectors, export.keys[items].T)  # [B, N]
+    if export.rerank is not None:
+        _add_rerank(scores, phrases, export.rerank.texts[items])
+    for row, query in zip(scores, queries, strict=True):
+        if query.exclude_owned:
+            owned = _owned(export, query)
+            row[torch.from_numpy(owned[(owned >= items.start) & (owned < items.stop)] - items.start)] = float("-inf")
+    best = best_of(scores, max(query.k for query in queries), items.start)
+    return [_ranked(Best(*parts), query.k) for parts, query in zip(zip(*best, strict=True), queries, strict=True)]
+
+
+def _add_rerank(scores: Tensor, phrases: list[Tensor | None], texts: Tensor) -> None:
+    """Add max(0, largest product of an item and a phrase) to ``[B, N]`` scores, in place."""
+    sizes = [0 if some is None else len(some) for some in phrases]
+    if not any(sizes):
+        return
+    products = torch.cat([some for some in phrases if some is not None]) @ texts.T  # [ΣK, N]
+    for row, part in zip(scores, products.split(sizes), strict=True):
+        if len(part):
+            row += part.amax(dim=0).clamp(min=0)
+
+
+def _proposed(
+    export: LoadedExport,
+    indexes: Indexes,
+    queries: Sequence[Query],
+    domain: int,
+    vectors: Tensor,
+    phrases: list[Tensor | None],
+) -> list[Ranked]:
+    """Score only the items that an index proposes."""
+    owned = [_owned(export, query) if query.exclude_owned else np.zeros(0, np.int64) for query in queries]
+    wanted = [query.k + len(mine) for query, mine in zip(queries, owned, strict=True)]
+    ranked = []
+    for place, near in enumerate(indexes.search(domain, vectors.numpy(), wanted)):
+        items = torch.from_numpy(np.setdiff1d(near, owned[place]))  # ascending
+        scores = (export.bias[items] + export.keys[items] @ vectors[place]).unsqueeze(0)
+        if export.rerank is not None:
+            _add_rerank(scores, [phrases[place]], export.rerank.texts[items])
+        best = best_of(scores, queries[place].k)
+        ranked.append(_ranked(Best(best.scores[0], items[best.items[0]]), queries[place].k))
+    return ranked
+
+
+def _owned(export: LoadedExport, query: Query) -> IntArray:
+    return query.items if query.user is None else export.owned.of(query.user)
+
+
+def _ranked(best: Best, k: int) -> Ranked:
+    scores, items = best.scores[:k].tolist(), best.items[:k].tolist()
+    if any(score != score for score in scores):  # NaN counts as the highest score, so none is missed
+        raise UserError("the model returns NaN as a score", do="export another model", code="nan-score")
+    kept = [place for place, score in enumerate(scores) if score > float("-inf")]
+    return Ranked([items[place] for place in kept], [scores[place] for place in kept])
