@@ -29,6 +29,6 @@ def export(
     parts = found.pop("parts")
     size = sum(part["bytes"] for part in parts.values())
     summary(f"{model} of {artefacts.pair} as an export", {**found, "parts": len(parts), "MB": round(size / 1e6, 1)})
-    say(f"written: {out}/{{{','.join(parts)}}} and {out}/facts.json")
+    say(f"written: {out}/facts.json, which lists the parts")
     say(f"to serve it: lecdsr serve {out}")
     say(f"to build an index from them: python examples/ann.py {out}")

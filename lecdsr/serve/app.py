@@ -158,7 +158,8 @@ class App:
         sizes = {"x": info.n_x, "y": info.n_y}
         anonymous = export.recommender.user_input != "embedding"
         names = (str(facts.get("pair")), str(facts.get("model")), export.names)
-        return _json(messages.Health("ok", *names, info.n_users, sizes, anonymous, lecdsr.__version__))
+        examples = [messages.Item(*export.catalogue.item(number)) for number in export.catalogue.examples]
+        return _json(messages.Health("ok", *names, info.n_users, sizes, anonymous, examples, lecdsr.__version__))
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")

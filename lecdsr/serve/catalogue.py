@@ -44,6 +44,9 @@ class Catalogue:
         self._domains: list[int] = items["domain"].to_pylist()
         self._counts = items["train_count"].to_numpy()  # [N]
         self._by_asin = {asin: item for item, asin in enumerate(self._asins)}
+        domain = np.array(self._domains)
+        #: The item of each domain with the most training interactions.
+        self.examples = [int(np.where(domain == code, self._counts, -1).argmax()) for code in np.unique(domain)]
         # A space in front, so that a word at the beginning is found like any other.
         plain_titles = [plain(title or "") for title in self._titles]
         self._searched = pa.array([f" {title}" for title in plain_titles], pa.large_string())

@@ -133,7 +133,7 @@ class Items(Struct):
 
 
 class Health(Struct):
-    """What is served."""
+    """What is served; ``examples`` are the items of each domain with the most training interactions."""
 
     status: str
     pair: str
@@ -142,6 +142,7 @@ class Health(Struct):
     users: int
     items: dict[str, int]
     anonymous: bool
+    examples: list[Item]
     version: str
 
 

@@ -33,8 +33,8 @@ def openapi(export: LoadedExport, with_token: bool) -> dict[str, Any]:
     types = [messages.RecommendRequest, messages.ExplainRequest, messages.Recommendations, messages.Explanation,
              messages.Similar, messages.Items, messages.Health, messages.Error]  # fmt: skip
     _, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMA)
-    n_x = export.recommender.info.n_x
-    first, other = (export.catalogue.item(number).asin for number in (0, n_x))
+    examples = export.catalogue.examples
+    first, other = (export.catalogue.item(number).asin for number in (examples[0], examples[-1]))
     components: dict[str, Any] = {"schemas": schemas}
     if with_token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
