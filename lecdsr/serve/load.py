@@ -24,6 +24,7 @@ from lecdsr.data.everything import info_for
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.load import PairTables, info_of
 from lecdsr.models.saved import load, read_config
+from lecdsr.recommend.batch import check_domains
 from lecdsr.recommend.export import ALWAYS, PROFILE_TEXTS, items_schema, rerank_schemas, users_schema
 from lecdsr.recommend.manifest import MANIFEST, read_manifest
 from lecdsr.recommend.recommender import PairRecommender
@@ -139,6 +140,7 @@ def load_export(folder: Path) -> LoadedExport:
     """
     facts = read_manifest(folder, ALWAYS)
     recommender = _recommender(folder, facts)
+    check_domains(recommender.info)
     items, users = (_vector_table(folder / f"{name}.parquet") for name in ("items", "users"))
     width = items.schema.field("vector").type.list_size
     _check(items.schema == items_schema(width) and users.schema == users_schema(width), folder / "items.parquet")

@@ -181,6 +181,9 @@ def _proposed(
     ranked = []
     for place, near in enumerate(indexes.search(domain, vectors.numpy(), wanted)):
         items = torch.from_numpy(np.setdiff1d(near, owned[place]))  # ascending
+        if not len(items):  # the user owns them all
+            ranked.append(Ranked([], []))
+            continue
         scores = (export.bias[items] + export.keys[items] @ vectors[place]).unsqueeze(0)
         if export.rerank is not None:
             _add_rerank(scores, [phrases[place]], export.rerank.texts[items])

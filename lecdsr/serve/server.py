@@ -68,13 +68,13 @@ def serve(folder: Path, host: str, port: int, index: IndexKind, limits: Limits) 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server = uvicorn.Server(config)
-    shown = f"[{host}]" if ":" in host else host
-    say(f"listening on http://{shown}:{listening.getsockname()[1]}, {'with a token' if token else 'without a token'}")
-    asyncio.run(_run(server, listening, app, folder, index))
+    asyncio.run(_run(server, listening, app, folder, index, token is not None))
     say("stopped: every request that had begun is answered")
 
 
-async def _run(server: Any, listening: socket.socket, app: App, folder: Path, index: IndexKind) -> None:
+async def _run(
+    server: Any, listening: socket.socket, app: App, folder: Path, index: IndexKind, has_token: bool
+) -> None:
     """Run the server; on SIGHUP load the export once more beside it."""
     loop, loading = asyncio.get_running_loop(), threading.Lock()
 
@@ -85,7 +85,12 @@ async def _run(server: Any, listening: socket.socket, app: App, folder: Path, in
             warn("an export is being loaded already; send SIGHUP again when it is")
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await server.serve(sockets=[listening])
+    host, port = listening.getsockname()[:2]
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.01)
+    say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}, with{'' if has_token else 'out'} a token")
+    await serving
 
 
 def _replace(
