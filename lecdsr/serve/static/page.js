@@ -123,7 +123,10 @@ get("query").addEventListener("keydown", (event) => {
     event.preventDefault();
     const item = state.found[Math.max(0, state.active)];
     if (item) choose(item);
-  } else if (event.key === "Escape") closeList();
+  } else if (event.key === "Escape" && open) {
+    event.preventDefault(); // which would clear the field
+    closeList();
+  }
 });
 get("query").addEventListener("blur", closeList);
 
