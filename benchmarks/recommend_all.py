@@ -49,6 +49,7 @@ def recommender_of(model: str, users: int, items: int, vectors: int) -> PairReco
     }
     generator = torch.Generator().manual_seed(0)
     item_vectors, texts = (torch.randn(size + 1, vectors, generator=generator) for size in (n, users))
+    item_vectors[-1] = texts[-1] = 0  # padding
     counts = torch.from_numpy(np.bincount(item, minlength=n))
     info = DatasetInfo(items, items, users, item_vectors, one_profile_each(texts[:-1]), counts, (0, HISTORY))
     settings = find_model(model).settings.model_validate({})

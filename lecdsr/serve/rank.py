@@ -21,7 +21,7 @@ from lecdsr.core.errors import UserError
 from lecdsr.data.batch import Histories
 from lecdsr.recommend.best import Best, best_of
 from lecdsr.serve.ann import Indexes
-from lecdsr.serve.load import LoadedExport
+from lecdsr.serve.load import MARGIN, Coarse, LoadedExport
 
 #: Scores in memory at once; a large catalogue makes batches smaller.
 _MOST_SCORES = 16_000_000
@@ -144,16 +144,41 @@ def _phrases(
 def _exact(
     export: LoadedExport, queries: Sequence[Query], domain: int, vectors: Tensor, phrases: list[Tensor | None]
 ) -> list[Ranked]:
-    items = export.recommender.info.items_of(domain)
-    scores = torch.addmm(export.bias[items], vectors, export.keys[items].T)  # [B, N]
-    if export.rerank is not None:
-        _add_rerank(scores, phrases, export.rerank.texts[items])
+    """Score all items of a domain; with coarse keys, score all coarsely and exactly those that may be among the best."""
+    items, coarse = export.recommender.info.items_of(domain), export.coarse
+    if coarse is None:
+        scores = torch.addmm(export.bias[items], vectors, export.keys[items].T)  # [B, N]
+        texts = None if export.rerank is None else export.rerank.texts
+    else:
+        scores = (vectors.bfloat16() @ coarse.keys[items].T).float() + export.bias[items]
+        texts = coarse.texts
+    if texts is not None:
+        _add_rerank(scores, phrases, texts[items])
     for row, query in zip(scores, queries, strict=True):
         if query.exclude_owned:
             owned = _owned(export, query)
             row[torch.from_numpy(owned[(owned >= items.start) & (owned < items.stop)] - items.start)] = float("-inf")
     best = best_of(scores, max(query.k for query in queries), items.start)
-    return [_ranked(Best(*parts), query.k) for parts, query in zip(zip(*best, strict=True), queries, strict=True)]
+    if coarse is None:
+        return [_ranked(Best(*parts), query.k) for parts, query in zip(zip(*best, strict=True), queries, strict=True)]
+    last = best.scores[range(len(queries)), [min(query.k, best.scores.shape[1]) - 1 for query in queries]]  # [B]
+    lowest = last - 2 * _margins(coarse, vectors, phrases)
+    near = (scores >= lowest.unsqueeze(1)) & (scores > float("-inf"))
+    found = [row.nonzero().flatten() + items.start for row in near]
+    return [_scored(export, *row) for row in zip(found, vectors, phrases, queries, strict=True)]
+
+
+def _margins(coarse: Coarse, vectors: Tensor, phrases: list[Tensor | None]) -> Tensor:
+    """``[B]`` by how much a coarse score can be wrong.
+
+    Raises:
+        UserError: a query is NaN.
+    """
+    if not bool(torch.isfinite(vectors).all()):
+        raise _nan_score()
+    of_key, of_text = coarse.longest
+    longest = [0.0 if some is None or not len(some) else float(some.norm(dim=1).max()) for some in phrases]
+    return MARGIN * (vectors.norm(dim=1) * of_key + torch.tensor(longest) * of_text)
 
 
 def _add_rerank(scores: Tensor, phrases: list[Tensor | None], texts: Tensor) -> None:
@@ -161,7 +186,7 @@ def _add_rerank(scores: Tensor, phrases: list[Tensor | None], texts: Tensor) -> 
     sizes = [0 if some is None else len(some) for some in phrases]
     if not any(sizes):
         return
-    products = torch.cat([some for some in phrases if some is not None]) @ texts.T  # [ΣK, N]
+    products = torch.cat([some for some in phrases if some is not None]).to(texts.dtype) @ texts.T  # [ΣK, N]
     for row, part in zip(scores, products.split(sizes), strict=True):
         if len(part):
             row += part.amax(dim=0).clamp(min=0)
@@ -178,18 +203,21 @@ def _proposed(
     """Score only the items that an index proposes."""
     owned = [_owned(export, query) if query.exclude_owned else np.zeros(0, np.int64) for query in queries]
     wanted = [query.k + len(mine) for query, mine in zip(queries, owned, strict=True)]
-    ranked = []
-    for place, near in enumerate(indexes.search(domain, vectors.numpy(), wanted)):
-        items = torch.from_numpy(np.setdiff1d(near, owned[place]))  # ascending
-        if not len(items):  # the user owns them all
-            ranked.append(Ranked([], []))
-            continue
-        scores = (export.bias[items] + export.keys[items] @ vectors[place]).unsqueeze(0)
-        if export.rerank is not None:
-            _add_rerank(scores, [phrases[place]], export.rerank.texts[items])
-        best = best_of(scores, queries[place].k)
-        ranked.append(_ranked(Best(best.scores[0], items[best.items[0]]), queries[place].k))
-    return ranked
+    near = indexes.search(domain, vectors.numpy(), wanted)
+    # setdiff1d sorts them, so that equal scores are in the order of items.
+    found = [torch.from_numpy(np.setdiff1d(items, mine)) for items, mine in zip(near, owned, strict=True)]
+    return [_scored(export, *row) for row in zip(found, vectors, phrases, queries, strict=True)]
+
+
+def _scored(export: LoadedExport, items: Tensor, vector: Tensor, phrases: Tensor | None, query: Query) -> Ranked:
+    """Rank some items, ascending, for one query."""
+    if not len(items):  # the user owns them all
+        return Ranked([], [])
+    scores = (export.bias[items] + export.keys[items] @ vector).unsqueeze(0)
+    if export.rerank is not None:
+        _add_rerank(scores, [phrases], export.rerank.texts[items])
+    best = best_of(scores, query.k)
+    return _ranked(Best(best.scores[0], items[best.items[0]]), query.k)
 
 
 def _owned(export: LoadedExport, query: Query) -> IntArray:
@@ -199,6 +227,10 @@ def _owned(export: LoadedExport, query: Query) -> IntArray:
 def _ranked(best: Best, k: int) -> Ranked:
     scores, items = best.scores[:k].tolist(), best.items[:k].tolist()
     if any(score != score for score in scores):  # NaN counts as the highest score, so none is missed
-        raise UserError("the model returns NaN as a score", do="export another model", code="nan-score")
+        raise _nan_score()
     kept = [place for place, score in enumerate(scores) if score > float("-inf")]
     return Ranked([items[place] for place in kept], [scores[place] for place in kept])
+
+
+def _nan_score() -> UserError:
+    return UserError("the model returns NaN as a score", do="export another model", code="nan-score")

@@ -4,10 +4,13 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from lecdsr.core.files import write_table
 from lecdsr.recommend.manifest import read_manifest, write_manifest
 from lecdsr.serve.load import load_export
 from tests.errors import refused
@@ -148,3 +151,15 @@ def test_an_export_that_is_killed_leaves_no_manifest(tmp_path, monkeypatch):
 def test_lists_of_different_lengths(folder):
     owned = load_export(folder).owned
     np.testing.assert_array_equal(np.diff(owned.bounds), [len(set(history)) for history in zoo.HISTORIES])
+
+
+def test_a_model_that_computes_other_vectors_here(copied):
+    """As after a change of its code: the weights are those of the export, the queries are not."""
+    users = pq.read_table(copied / "users.parquet")
+    vectors = users["vector"].combine_chunks()
+    turned = pa.FixedSizeListArray.from_arrays(pc.multiply(vectors.flatten(), 1.1), vectors.type.list_size)
+    write_table(copied / "users.parquet", users.set_column(4, "vector", turned), users.schema)
+    facts = json.loads((copied / "facts.json").read_text())
+    write_manifest(copied, facts, facts.pop("parts"))
+    with refused("other-vectors", copied):
+        load_export(copied)

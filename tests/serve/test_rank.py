@@ -1,6 +1,7 @@
 """The service recommends what `lecdsr recommend` does, whoever else asks at the same time."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 
 from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.serve.ann import Indexes
+from lecdsr.serve.load import _coarse as coarse_of
 from lecdsr.serve.load import load_export
-from lecdsr.serve.rank import Query, rank
+from lecdsr.serve.rank import Query, _margins, rank
 from lecdsr.serve.server import recall
 from lecdsr.serve.worker import Service
 from tests.errors import refused
@@ -30,11 +32,12 @@ def queries(model):
     return known + [Query(None, *row, *next(options)) for row in rows for _ in range(18)]
 
 
+@pytest.mark.parametrize("coarse", [False, True])
 @pytest.mark.parametrize("domains", ["both", "own"])
 @pytest.mark.parametrize("model", MODELS)
-def test_as_the_recommender_recommends(tmp_path, model, domains):
+def test_as_the_recommender_recommends(tmp_path, model, domains, coarse):
     before, folder = write_export(tmp_path, model, domains)
-    export, asked = load_export(folder), queries(model)
+    export, asked = load_export(folder, coarse), queries(model)
     together = rank(export, None, asked)
     for query, found in zip(asked, together, strict=True):
         user, items, times = query.user, query.items, query.times
@@ -49,8 +52,53 @@ def test_as_the_recommender_recommends(tmp_path, model, domains):
             np.testing.assert_allclose(found[domain].scores, [line.score for line in lines], rtol=1e-4, atol=1e-5)
 
 
+def enlarged(export, copies, spread, seed):
+    """Replace the items of an export by many that differ a little, so that most scores are close together."""
+    generator = torch.Generator().manual_seed(seed)
+    keys = export.keys.repeat_interleave(copies, dim=0)
+    keys = keys + spread * torch.randn(keys.shape, generator=generator)
+    texts = export.rerank.texts.repeat_interleave(copies, dim=0)
+    rerank = replace(export.rerank, texts=texts)
+    info = replace(export.recommender.info, n_x=6 * copies, n_y=5 * copies)
+    bias = torch.randn(len(keys), generator=generator)
+    recommender = replace(export.recommender, info=info)
+    return replace(
+        export, recommender=recommender, keys=keys, bias=bias, rerank=rerank, coarse=coarse_of(keys, rerank)
+    )
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-4, 0.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_coarse_look_first_finds_what_exact_scores_find(folder, spread, seed):
+    export = enlarged(load_export(folder, coarse=True), 400, spread, seed)
+    asked = [Query(user, NONE, NONE, (0, 1), k, False) for user in range(zoo.USERS) for k in (1, 10, 100)]
+    for query, found in zip(asked, rank(export, None, asked), strict=True):
+        for domain, items in ((0, slice(0, 2400)), (1, slice(2400, 4400))):
+            scores = export.bias[items].double() + export.keys[items].double() @ export.queries[domain][query.user].double()
+            phrases = export.rerank.of(query.user, domain).double()
+            if len(phrases):
+                scores += (phrases @ export.rerank.texts[items].double().T).amax(dim=0).clamp(min=0)
+            order = torch.sort(scores, descending=True, stable=True).indices[: query.k]
+            np.testing.assert_allclose(found[domain].scores, scores[order], rtol=1e-5, atol=1e-5)
+            assert len(set(found[domain].items)) == query.k
+            mine = torch.tensor(found[domain].items) - items.start
+            np.testing.assert_allclose(scores[mine], scores[order], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 7), (16, 640)])
+def test_the_error_of_a_coarse_product_is_within_its_margin(shape):
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1e-3, 1.0, 1e3):
+        queries = scale * torch.randn(shape, generator=generator)
+        keys = torch.randn(500, shape[1], generator=generator) * torch.rand(500, 1, generator=generator) ** 4
+        coarse = coarse_of(keys, None)
+        found = (queries.bfloat16() @ coarse.keys.T).double()
+        wrong = (found - queries.double() @ keys.double().T).abs().amax(dim=1)
+        assert (wrong <= _margins(coarse, queries, [None] * len(queries))).all()
+
+
 def test_equal_scores_are_in_the_order_of_items(folder):
-    export = load_export(folder)
+    export = load_export(folder, coarse=False)
     export.keys.zero_()
     object.__setattr__(export, "rerank", None)
     found = rank(export, None, [Query(0, NONE, NONE, (0, 1), 10, False)])[0]
@@ -81,8 +129,9 @@ def test_recall_sees_an_index_of_other_keys(folder):
     assert recall(Service(export, indexes), 0) < 1
 
 
-def test_a_score_that_is_no_number(folder):
-    export = load_export(folder)
-    export.keys[3] = torch.nan
+@pytest.mark.parametrize("coarse", [False, True])
+def test_a_score_that_is_no_number(folder, coarse):
+    export = load_export(folder, coarse)
+    export.queries[0][1] = torch.nan
     with refused("nan-score"):
         rank(export, None, [Query(1, NONE, NONE, (0,), 10, False)])
