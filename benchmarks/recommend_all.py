@@ -76,7 +76,7 @@ def loop(one: PairRecommender, users: IntArray, keep: bool) -> tuple[float, list
     found = []
     for user in users.tolist():
         if not keep:
-            for name in ("_scorer", "_query_encoder"):
+            for name in ("_scorer", "query_encoder"):
                 one.__dict__.pop(name, None)
         history, times = one.history(user)
         lines = [line for domain in (0, 1) for line in one.recommend(user, history, times, domain, K)]

@@ -82,7 +82,8 @@ class PairRecommender:
         return self.network.scorer()
 
     @cached_property
-    def _query_encoder(self) -> Callable[[Histories], torch.Tensor]:
+    def query_encoder(self) -> Callable[[Histories], torch.Tensor]:
+        """The query tower of a two-tower model, ``[B, d]``; created once, because a model may process every item."""
         return self.network.query_encoder()
 
     @cached_property
@@ -195,7 +196,7 @@ class PairRecommender:
         """Compute the query of a two-tower model after ``history``, for items of a domain, ``[d]``."""
         histories = self._read(user, history, times, domain)
         with self._anonymous_errors(user):
-            return self._query_encoder(histories)[0].cpu()
+            return self.query_encoder(histories)[0].cpu()
 
     @torch.no_grad()
     def rerank_part(self, user: int, history: IntArray, times: IntArray, item: int) -> float | None:

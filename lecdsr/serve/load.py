@@ -130,10 +130,10 @@ class LoadedExport:
     def _numbers(self) -> dict[str, int]:
         return {reviewer: user for user, reviewer in enumerate(self.recommender.users["reviewer"].to_pylist())}
 
-    @cached_property
+    @property
     def encode(self) -> Callable[[Histories], Tensor]:
         """The query tower, ``[B, d]``: the model's own. An export with a part query.onnx can run that instead."""
-        return self.recommender.network.query_encoder()
+        return self.recommender.query_encoder
 
     @property
     def by_domain(self) -> bool:

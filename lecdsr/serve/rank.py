@@ -26,6 +26,8 @@ from lecdsr.serve.load import MARGIN, Coarse, LoadedExport
 #: Scores in memory at once; a large catalogue makes batches smaller.
 _MOST_SCORES = 16_000_000
 _LARGEST_BATCH = 32
+#: Pairs of a query and an item whose vectors are in memory at once.
+_PAIRS = 8192
 
 
 class Query(NamedTuple):
@@ -164,8 +166,8 @@ def _exact(
     last = best.scores[range(len(queries)), [min(query.k, best.scores.shape[1]) - 1 for query in queries]]  # [B]
     lowest = last - 2 * _margins(coarse, vectors, phrases)
     near = (scores >= lowest.unsqueeze(1)) & (scores > float("-inf"))
-    found = [row.nonzero().flatten() + items.start for row in near]
-    return [_scored(export, *row) for row in zip(found, vectors, phrases, queries, strict=True)]
+    place, column = near.nonzero(as_tuple=True)
+    return _rank_some(export, queries, vectors, phrases, place, column + items.start)
 
 
 def _margins(coarse: Coarse, vectors: Tensor, phrases: list[Tensor | None]) -> Tensor:
@@ -204,20 +206,36 @@ def _proposed(
     owned = [_owned(export, query) if query.exclude_owned else np.zeros(0, np.int64) for query in queries]
     wanted = [query.k + len(mine) for query, mine in zip(queries, owned, strict=True)]
     near = indexes.search(domain, vectors.numpy(), wanted)
-    # setdiff1d sorts them, so that equal scores are in the order of items.
-    found = [torch.from_numpy(np.setdiff1d(items, mine)) for items, mine in zip(near, owned, strict=True)]
-    return [_scored(export, *row) for row in zip(found, vectors, phrases, queries, strict=True)]
+    found = [np.setdiff1d(items, mine) for items, mine in zip(near, owned, strict=True)]  # ascending
+    place = np.repeat(np.arange(len(found)), [len(items) for items in found])
+    pairs = (torch.from_numpy(place), torch.from_numpy(np.concatenate(found)))
+    return _rank_some(export, queries, vectors, phrases, *pairs)
 
 
-def _scored(export: LoadedExport, items: Tensor, vector: Tensor, phrases: Tensor | None, query: Query) -> Ranked:
-    """Rank some items, ascending, for one query."""
-    if not len(items):  # the user owns them all
-        return Ranked([], [])
-    scores = (export.bias[items] + export.keys[items] @ vector).unsqueeze(0)
+def _rank_some(
+    export: LoadedExport,
+    queries: Sequence[Query],
+    vectors: Tensor,
+    phrases: list[Tensor | None],
+    place: Tensor,
+    item: Tensor,
+) -> list[Ranked]:
+    """Rank some items for each query: M pairs of a query and an item, sorted by both."""
+    parts = zip(place.split(_PAIRS), item.split(_PAIRS), strict=True)
+    scores = torch.cat([(export.keys[items] * vectors[places]).sum(dim=1) for places, items in parts])  # [M]
+    scores += export.bias[item]
+    sizes = torch.bincount(place, minlength=len(queries))  # [B]
     if export.rerank is not None:
-        _add_rerank(scores, [phrases], export.rerank.texts[items])
-    best = best_of(scores, query.k)
-    return _ranked(Best(best.scores[0], items[best.items[0]]), query.k)
+        for some, row, items in zip(phrases, scores.split(sizes.tolist()), item.split(sizes.tolist()), strict=True):
+            if some is not None and len(some):
+                row += (export.rerank.texts[items] @ some.T).amax(dim=1).clamp(min=0)
+    column = torch.arange(len(item)) - (sizes.cumsum(0) - sizes)[place]
+    table = scores.new_full((len(queries), max(1, int(sizes.max()))), float("-inf"))  # [B, C]
+    items_of = torch.zeros_like(table, dtype=torch.long)
+    table[place, column], items_of[place, column] = scores, item
+    best = best_of(table, max(query.k for query in queries))
+    rows = zip(best.scores, items_of.gather(1, best.items), queries, strict=True)
+    return [_ranked(Best(found, items), query.k) for found, items, query in rows]
 
 
 def _owned(export: LoadedExport, query: Query) -> IntArray:
