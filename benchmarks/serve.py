@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -23,8 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,42 +38,42 @@ from lecdsr.core.console import console
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY
 from lecdsr.core.threads import prepare_environment
 from lecdsr.recommend.export import export
-from lecdsr.serve import app, server
+from lecdsr.recommend.user import EPOCH
+from lecdsr.serve import server, worker
 from lecdsr.serve.guard import Limits
 from lecdsr.serve.load import LoadedExport, load_export
 from lecdsr.serve.rank import Query, Ranked
-from lecdsr.serve.worker import Answer, Service
+from lecdsr.serve.worker import Answer
 
 K = 10
 DAY = "2016-05-01"
 
 
-class PlainWorker:
-    """Ranks each request alone, by the model; it takes the place of :class:`lecdsr.serve.worker.Worker`."""
+def plain_rank(loaded: LoadedExport, _: object, queries: Sequence[Query]) -> list[Answer]:
+    """Rank items for requests one by one, by the model; takes the place of :func:`lecdsr.serve.rank.rank`."""
+    return [plain_answer(loaded, query) for query in queries]
 
-    def __init__(self, metrics: object) -> None:
-        self._pool = ThreadPoolExecutor(1)
 
-    async def rank(self, service: Service, query: Query) -> Answer:
-        """Rank items for one request."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._rank, service.export, query)
+def plain_answer(loaded: LoadedExport, query: Query) -> Answer:
+    """Rank items for one request."""
+    one = loaded.recommender
+    user, items, times = query.user, query.items, query.times
+    if user is None:
+        user = one.info.anonymous_user
+    else:
+        items, times = loaded.items.of(user), loaded.times.of(user)
+    found = {}
+    for domain in query.domains:
+        lines = one.recommend(user, items, times, domain, query.k, not query.exclude_owned)
+        found[domain] = Ranked([line.item for line in lines], [line.score for line in lines])
+    return found
 
-    def close(self) -> None:
-        """End the thread."""
-        self._pool.shutdown()
 
-    def _rank(self, loaded: LoadedExport, query: Query) -> Answer:
-        one = loaded.recommender
-        user, items, times = query.user, query.items, query.times
-        if user is None:
-            user = one.info.anonymous_user
-        else:
-            items, times = loaded.items.of(user), loaded.times.of(user)
-        found = {}
-        for domain in query.domains:
-            lines = one.recommend(user, items, times, domain, query.k, not query.exclude_owned)
-            found[domain] = Ranked([line.item for line in lines], [line.score for line in lines])
-        return found
+def serve_plainly(folder: Path) -> None:
+    """Serve an export with one call of the model for each request."""
+    for name, value in (("rank", plain_rank), ("batch_size", lambda _: 1)):
+        setattr(worker, name, value)
+    server.serve(folder, "127.0.0.1", 0, "exact", Limits())
 
 
 class Side(NamedTuple):
@@ -186,7 +186,7 @@ def wanted(loaded: LoadedExport, body: dict[str, Any]) -> list[list[str]]:
     else:
         user = one.info.anonymous_user
         items = np.array([loaded.catalogue.find(asin, "").item for asin in body["history"]], np.int64)
-        day = int((np.datetime64(body["day"]) - np.datetime64("1970-01-01")).astype(int))
+        day = (datetime.date.fromisoformat(body["day"]) - EPOCH).days
         times = np.full(len(items), day * SECONDS_PER_DAY)
     return [[line.asin for line in one.recommend(user, items, times, domain, K)] for domain in (0, 1)]
 
@@ -206,7 +206,10 @@ def compare(folder: Path, arguments: Any) -> None:
     """Measure both sides by turns and print."""
     loaded = load_export(folder)
     head = ("requests", "clients", "side", "n", "per second", "p50 ms", "p95 ms", "p99 ms", "ratio")
-    size = " and ".join(f"{name} {end}" for name, end in zip("xy", (loaded.recommender.info.n_x, loaded.recommender.info.n_y), strict=True))
+    size = " and ".join(
+        f"{name} {end}"
+        for name, end in zip("xy", (loaded.recommender.info.n_x, loaded.recommender.info.n_y), strict=True)
+    )
     table = Table(*head, title=f"Top {K} of both domains, items: {size}, {arguments.index}")
     equal, memory = {}, []
     with running(folder, False, arguments.index) as ours, running(folder, True, "exact") as plain:
@@ -246,12 +249,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="most requests of a cell (20000)")
     parser.add_argument("--seconds", type=float, default=10, help="most seconds of a cell (10)")
     parser.add_argument("--compared", type=int, default=100, help="requests whose lists are compared (100)")
-    parser.add_argument("--memory", type=int, nargs="*", default=[1000], help="requests after which memory is read (1000)")
+    parser.add_argument(
+        "--memory", type=int, nargs="*", default=[1000], help="requests after which memory is read (1000)"
+    )
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.plain:
-        app.Worker = PlainWorker  # type: ignore[assignment, misc]
-        server.serve(arguments.plain, "127.0.0.1", 0, "exact", Limits())
+        serve_plainly(arguments.plain)
     elif arguments.export:
         compare(arguments.export, arguments)
     else:

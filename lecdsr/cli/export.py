@@ -13,9 +13,7 @@ from lecdsr.recommend.export import export as write
 from lecdsr.recommend.recommender import best_model, open_recommender
 
 
-def export(
-    artefacts: Artefacts, model: str | None, out: Path, device: str = "auto", evaluated: bool = False
-) -> None:
+def export(artefacts: Artefacts, model: str | None, out: Path, device: str = "auto", evaluated: bool = False) -> None:
     """Export a two-tower model with the tables of its pair; the one trained on everything where there is one.
 
     Raises:

@@ -60,7 +60,7 @@ def read_manifest(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
     if facts.get("format") != FORMAT:
         what = f"the export has the format {facts.get('format', 1)}, and this version of lecdsr reads {FORMAT}"
         raise UserError(what, where=str(folder / MANIFEST), do=_AGAIN, code="wrong-format")
-    parts = facts.get("parts")
+    parts: Any = facts.get("parts")
     if not _is_listing(parts) or not set(needed) <= parts.keys():
         what = "the manifest does not list the parts of an export"
         raise UserError(what, where=str(folder / MANIFEST), do=_AGAIN, code="broken-file")

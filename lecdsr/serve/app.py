@@ -36,9 +36,7 @@ from lecdsr.serve.worker import Service, Worker
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_STATIC = {
-    path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "static").glob("*.*"))
-}
+_STATIC = {path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "static").glob("*.*"))}
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -202,7 +200,9 @@ class App:
         what = f"the body is larger than {self.limits.body:,} bytes"
         return UserError(what, where="body", do="send a shorter history", code="too-large")
 
-    async def _user(self, export: LoadedExport, asked: messages.RecommendRequest | messages.ExplainRequest) -> TargetUser:
+    async def _user(
+        self, export: LoadedExport, asked: messages.RecommendRequest | messages.ExplainRequest
+    ) -> TargetUser:
         """Find the user of a request, or build an anonymous one."""
         if asked.user is not None and asked.history is not None:
             raise UserError(
@@ -293,9 +293,7 @@ def _k(request: Request, most: int, default: int) -> int:
     return int(text)
 
 
-def _anonymous(
-    export: LoadedExport, history: list[str | messages.HistoryItem], default_day: str | None
-) -> TargetUser:
+def _anonymous(export: LoadedExport, history: list[str | messages.HistoryItem], default_day: str | None) -> TargetUser:
     """Build an anonymous user from the history of a request; items of one day keep their order.
 
     Raises:
@@ -375,7 +373,8 @@ def _similar_items(export: LoadedExport, name: str, domains: tuple[int, ...], k:
     found, item = export.catalogue.find(name, "item"), export.catalogue.item
     near = {
         DOMAINS[code]: [
-            messages.SimilarItem(*item(line.item), line.score) for line in similar(export.recommender, found.item, code, k)
+            messages.SimilarItem(*item(line.item), line.score)
+            for line in similar(export.recommender, found.item, code, k)
         ]
         for code in domains
     }

@@ -91,6 +91,7 @@ class Coarse(NamedTuple):
     texts: Tensor | None
     longest: tuple[float, float]
 
+
 @dataclass(frozen=True)
 class LoadedExport:
     """An export in memory.

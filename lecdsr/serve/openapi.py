@@ -62,7 +62,9 @@ def _paths(first: str, other: str) -> dict[str, Any]:
     }
     explain = {"a history": {**history, "item": other}, "a user": {"user": "A1B2C3", "item": first}}
     return {
-        "/recommend": {"post": _post("Recommend to a user or to a history.", "Recommend", "Recommendations", recommend)},
+        "/recommend": {
+            "post": _post("Recommend to a user or to a history.", "Recommend", "Recommendations", recommend)
+        },
         "/explain": {"post": _post("Explain the score of an item.", "Explain", "Explanation", explain)},
         "/similar/{item}": {
             "get": _get(

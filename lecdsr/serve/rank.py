@@ -146,7 +146,7 @@ def _phrases(
 def _exact(
     export: LoadedExport, queries: Sequence[Query], domain: int, vectors: Tensor, phrases: list[Tensor | None]
 ) -> list[Ranked]:
-    """Score all items of a domain; with coarse keys, score all coarsely and exactly those that may be among the best."""
+    """Rank all items of a domain; with coarse keys, score exactly only those that may be among the best."""
     items, coarse = export.recommender.info.items_of(domain), export.coarse
     if coarse is None:
         scores = torch.addmm(export.bias[items], vectors, export.keys[items].T)  # [B, N]
@@ -180,7 +180,8 @@ def _margins(coarse: Coarse, vectors: Tensor, phrases: list[Tensor | None]) -> T
         raise _nan_score()
     of_key, of_text = coarse.longest
     longest = [0.0 if some is None or not len(some) else float(some.norm(dim=1).max()) for some in phrases]
-    return MARGIN * (vectors.norm(dim=1) * of_key + torch.tensor(longest) * of_text)
+    margins: Tensor = MARGIN * (vectors.norm(dim=1) * of_key + torch.tensor(longest) * of_text)
+    return margins
 
 
 def _add_rerank(scores: Tensor, phrases: list[Tensor | None], texts: Tensor) -> None:
@@ -189,7 +190,7 @@ def _add_rerank(scores: Tensor, phrases: list[Tensor | None], texts: Tensor) -> 
     if not any(sizes):
         return
     products = torch.cat([some for some in phrases if some is not None]).to(texts.dtype) @ texts.T  # [ΣK, N]
-    for row, part in zip(scores, products.split(sizes), strict=True):
+    for row, part in zip(scores, torch.split(products, sizes), strict=True):
         if len(part):
             row += part.amax(dim=0).clamp(min=0)
 
@@ -221,12 +222,13 @@ def _rank_some(
     item: Tensor,
 ) -> list[Ranked]:
     """Rank some items for each query: M pairs of a query and an item, sorted by both."""
-    parts = zip(place.split(_PAIRS), item.split(_PAIRS), strict=True)
+    parts = zip(torch.split(place, _PAIRS), torch.split(item, _PAIRS), strict=True)
     scores = torch.cat([(export.keys[items] * vectors[places]).sum(dim=1) for places, items in parts])  # [M]
     scores += export.bias[item]
     sizes = torch.bincount(place, minlength=len(queries))  # [B]
     if export.rerank is not None:
-        for some, row, items in zip(phrases, scores.split(sizes.tolist()), item.split(sizes.tolist()), strict=True):
+        rows = (torch.split(column, sizes.tolist()) for column in (scores, item))
+        for some, row, items in zip(phrases, *rows, strict=True):
             if some is not None and len(some):
                 row += (export.rerank.texts[items] @ some.T).amax(dim=1).clamp(min=0)
     column = torch.arange(len(item)) - (sizes.cumsum(0) - sizes)[place]
@@ -234,8 +236,8 @@ def _rank_some(
     items_of = torch.zeros_like(table, dtype=torch.long)
     table[place, column], items_of[place, column] = scores, item
     best = best_of(table, max(query.k for query in queries))
-    rows = zip(best.scores, items_of.gather(1, best.items), queries, strict=True)
-    return [_ranked(Best(found, items), query.k) for found, items, query in rows]
+    chosen = zip(best.scores, items_of.gather(1, best.items), queries, strict=True)
+    return [_ranked(Best(found, items), query.k) for found, items, query in chosen]
 
 
 def _owned(export: LoadedExport, query: Query) -> IntArray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -18,6 +20,7 @@ import torch
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import say, summary, warn
 from lecdsr.core.errors import UserError
+from lecdsr.core.memory import release_freed_memory
 from lecdsr.serve.ann import Indexes
 from lecdsr.serve.app import App
 from lecdsr.serve.guard import TOKEN, Limits
@@ -56,6 +59,8 @@ def serve(folder: Path, host: str, port: int, index: IndexKind, limits: Limits) 
             code="not-installed",
         ) from error
     token = read_token(host, os.environ)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to replace yet, and by default it would end the process
+    logging.getLogger("uvicorn.error").addFilter(_without_traceback)
     torch.set_num_threads(1)
     listening = _listen(host, port)
     app = App(load_service(folder, index), limits, token)
@@ -70,6 +75,12 @@ def serve(folder: Path, host: str, port: int, index: IndexKind, limits: Limits) 
     server = uvicorn.Server(config)
     asyncio.run(_run(server, listening, app, folder, index, token is not None))
     say("stopped: every request that had begun is answered")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Leave out of uvicorn's log what a failure says, which may be what a user sent."""
+    record.exc_info = None
+    return True
 
 
 async def _run(
@@ -101,6 +112,7 @@ def _replace(
         service = load_service(folder, index)
         app.metrics.loads["taken"] += 1
         loop.call_soon_threadsafe(app.replace, service)
+        del service
         say("the new export is served")
     except UserError as error:
         app.metrics.loads["refused"] += 1
@@ -109,6 +121,8 @@ def _replace(
         app.metrics.loads["refused"] += 1
         warn(f"the new export cannot be loaded, and the one before is still served: {type(error).__name__}: {error}")
     finally:
+        gc.collect()
+        release_freed_memory()
         loading.release()
 
 

