@@ -40,7 +40,7 @@ from lecdsr.core.threads import prepare_environment
 from lecdsr.recommend.export import export
 from lecdsr.recommend.user import EPOCH
 from lecdsr.serve import server, worker
-from lecdsr.serve.guard import Limits
+from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import LoadedExport, load_export
 from lecdsr.serve.rank import Query, Ranked
 from lecdsr.serve.worker import Answer

@@ -459,7 +459,9 @@ def serve(
     * `curl -s localhost:8094/recommend -H 'Content-Type: application/json' -d '{"history": ["olive oil"], "k": 5}'`
     * `LECDSR_SERVE_TOKEN=$(openssl rand -hex 32) lecdsr serve /srv/export --host 0.0.0.0`
     """
-    from lecdsr.serve.guard import Limits
+    from lecdsr.serve.limits import Limits, check_installed
+
+    check_installed()
     from lecdsr.serve.server import serve as serve_export
 
     limits = Limits(requests=max_requests, seconds=timeout)

@@ -25,7 +25,8 @@ from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY
 from lecdsr.recommend.explain import explain, similar
 from lecdsr.recommend.user import EPOCH, TargetUser, missing_history, read_day
 from lecdsr.serve import messages
-from lecdsr.serve.guard import Guard, Limits, error_response, internal_error, route_of
+from lecdsr.serve.guard import Guard, error_response, internal_error, route_of
+from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import LoadedExport
 from lecdsr.serve.messages import encode
 from lecdsr.serve.metrics import Metrics

@@ -7,7 +7,6 @@ import hmac
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,26 +39,6 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-
-
-class Limits(NamedTuple):
-    """How much one client, and all of them, may ask for.
-
-    Args:
-        body: bytes of a request.
-        seconds: for a request to arrive, its head and its body.
-        requests: requests being answered at once.
-        explanations: of these, explanations and similar items, which take longer.
-        connections: open connections.
-        shutdown: seconds for requests under way when the service ends.
-    """
-
-    body: int = 262_144
-    seconds: float = 10.0
-    requests: int = 128
-    explanations: int = 16
-    connections: int = 1024
-    shutdown: int = 30
 
 
 def error_response(error: UserError) -> Response:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import uvicorn
 
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import say, summary, warn
@@ -23,8 +24,10 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.memory import release_freed_memory
 from lecdsr.serve.ann import Indexes
 from lecdsr.serve.app import App
-from lecdsr.serve.guard import TOKEN, Limits
+from lecdsr.serve.guard import TOKEN
+from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import LoadedExport, describe, load_export
+from lecdsr.serve.protocol import Protocol
 from lecdsr.serve.rank import Query, rank
 from lecdsr.serve.worker import Service
 
@@ -48,32 +51,22 @@ def serve(folder: Path, host: str, port: int, index: IndexKind, limits: Limits) 
     Raises:
         UserError: the export is refused, the address cannot be used, a token is missing, or an extra is not installed.
     """
-    try:
-        import uvicorn
-
-        from lecdsr.serve.protocol import Protocol
-    except ImportError as error:
-        raise UserError(
-            f"the service needs {error.name}, which is not installed",
-            do="run pip install 'lecdsr[serve]'",
-            code="not-installed",
-        ) from error
     token = read_token(host, os.environ)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to replace yet, and by default it would end the process
     logging.getLogger("uvicorn.error").addFilter(_without_traceback)
     torch.set_num_threads(1)
-    listening = _listen(host, port)
-    app = App(load_service(folder, index), limits, token)
-    config = uvicorn.Config(
-        app.asgi(), http=Protocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
-        timeout_keep_alive=max(1, int(limits.seconds)), timeout_graceful_shutdown=limits.shutdown,
-        limit_concurrency=limits.connections, backlog=limits.connections,
-    )  # fmt: skip
-    # uvicorn raises the signal that ended it once more, so that its caller knows; here it has done its work.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    server = uvicorn.Server(config)
-    asyncio.run(_run(server, listening, app, folder, index, token is not None))
+    with _listen(host, port) as listening:
+        app = App(load_service(folder, index), limits, token)
+        config = uvicorn.Config(
+            app.asgi(), http=Protocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+            timeout_keep_alive=max(1, int(limits.seconds)), timeout_graceful_shutdown=limits.shutdown,
+            limit_concurrency=limits.connections, backlog=limits.connections,
+        )  # fmt: skip
+        # uvicorn raises the signal that ended it once more, so that its caller knows; here it has done its work.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        server = uvicorn.Server(config)
+        asyncio.run(_run(server, listening, app, folder, index, token is not None))
     say("stopped: every request that had begun is answered")
 
 

@@ -40,10 +40,14 @@ from lecdsr.llm_server.server import start
 from lecdsr.prompts.templates import load_template
 from lecdsr.readers.layouts import find
 from lecdsr.readers.rejected import RejectedLines
+from lecdsr.recommend.manifest import FORMAT, read_manifest
 from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.recommend.user import target_user
 from lecdsr.sequences.filter import apply_filters
 from lecdsr.sequences.settings import Settings as SequencesSettings
+from lecdsr.serve.catalogue import Catalogue
+from lecdsr.serve.messages import read_recommend
+from lecdsr.serve.server import read_token
 from lecdsr.train import memory_estimate
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.memory_estimate import MemoryEstimate, check_memory
@@ -446,6 +450,57 @@ def day_that_is_none():
 @case
 def anonymous_user_of_a_model_with_user_embeddings():
     target_user(recommender_of("hgn", "ids"), None, ["B000000001"], None)
+
+
+# The service
+
+
+def export_with(facts: dict[str, object]) -> None:
+    Path("export").mkdir()
+    Path("export/facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    read_manifest(Path("export"))
+
+
+@case
+def export_that_is_incomplete():
+    Path("export").mkdir()
+    read_manifest(Path("export"))
+
+
+@case
+def export_of_an_earlier_version():
+    export_with({"model": "tandem"})
+
+
+@case
+def export_with_a_missing_part():
+    parts = {name: {"bytes": 1, "sha256": "0"} for name in ("items.parquet", "users.parquet")}
+    export_with({"format": FORMAT, "parts": parts})
+
+
+@case
+def service_for_other_machines_without_a_token():
+    read_token("0.0.0.0", {})
+
+
+@case
+def token_that_is_too_short():
+    read_token("0.0.0.0", {"LECDSR_SERVE_TOKEN": "secret"})
+
+
+@case
+def item_that_the_service_does_not_know():
+    Catalogue(popular().items).find("title", "history[0]")
+
+
+@case
+def history_that_is_too_long_for_the_service():
+    read_recommend(json.dumps({"history": ["tea"] * 2000}).encode())
+
+
+@case
+def request_that_is_no_json():
+    read_recommend(b"{")
 
 
 # The Python interface

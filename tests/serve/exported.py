@@ -17,7 +17,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.recommend.export import export
 from lecdsr.recommend.recommender import open_recommender
 from lecdsr.serve.app import App
-from lecdsr.serve.guard import Limits
+from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import load_export
 from lecdsr.serve.worker import Service
 from tests.recommend.built import ROOT, write_pair

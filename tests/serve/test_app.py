@@ -15,7 +15,7 @@ from lecdsr.recommend.explain import explain, similar
 from lecdsr.recommend.user import TargetUser
 from lecdsr.serve import app as app_module
 from lecdsr.serve.app import App
-from lecdsr.serve.guard import Limits
+from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import load_export
 from lecdsr.serve.worker import Service
 from tests.serve.exported import HERE, TOKEN, client_of, write_export
@@ -218,7 +218,7 @@ def test_answers_are_as_described(client):
     [
         ({}, 422, "empty-history", "history"),
         ({"history": []}, 422, "empty-history", "history"),
-        ({"user": "NOBODY"}, 404, "unknown-user", "user"),
+        ({"user": "STRANGER"}, 404, "unknown-user", "user"),
         ({"user": ""}, 404, "unknown-user", "user"),
         ({"user": "ANNA", "history": [TEA]}, 422, "both-given", "user, history"),
         ({"user": "ANNA", "day": "2014-05-01"}, 422, "needless-day", "day"),

@@ -155,10 +155,10 @@ def test_a_user_of_the_data(tab, service):
     assert tab.evaluate("document.querySelector('#who b').textContent") == "CARL"
     recommended = service.ask(body={"user": "CARL"})[1]["recommendations"]
     assert listed(tab, "y") == [one["asin"] for one in recommended["y"]]
-    tab.type("#user", "<b>NOBODY</b>")
+    tab.type("#user", "<b>STRANGER</b>")
     press(tab, "Enter")
     until(tab, "!document.querySelector('#alert').hidden")
-    assert "<b>NOBODY</b>" in tab.evaluate("document.querySelector('#alert').textContent")
+    assert "<b>STRANGER</b>" in tab.evaluate("document.querySelector('#alert').textContent")
     assert tab.evaluate("document.querySelector('#who b').textContent") == "CARL"  # what was shown stays
     tab.complaints[:] = [one for one in tab.complaints if "404" not in one]  # the browser notes refused requests
     click(tab, "#clear")

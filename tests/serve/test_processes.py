@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lecdsr.serve import limits
 from lecdsr.serve.server import read_token
 from tests.errors import refused
 from tests.serve.exported import TOKEN, command, environment, running, write_export
@@ -246,3 +247,11 @@ def test_an_index_prints_its_recall(folder):
     with running(folder, "--index", "ann") as service:
         assert any("recall@10" in line for line in service.lines)
         assert service.ask(body={"user": "ANNA"})[0] == 200
+
+
+def test_what_is_not_installed_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(limits.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else name)
+    with refused("not-installed") as caught:
+        limits.check_installed()
+    assert "uvicorn" in caught.value.what
+    assert "lecdsr[serve]" in caught.value.do

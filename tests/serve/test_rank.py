@@ -1,4 +1,4 @@
-"""The service recommends what `lecdsr recommend` does, whoever else asks at the same time."""
+"""The service recommends what `lecdsr recommend` does, whatever else is asked at the same time."""
 
 import itertools
 from dataclasses import replace
