@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import sys
 import threading
 import time
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from lecdsr.cli.main import run
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.recommend.explain import explain, similar
 from lecdsr.recommend.user import TargetUser
@@ -60,6 +62,24 @@ def test_a_user(client, folder):
     assert [one["asin"] for one in answer["history"]] == ["B000000003", "B000000009"]
     assert [one["day"] for one in answer["history"]] == ["1970-01-07", "1970-01-08"]
     assert answer["profile"] == "likes [red]tea[/red]"
+
+
+def test_the_command_prints_the_same(client, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    history = ["--history", "whisk@2014-05-02", "--history", f"{KETTLE}@2014-05-01"]
+    body = {"history": [{"item": "whisk", "day": "2014-05-02"}, {"item": KETTLE, "day": "2014-05-01"}]}
+    for options, asked in ((["--user", "BERT"], {"user": "BERT"}), (history, body)):
+        monkeypatch.setattr(sys, "argv", ["lecdsr", "recommend", "--pair", "demo", *options, "--json"])
+        with pytest.raises(SystemExit):
+            run()
+        printed, answer = json.loads(capsys.readouterr().out), ask(client, latest=100, **asked).json()
+        for key in DOMAINS:
+            one, other = (shown["recommendations"].pop(key) for shown in (printed, answer))
+            assert [item.pop("score") for item in one] == pytest.approx([item.pop("score") for item in other], rel=1e-4)
+            assert one == other
+        assert answer.pop("domains") == {"x": "Food", "y": "Kitchen"}  # as this export names them
+        assert printed.pop("domains") == {"x": "Pantry", "y": "Cookware"}
+        assert printed == answer
 
 
 def test_a_history_with_days(client, folder):
