@@ -14,7 +14,10 @@ MOST_FOUND = 100
 _TEXT = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=_TEXT, description="ASIN or title of an item.")]
-Day = Annotated[str, Meta(max_length=10, description="Day as YYYY-MM-DD, UTC; not in the future.")]
+Day = Annotated[
+    str,
+    Meta(max_length=10, description="Day as YYYY-MM-DD, UTC; not in the future.", extra_json_schema={"format": "date"}),
+]
 Number = Annotated[int, Meta(ge=1, le=MOST_ITEMS, description="Number of items in each domain.")]
 
 
@@ -34,7 +37,7 @@ class _User(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | None
     ) = None
-    day: Annotated[str, Meta(description="Day of history items without their own; default today.")] | None = None
+    day: Annotated[Day, Meta(description="Day of history items without their own; default today.")] | None = None
 
 
 class RecommendRequest(_User):

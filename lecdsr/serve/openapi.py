@@ -33,6 +33,8 @@ def openapi(export: LoadedExport, with_token: bool) -> dict[str, Any]:
     types = [messages.RecommendRequest, messages.ExplainRequest, messages.Recommendations, messages.Explanation,
              messages.Similar, messages.Items, messages.Health, messages.Error]  # fmt: skip
     _, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMA)
+    domains = ["x", "y", "both", *dict.fromkeys(export.names.values())]
+    schemas["RecommendRequest"]["properties"]["domain"]["enum"] = domains
     examples = export.catalogue.examples
     first, other = (export.catalogue.item(number).asin for number in (examples[0], examples[-1]))
     components: dict[str, Any] = {"schemas": schemas}
@@ -49,11 +51,11 @@ def openapi(export: LoadedExport, with_token: bool) -> dict[str, Any]:
         },
         "security": [{"token": []}] if with_token else [],
         "components": components,
-        "paths": _paths(first, other),
+        "paths": _paths(first, other, domains),
     }
 
 
-def _paths(first: str, other: str) -> dict[str, Any]:
+def _paths(first: str, other: str, domains: list[str]) -> dict[str, Any]:
     history = {"history": [first, {"item": other, "day": "2018-05-01"}]}
     recommend = {
         "a history": {**history, "k": 5},
@@ -72,7 +74,7 @@ def _paths(first: str, other: str) -> dict[str, Any]:
                 "Similar",
                 [
                     _parameter("item", "path", {"type": "string", "minLength": 1}, first, "ASIN or title."),
-                    *_shared(messages.MOST_ITEMS, 10),
+                    *_shared(messages.MOST_ITEMS, 10, domains),
                 ],
             )
         },
@@ -81,8 +83,15 @@ def _paths(first: str, other: str) -> dict[str, Any]:
                 "Search items by the words of their titles.",
                 "Items",
                 [
-                    _parameter("query", "query", {"type": "string", "maxLength": 200}, "green tea", "Words.", True),
-                    *_shared(messages.MOST_FOUND, 20),
+                    _parameter(
+                        "query",
+                        "query",
+                        {"type": "string", "maxLength": 200, "pattern": "\\S"},
+                        "green tea",
+                        "Words.",
+                        True,
+                    ),
+                    *_shared(messages.MOST_FOUND, 20, domains),
                 ],
             )
         },
@@ -91,10 +100,10 @@ def _paths(first: str, other: str) -> dict[str, Any]:
     }
 
 
-def _shared(most: int, default: int) -> list[dict[str, Any]]:
+def _shared(most: int, default: int, domains: list[str]) -> list[dict[str, Any]]:
     number = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return [
-        _parameter("domain", "query", {"type": "string", "default": "both"}, "both", "x, y, a name, or both."),
+        _parameter("domain", "query", {"enum": domains, "default": "both"}, "both", "x, y, a name, or both."),
         _parameter("k", "query", number, 5, "Number of items."),
     ]
 
