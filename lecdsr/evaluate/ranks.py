@@ -18,7 +18,7 @@ from lecdsr.core.memory import free_memory
 from lecdsr.data.batch import Gatherer
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
-from lecdsr.models.base import Recommender
+from lecdsr.models.base import Recommender, Scorer
 
 #: A domain, and the windows of targets in it.
 _Batch = tuple[int, NDArray[np.int64]]
@@ -71,6 +71,7 @@ def rank_targets(
     negatives: list[NDArray[np.int64]] | None = None,
     label: str = "ranking",
     observe: Observer | None = None,
+    rerank: Scorer | None = None,
 ) -> Ranks:
     """Rank the target of every window among all items of its domain, and among its negatives.
 
@@ -86,10 +87,11 @@ def rank_targets(
         label: text of the progress bar.
         observe: reads the scores of the full ranking, for example to keep the best items. On a processor several
             threads call it at once, each with other windows.
+        rerank: the rerank term of the model, if the caller has it already.
     """
     model.eval()
     gatherer = Gatherer(sequences, length, info.n_x, info.padding, device)
-    score = model.scorer()
+    score = model.scorer(rerank)
     full = np.zeros(len(sequences), np.float32)
     sampled = None if negatives is None else np.zeros(len(sequences), np.float32)
 

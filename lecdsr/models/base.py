@@ -22,6 +22,8 @@ from lecdsr.data.sequences import Sequences
 
 #: How a model uses the user of a history: not at all, through the profile's text vector, or a learned embedding.
 UserInput = Literal["none", "profile", "embedding"]
+#: Scores a slice of N item ids for B histories: ``[B, N]``.
+Scorer = Callable[[Histories, slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,15 @@ class Recommender(nn.Module):
         """
         return []
 
-    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+    def scorer(self, rerank: Scorer | None = None) -> Scorer:
         """Return a function that scores a slice of item ids for a batch of histories: ``[B, N_slice]``.
 
         Work that does not depend on the history is done once, when the function is created, and not for every batch.
+
+        Args:
+            rerank: the :meth:`rerank_term`, if the caller has it already.
         """
-        (keys, bias), encode, rerank = self.keys(), self.query_encoder(), self.rerank_term()
+        (keys, bias), encode, rerank = self.keys(), self.query_encoder(), rerank or self.rerank_term()
 
         def score(histories: Histories, items: slice) -> Tensor:
             scores = torch.addmm(bias[items], encode(histories), keys[items].T)
@@ -128,11 +133,11 @@ class Recommender(nn.Module):
 
         return score
 
-    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+    def rerank_term(self) -> Scorer | None:
         """Return a function for a term of the score ``[B, N_slice]`` that is no product of a query and a key.
 
-        It is added to the score of a two-tower model. An index of nearest neighbours finds items without it, and the
-        best of them are then ranked with it. ``None`` if there is no such term.
+        It is added to the score of a two-tower model. It depends on no weight, so that training does not change it, and
+        of a batch only on its profiles. ``None`` if there is no such term.
         """
         return None
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender, WhichProfile
+from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender, Scorer, WhichProfile
 from lecdsr.models.layers.profiles import PhraseForm, PhraseSimilarity, PhraseTexts, lists_of
 from lecdsr.models.layers.text import content_queries, control, whitening_of
 
@@ -93,7 +93,7 @@ class Content(Recommender):
         keys = cast(Tensor, self.item_text)[: self.info.n_items]
         return keys, keys.new_zeros(len(keys))
 
-    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+    def rerank_term(self) -> Scorer | None:
         """The largest similarity of an item to a phrase of the user's profile, times its weight."""
         return None if self.phrases is None else self.phrases.term(cast(Tensor, self.item_text))
 

@@ -7,7 +7,6 @@ neighbours in each domain, so that a history in one domain also scores the items
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ from lecdsr.core.arrays import IntArray, expand
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
-from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender
+from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender, Scorer
 
 #: Items whose similarities to all others are held in memory at once.
 BLOCK = 4096
@@ -90,7 +89,7 @@ class ItemKNN(Recommender):
             table = cast(Tensor, getattr(self, name))
             table[where] = torch.from_numpy(values).to(table)
 
-    def scorer(self) -> Callable[[Histories, slice], Tensor]:
+    def scorer(self, rerank: Scorer | None = None) -> Scorer:
         """Return a function that sums the similarities of neighbours, because this is not a two-tower model."""
         return self._scores
 

@@ -29,6 +29,7 @@ from lecdsr.models.base import (
     Dropout,
     LearningRate,
     LearningRateSchedule,
+    Scorer,
     SharedNegatives,
     SoftmaxItems,
     WhichProfile,
@@ -292,7 +293,7 @@ class Tandem(ItemSoftmax):
         """Whether a profile is pooled into the query: its phrases are those for one domain."""
         return self.needs is not None
 
-    def rerank_term(self) -> Callable[[Histories, slice], Tensor] | None:
+    def rerank_term(self) -> Scorer | None:
         """The largest similarity of an item to a phrase of the user's profile, times weight / temperature."""
         return None if self.phrases is None else self.phrases.term(self._unit_texts())
 

@@ -23,7 +23,7 @@ from lecdsr.train.live_memory import LiveMemory, peak_of
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.sharded import has_shards, local_rows, weights_to_shard
 from lecdsr.train.step import Steps
-from lecdsr.train.validator import validation_batch
+from lecdsr.train.validator import kept_bytes, validation_batch
 
 # Samples that a step is measured on, since a whole batch might not fit: the difference is what grows with the batch.
 _MEASURED_SAMPLES = (8, 32)
@@ -47,6 +47,7 @@ class MemoryEstimate:
         activations: what lives at the same time in a step, beside weights, their gradients and moments.
         validation: what lives at the same time in a validation batch, beside weights.
         checkpoint: copies of weights and moments while a checkpoint is being written.
+        rerank_term: what a validation keeps for the next.
         so_far: peak of this process so far; 0 on a GPU.
     """
 
@@ -58,6 +59,7 @@ class MemoryEstimate:
     activations: int
     validation: int
     checkpoint: int
+    rerank_term: int = 0
     so_far: int = 0
 
     @property
@@ -68,14 +70,15 @@ class MemoryEstimate:
     @property
     def needed(self) -> int:
         """Bytes beyond what the process holds; a step, a validation and a checkpoint never happen at the same time."""
-        permanent = self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors
+        permanent = self.weights + self.gradients_and_optimiser + self.best_copy + self.vectors + self.rerank_term
         # A better epoch is copied before the weights of the one before it are dropped.
         return permanent + max(self.activations, self.validation, self.checkpoint, self.best_copy)
 
     def __str__(self) -> str:
         parts = {field.name.replace("_", " "): getattr(self, field.name) for field in dataclasses.fields(self)}
-        if not self.so_far:
-            del parts["so far"]
+        for name in ("rerank term", "so far"):
+            if not parts[name]:
+                del parts[name]
         return ", ".join(f"{name} {size / 1e9:.2g}" for name, size in parts.items()) + " GB"
 
 
@@ -134,7 +137,8 @@ def complete_estimate(estimate: MemoryEstimate, steps: Steps, info: DatasetInfo,
     """
     found = dataclasses.replace(estimate, activations=estimate_activations(steps))
     if not has_shards(steps.model):
-        found = dataclasses.replace(found, validation=estimate_validation(steps, info, valid))
+        kept = kept_bytes(steps.model, info, valid, steps.device)
+        found = dataclasses.replace(found, validation=estimate_validation(steps, info, valid), rerank_term=kept)
     if steps.device.type == "cuda":
         return found
     # Whatever the model's construction and the small batches needed for a moment is freed; what they loaded stays.

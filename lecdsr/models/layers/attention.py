@@ -28,7 +28,11 @@ def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
     """Compute attention from queries, keys and values ``[B, L, 3d]``, with mask ``[B, 1, L, L]`` -> ``[B, L, d]``."""
     batch, length, width = qkv.shape
     q, k, v = qkv.view(batch, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
-    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
+    if qkv.device.type == "cpu":
+        # In bfloat16 the backward pass takes three times as long as in float32.
+        q, k, v = q.float(), k.float(), v.float()
+    with torch.autocast(qkv.device.type, enabled=False):
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
     return attended.transpose(1, 2).reshape(batch, length, width // 3)
 
 
