@@ -135,7 +135,7 @@ def _of_other_users(user: IntArray, generator: torch.Generator) -> Tensor:
     _, first, place, count = np.unique(user, return_index=True, return_inverse=True, return_counts=True)
     order = torch.randperm(len(first), generator=generator).numpy()
     other = np.empty_like(order)
-    other[order] = np.roll(order, 1)  # one cycle through all users, so nobody keeps its own
+    other[order] = np.roll(order, 1)  # one cycle through all users, so no user keeps its own
     number = np.minimum(np.arange(len(user)) - first[place], count[other[place]] - 1)
     return torch.from_numpy(first[other[place]] + number)
 

@@ -213,6 +213,6 @@ def test_shuffled_lists_are_those_of_another_user_and_the_same_version(versions,
         assert source.tolist() == list(range(len(user)))
         return
     assert (user[source] != user).all()
-    assert len(set(user[source])) == len(versions)  # everybody lends once
+    assert len(set(user[source])) == len(versions)  # every user lends once
     last = np.array([versions[u // 3] - 1 for u in user[source]])
     assert (number[source] == np.minimum(number, last)).all()
