@@ -7,7 +7,7 @@ records that there is no such model. A killed run resumes from its checkpoint in
 
 from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import say, summary
-from lecdsr.core.files import write_json, write_text
+from lecdsr.core.files import write_json
 from lecdsr.core.memory import peak_memory
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.stage import run_stage
@@ -34,8 +34,8 @@ def main(pair: str, model: str) -> None:
         return
     described = production_config(config, fitted)
     write_json(folder / "refit.json", {"refit": shared.refit})
-    write_text(folder / "card.md", model_card(pair, described, resolved.synthetic))
-    save(folder, fitted.network, described)  # config.json comes last: it tells that the model is complete
+    # config.json comes last: it tells that the model is complete.
+    save(folder, fitted.network, described, lambda complete: model_card(pair, complete, resolved.synthetic))
     fitted.remove_checkpoint()
     facts = {"schedule": described["schedule"], "seconds": round(fitted.result.seconds, 1), "device": fitted.device}
     summary(f"{model} on everything of {pair}", {**facts, "memory": f"{peak_memory() / 1e9:.2f} GB at most"})

@@ -43,8 +43,7 @@ def main(pair: str, model: str) -> None:
         "valid_ndcg@10": result.best_score,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
-    save(artefacts.model(model), network, config)
-    write_text(artefacts.model(model) / "card.md", model_card(pair, config, resolved.synthetic))
+    save(artefacts.model(model), network, config, lambda complete: model_card(pair, complete, resolved.synthetic))
     times = {
         "seconds": round(result.seconds, 1),
         "device": str(fitted.device),

@@ -195,8 +195,8 @@ class Model:
         metrics = metrics_of(rank(self, data))
         with replaced(folder, "config.json") as new:
             data.save(new / "data")
-            saved.save(new, network, self.config)
-            (new / "card.md").write_text(model_card(data.name, self.config, metrics=metrics), encoding="utf-8")
+            write_card = functools.partial(model_card, data.name, metrics=metrics)
+            self.config = saved.save(new, network, self.config, write_card)
 
     def __repr__(self) -> str:
         state = "not fitted" if self._data is None else f"fitted on {self._data.name!r}"

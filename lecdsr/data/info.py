@@ -5,8 +5,12 @@ Shape legend: N items of both domains, D width of a text vector, U users.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lecdsr.data.profiles import Profiles
@@ -25,6 +29,8 @@ class DatasetInfo:
         train_counts: ``[N]`` number of training interactions of each item.
         train_days: first and last day of the training interactions, since 1970-01-01 UTC.
         text_widths: widths of the encoders whose vectors are joined; empty for a single one.
+        item_ids: SHA-256 of the original ids of the items, in order; empty if they are not known.
+        user_ids: the same of the users.
     """
 
     n_x: int
@@ -35,6 +41,8 @@ class DatasetInfo:
     train_counts: Tensor
     train_days: tuple[int, int] = (0, 0)
     text_widths: tuple[int, ...] = ()
+    item_ids: str = ""
+    user_ids: str = ""
 
     @property
     def n_items(self) -> int:
@@ -56,6 +64,22 @@ class DatasetInfo:
         """Row of the unknown profile, whose vectors are zero."""
         return 0 if self.profiles is None else self.profiles.unknown
 
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of what a model of these data depends on, by name; without those that are not known.
+
+        ``items`` and ``users`` are their ids, ``training`` the counts and days of the training interactions, and
+        ``texts`` the text vectors of the items. Profiles are not among them: a model reads new ones as they come.
+        """
+        counts = np.append(self.train_counts.numpy().astype(np.int64), self.train_days)
+        found = {"items": self.item_ids, "users": self.user_ids, "training": _hash(counts)}
+        if self.item_vectors is not None:
+            found["texts"] = _hash(self.item_vectors.numpy())
+        return {name: value for name, value in found.items() if value}
+
     def items_of(self, domain: int) -> slice:
         """Return the range of item ids of domain 0 (X) or 1 (Y)."""
         return slice(0, self.n_x) if domain == 0 else slice(self.n_x, self.n_items)
+
+
+def _hash(values: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()

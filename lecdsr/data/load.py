@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -99,16 +100,17 @@ def load_info(artefacts: Artefacts, interactions: pa.Table | None = None) -> Dat
     """
     if interactions is None:
         interactions = read_table(artefacts.interactions, INTERACTIONS, ["time", "split"])
-    items = read_table(artefacts.items, ITEMS, ["domain", "train_count"])
-    n_users = len(read_table(artefacts.users, USERS, ["user"]))
+    items = read_table(artefacts.items, ITEMS, ["domain", "asin", "train_count"])
+    reviewers = read_table(artefacts.users, USERS, ["reviewer"])["reviewer"]
     # Only the columns are checked, because the width depends on the encoder.
     item_vectors, phrases = (
         read_table(path, vectors(1)) for path in (artefacts.item_vectors, artefacts.phrase_vectors)
     )
     item_rows = vector_rows(item_vectors, len(items), str(artefacts.item_vectors))
     phrase_rows = vector_rows(phrases, len(phrases), str(artefacts.phrase_vectors))
-    profiles = profiles_of(read_table(artefacts.profiles, PROFILES), phrase_rows, n_users, str(artefacts.profiles))
-    return _info(items, interactions, n_users, item_rows, profiles, _widths(item_vectors))
+    table = read_table(artefacts.profiles, PROFILES)
+    profiles = profiles_of(table, phrase_rows, len(reviewers), str(artefacts.profiles))
+    return _info(items, interactions, reviewers, item_rows, profiles, _widths(item_vectors))
 
 
 def info_of(tables: PairTables) -> DatasetInfo:
@@ -123,13 +125,14 @@ def info_of(tables: PairTables) -> DatasetInfo:
     if tables.profiles is not None and phrases is not None:
         rows = vector_rows(phrases, len(phrases), "vectors of phrases")
         read = profiles_of(tables.profiles, rows, n_users, "profiles")
-    return _info(tables.items, tables.interactions, n_users, item_rows, read, () if items is None else _widths(items))
+    widths, reviewers = () if items is None else _widths(items), tables.users["reviewer"]
+    return _info(tables.items, tables.interactions, reviewers, item_rows, read, widths)
 
 
 def _info(
     items: pa.Table,
     interactions: pa.Table,
-    n_users: int,
+    reviewers: pa.ChunkedArray,
     item_vectors: Tensor | None,
     profiles: Profiles | None,
     widths: tuple[int, ...],
@@ -138,13 +141,20 @@ def _info(
     return DatasetInfo(
         n_x=int((domain == 0).sum()),
         n_y=int((domain == 1).sum()),
-        n_users=n_users,
+        n_users=len(reviewers),
         item_vectors=item_vectors,
         profiles=profiles,
         train_counts=torch.from_numpy(items["train_count"].to_numpy().astype(np.int64)),
         train_days=_train_days(interactions),
         text_widths=widths,
+        item_ids=_hash_ids(items["asin"]),
+        user_ids=_hash_ids(reviewers),
     )
+
+
+def _hash_ids(ids: pa.ChunkedArray) -> str:
+    """SHA-256 of ids in order."""
+    return hashlib.sha256("\n".join(str(name) for name in ids.to_pylist()).encode()).hexdigest()
 
 
 def _widths(table: pa.Table) -> tuple[int, ...]:

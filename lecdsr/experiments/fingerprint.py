@@ -16,8 +16,10 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import MADE_OF
 
 STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
-#: Modules that change neither a trained model nor a rank: the model card, and the metrics of lists.
-NO_RESULT = frozenset(Path(f"lecdsr/{name}.py") for name in ("report/model_card", "evaluate/beyond", "evaluate/lists"))
+#: Modules that change neither a trained model nor a rank: the model card, the metrics of lists, and the version.
+NO_RESULT = frozenset(
+    Path(f"lecdsr/{name}.py") for name in ("__init__", "report/model_card", "evaluate/beyond", "evaluate/lists")
+)
 DIGITS = 12
 
 

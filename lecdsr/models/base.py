@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from lecdsr.config.schema import Block
 from lecdsr.data.batch import Histories
+from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.data.profiles import ProfileTime
 from lecdsr.data.sequences import Sequences
@@ -77,6 +78,23 @@ class Contract:
     toys: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
 
 
+class GivenPhrases(NamedTuple):
+    """How a model reads profiles that are given as text vectors, in place of those of the pair's users.
+
+    Args:
+        phrases: phrases of a profile that it reads for a domain, K.
+        width: width D of a text vector.
+        whole: whether it reads the whole text as one phrase; K is 1.
+        tables: turns ``[B, K, D]`` text vectors, zero where there is none, into the model's tables of profiles, by
+            the names of their buffers. Row b is the profile of history b, for whichever domain.
+    """
+
+    phrases: int
+    width: int
+    whole: bool
+    tables: Callable[[Tensor], dict[str, Tensor]]
+
+
 class Recommender(nn.Module):
     """Base class of all models; a two-tower model scores a history and an item by query · key + bias.
 
@@ -85,6 +103,9 @@ class Recommender(nn.Module):
 
     A model is built as ``Model(settings, info, seed)`` and keeps ``settings`` and ``info`` as attributes.
     """
+
+    #: What the model was built for.
+    info: DatasetInfo
 
     #: ``prefix``: one training sample per target; ``sequence``: one per window, with a loss at every position;
     #: ``counts``: nothing is trained, :meth:`count` is called once instead.
@@ -161,6 +182,13 @@ class Recommender(nn.Module):
         A model that builds a table of all items for its queries overrides this.
         """
         return self.queries
+
+    def given_phrases(self) -> GivenPhrases | None:
+        """Return how profiles can be given with a history, for an export without a table of users.
+
+        A model that reads ``Histories.profile`` must override this; ``None`` is for one that does not.
+        """
+        return None
 
     def count(self, training: Sequences) -> None:
         """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""

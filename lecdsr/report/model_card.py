@@ -15,6 +15,15 @@ for other items or a later catalogue, train it again. It learned from past inter
 data; see the slices of `lecdsr compare` for rare items and short histories. It was not tested for differences between
 groups of people. Do not use it for decisions about people."""
 SYNTHETIC = "**The pair is synthetic**: its users, items and texts are generated. Figures say nothing about real data."
+#: What the fingerprints in a config are of.
+FINGERPRINTS = {
+    "weights": "the weights",
+    "settings": "name, settings and seed",
+    "items": "the ids of the items",
+    "users": "the ids of the users",
+    "training": "the counts and days of training",
+    "texts": "the text vectors of the items",
+}
 NOT_EVALUATED = (
     "None, because no interaction was held out. `metrics/{}/{}.json` are those of the model that validation chose."
 )
@@ -60,8 +69,10 @@ def _facts(config: Mapping[str, Any]) -> str:
         ("parameters", f"{config['parameters']:,}"),
         ("items of X and of Y", f"{config['n_x']:,} and {config['n_y']:,}"),
         ("users", f"{config['n_users']:,}"),
-        ("files", "`model.safetensors` (weights only, no code), `config.json` (model, settings, sizes)"),
+        ("files", "`model.safetensors` (weights only, no code), `config.json` (model, settings, sizes, fingerprints)"),
         ("formulas", "docs/model.md"),
+        ("made with", f"lecdsr {config['lecdsr']}"),
+        *((f"SHA-256 of {FINGERPRINTS[name]}", f"`{value}`") for name, value in config["sha256"].items()),
     ]
     return text_table(("", ""), rows)
 

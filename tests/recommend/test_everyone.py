@@ -14,6 +14,8 @@ from lecdsr.cli.main import app
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RECOMMENDATIONS
+from lecdsr.data.load import load_info
+from lecdsr.models.saved import load, read_config, save
 from lecdsr.recommend import everyone
 from lecdsr.recommend.batch import Options
 from lecdsr.recommend.recommender import open_recommender
@@ -101,10 +103,11 @@ def test_a_folder_in_the_way_and_a_model_that_is_not_there(demo):
 
 
 def test_nan_leaves_nothing_half_written(demo):
-    from safetensors.torch import load_file, save_file
-
-    path = demo.model("hgn") / "model.safetensors"
-    save_file({name: torch.full_like(value, float("nan")) for name, value in load_file(path).items()}, path)
+    folder = demo.model("hgn")
+    network, (config, _) = load(folder, load_info(demo)), read_config(folder)
+    with torch.no_grad():
+        network.output_embeddings.weight.fill_(float("nan"))
+    save(folder, network, config)
     with pytest.raises(UserError, match="NaN"):
         written(demo, "hgn")
     assert not OUT.exists()

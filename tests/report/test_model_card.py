@@ -14,6 +14,8 @@ CONFIG = {
     "best_epoch": 7,
     "valid_ndcg@10": 0.12345,
     "parameters": 216128,
+    "lecdsr": "0.4.2",
+    "sha256": {"weights": "ab12", "settings": "cd34", "items": "ef56"},
 }
 BLOCK = {
     "users": 1482,
@@ -29,6 +31,7 @@ def test_before_evaluation_it_holds_the_config():
         assert words in card
     assert "| `width` | 64 |\n| `item_text` | `none` |\n| `hidden` | None |" in card
     assert "`metrics/demo/sasrec.json`" in card
+    assert all(words in card for words in ("lecdsr 0.4.2", "`ab12`", "`cd34`", "`ef56`"))
     assert "synthetic" not in card
     assert "Provenance" not in card
     assert card == model_card("demo", dict(CONFIG))

@@ -33,7 +33,8 @@ chosen = json.loads(sys.argv[1])
 of_model = {"lecdsr": lecdsr_settings, "sasrec": sasrec_settings}[chosen["model"]]
 fitted = fit(Artefacts("toy"), chosen["model"], of_model(**chosen["settings"]), shared_settings(**chosen["shared"]))
 if fitted.context.is_main:
-    save(Path("out"), fitted.network, {"epochs": len(fitted.result.log)})
+    made_of = {"model": chosen["model"], "settings": chosen["settings"], "seed": 0}
+    save(Path("out"), fitted.network, {**made_of, "epochs": len(fitted.result.log)})
     Path("out/log.csv").write_text(log_to_csv(fitted.result.log))
 print("ended", flush=True)
 """
