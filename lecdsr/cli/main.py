@@ -261,6 +261,9 @@ def export(
             "--evaluated", help="Export the evaluated model even where one was trained on everything (stage refit)."
         ),
     ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write the query tower as a graph, query.onnx (extra `onnx`).")
+    ] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Export a two-tower model, score = query · key + bias, as a folder for `lecdsr serve` or an index of your own.
@@ -268,14 +271,15 @@ def export(
     Writes items.parquet (keys and biases), users.parquet (a query for every user after their whole history, and their
     owned items), the model, the tables of the pair that it needs, and facts.json with the SHA-256 of each of them.
     examples/ann.py loads the vectors into an index. A model that compares items with phrases of the profiles also
-    writes rerank-items.parquet and rerank-users.parquet. Models that are not two-tower (`itemknn`) are refused.
+    writes rerank-items.parquet and rerank-users.parquet. With --onnx, query.onnx computes the query of any history in
+    ONNX Runtime, without this package. Models that are not two-tower (`itemknn`) are refused.
     The folder holds the histories of all users: treat it as personal data.
 
     Example: `lecdsr export --pair demo --model tandem --out data/demo/export`
     """
     from lecdsr.cli.export import export as write
 
-    write(Artefacts(pair), model, out, device, evaluated)
+    write(Artefacts(pair), model, out, device, evaluated, onnx)
 
 
 def _one(domain: Domains) -> str | None:

@@ -31,7 +31,8 @@ class Histories:
         day: ``[B, L]`` day of each interaction, since 1970-01-01 UTC; padding holds any day.
         items: number of items in the batch; ``None`` if only the device knows.
         profile: what is known of the users' profiles; ``None`` without profiles.
-        domain: domain of the candidates, 0 or 1, if all histories are scored against the items of one.
+        domain: domain of the candidates, 0 or 1, if all histories are scored against the items of one; ``[B]`` of each
+            history where they are scored against different ones.
     """
 
     sequence: Tensor
@@ -40,7 +41,7 @@ class Histories:
     day: Tensor
     items: int | None = field(default=None, kw_only=True)
     profile: HistoryProfiles | None = field(default=None, kw_only=True)
-    domain: int | None = field(default=None, kw_only=True)
+    domain: int | Tensor | None = field(default=None, kw_only=True)
 
     def to(self, device: torch.device) -> Histories:
         """Return the same batch on a device."""
@@ -54,7 +55,8 @@ class Histories:
         """Change every column in the same way."""
         columns = (change(column) for column in (self.sequence, self.position, self.user, self.day))
         profile = None if self.profile is None else HistoryProfiles(*(change(part) for part in self.profile))
-        return Histories(*columns, items=items, profile=profile, domain=self.domain)
+        domain = change(self.domain) if isinstance(self.domain, Tensor) else self.domain
+        return Histories(*columns, items=items, profile=profile, domain=domain)
 
 
 class HistoryProfiles(NamedTuple):
@@ -265,9 +267,10 @@ def true_places(mask: Tensor, count: int | None = None) -> Tensor:
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct ids ``[M]``, and the place of each of ``ids`` among them, in the shape of ``ids``.
 
-    On a GPU all ids are returned as they are: work on repeated ids costs less there than the wait for their number.
+    On a GPU all ids are returned as they are: work on repeated ids costs less there than the wait for their number. So
+    they are in a graph for ONNX, which has no such operator.
     """
-    if ids.device.type == "cpu":
+    if ids.device.type == "cpu" and not torch.compiler.is_exporting():
         found, inverse = torch.unique(ids, return_inverse=True)
         return found, inverse
     return ids.flatten(), torch.arange(ids.numel(), device=ids.device).view(ids.shape)

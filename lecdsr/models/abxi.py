@@ -114,9 +114,13 @@ class ABXI(Recommender):
         """Compute queries ``[B, 2d]``: the query for items of X next to the query for items of Y."""
         sequence = histories.sequence
         mixed, own = self._attended(sequence, histories.position)
-        row = torch.arange(len(sequence), device=sequence.device)
+        row = torch.arange(sequence.shape[0], device=sequence.device)
         last = torch.full_like(row, sequence.shape[1] - 1)
-        return torch.cat([self._interests(sequence, mixed, own, row, last, domain) for domain in (0, 1)], dim=1)
+        interests = [
+            self._interests(sequence, mixed, own, row, last, self._columns(sequence, domain).amax(dim=1), domain)
+            for domain in (0, 1)
+        ]
+        return torch.cat(interests, dim=1)
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """Return keys ``[N, 2d]``, with the item's embedding in its domain's half and zeros in the other; no bias."""
@@ -150,7 +154,8 @@ class ABXI(Recommender):
             found = true_places(wanted, samples.in_domain and samples.in_domain[domain])  # [M]
             row, place = found // targets.shape[1], found % targets.shape[1]  # [M] both
             target = targets.flatten()[found]  # [M]
-            states = self._interests(sequence, mixed, own, row, place, domain)  # [M, d]
+            latest = self._latest(sequence, domain)[row, place]  # [M]
+            states = self._interests(sequence, mixed, own, row, place, latest, domain)  # [M, d]
             states = states / self.settings.temperature
             weight = 1 / wanted.sum(dim=1)[row]  # [M]
             if negatives is None:
@@ -199,7 +204,8 @@ class ABXI(Recommender):
         mask = real.unsqueeze(-1).repeat(2, 1, 1)  # [2B, L, 1]
         x = self.dropout((self.item_embeddings(sequence).repeat(2, 1, 1) + positions) * mask)
         attended = self.output(attend(self.qkv(x), self.settings.heads, allowed))
-        mixed, own = (self.attention_norm(x + self.dropout(attended)) * mask).chunk(2)
+        states = self.attention_norm(x + self.dropout(attended)) * mask
+        mixed, own = states.unflatten(0, (2, sequence.shape[0])).unbind()
         return mixed, own
 
     def _encoded(self, attended: Tensor, real: Tensor, which: int) -> Tensor:
@@ -208,22 +214,28 @@ class ABXI(Recommender):
         x = attended + self.dropout(self.feed_forward(attended)) + adapted
         return cast(Tensor, self.encoder_norms[which](x) * real.unsqueeze(-1))
 
-    def _interests(self, sequence: Tensor, mixed: Tensor, own: Tensor, row: Tensor, place: Tensor, k: int) -> Tensor:
+    def _interests(
+        self, sequence: Tensor, mixed: Tensor, own: Tensor, row: Tensor, place: Tensor, latest: Tensor, k: int
+    ) -> Tensor:
         """Compute states ``[M, d]`` to predict an item of domain ``k`` after ``place [M]`` of ``row [M]``. (4, 5)
 
-        Everything after the attention is computed only at these positions.
+        ``latest [M]`` is the column of the latest item of this domain up to there, -1 before its first. Everything
+        after the attention is computed only at these positions.
         """
-        latest = self._latest(sequence, k)[row, place]  # [M]
         m = self._encoded(mixed[row, place], sequence[row, place] != self.info.padding, MIXED)
         o = self._encoded(own[row, latest.clamp(min=0)], latest >= 0, k)
         adapted = self.dropout(self.invariant_adapters[k](m))
         invariant = self.invariant_norms[k](m + self.dropout(self.invariant_projector(m)) + adapted)
         return cast(Tensor, invariant + self.own_norms[k](o + self.dropout(self.own_projectors[k](o))))
 
+    def _columns(self, sequence: Tensor, domain: int) -> Tensor:
+        """Number the columns that hold an item of the domain, ``[B, L]``; -1 elsewhere."""
+        column = torch.arange(sequence.shape[1], device=sequence.device)
+        return column.expand_as(sequence).masked_fill(~self._of(domain, sequence), -1)
+
     def _latest(self, sequence: Tensor, domain: int) -> Tensor:
         """Find the column of the domain's latest item up to each position, ``[B, L]``; -1 before its first item."""
-        column = torch.arange(sequence.shape[1], device=sequence.device)
-        return column.expand_as(sequence).masked_fill(~self._of(domain, sequence), -1).cummax(dim=1).values
+        return self._columns(sequence, domain).cummax(dim=1).values
 
     def _scores(self, states: Tensor, candidates: Tensor) -> Tensor:
         """Score ``candidates [M, K]`` for each state, ``[M, K]``."""

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
-from lecdsr.models.base import Contract, HistoryDecay, ModelSettings, Recommender, Scorer, WhichProfile
-from lecdsr.models.layers.profiles import PhraseForm, PhraseSimilarity, PhraseTexts, lists_of
+from lecdsr.models.base import Contract, GivenPhrases, HistoryDecay, ModelSettings, Recommender, Scorer, WhichProfile
+from lecdsr.models.layers.profiles import PhraseForm, PhraseSimilarity, PhraseTexts, given_lists, lists_of
 from lecdsr.models.layers.text import content_queries, control, whitening_of
 
 
@@ -72,6 +72,7 @@ class Content(Recommender):
         if whitening is not None:
             vectors = whitening(vectors)
         self.register_buffer("item_text", F.normalize(vectors, dim=1), persistent=False)  # [N+1, D]
+        self.whitening = whitening
         self.phrases: PhraseSimilarity | None = None
         if info.profiles and self.user_input(settings) == "profile":
             lists = lists_of(info.profiles, settings.profile_form, settings.profile_text, seed)
@@ -102,6 +103,20 @@ class Content(Recommender):
         if self.phrases is None:
             return None
         return cast(Tensor, self.item_text)[: self.info.n_items], self.phrases.vectors
+
+    def given_phrases(self) -> GivenPhrases | None:
+        """As in the base class: phrases, whitened as the items are."""
+        if self.phrases is None or self.info.profiles is None:
+            return None
+
+        def tables(vectors: Tensor) -> dict[str, Tensor]:
+            lists = given_lists(vectors)
+            if self.whitening is not None:
+                lists = lists._replace(phrases=self.whitening.masked(lists.phrases))
+            return lists.unit().named("phrases")
+
+        count, width = self.phrases.lists.rows.shape[2], self.info.profiles.vectors.shape[1]
+        return GivenPhrases(count, width, self.settings.profile_form == "whole", tables)
 
     def score_note(self) -> str:
         """Explain that the model has no ids."""

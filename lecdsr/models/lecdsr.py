@@ -21,6 +21,7 @@ from lecdsr.data.profiles import Profiles
 from lecdsr.models.base import (
     BatchSize,
     Contract,
+    GivenPhrases,
     HistoryLength,
     LearningRate,
     LossTerm,
@@ -227,6 +228,13 @@ class LeCDSR(Recommender):
             blocks = torch.split(cast(Tensor, self.item_vectors), BLOCK)
             texts = torch.cat([self.adapter_text(block) for block in blocks])  # [N+1, d]
         return lambda histories: self._forward(histories, texts)[0]
+
+    def given_phrases(self) -> GivenPhrases | None:
+        """As in the base class: one vector, of the whole profile."""
+        if self.adapter_user is None:
+            return None
+        width = cast(Tensor, self.profile_vectors).shape[1]
+        return GivenPhrases(1, width, True, lambda vectors: {"profile_vectors": vectors.squeeze(1)})
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """Return output vectors ``[N, d]`` and biases ``[N]``; where the score is a cosine, unit vectors and zeros."""

@@ -38,7 +38,7 @@ class Popularity(Recommender):
 
     def queries(self, histories: Histories) -> Tensor:
         """Return queries of ones, ``[B, 1]``."""
-        return torch.ones(len(histories.user), 1, device=histories.user.device)
+        return torch.ones(histories.user.shape[0], 1, device=histories.user.device)
 
     def keys(self) -> tuple[Tensor, Tensor]:
         """Return the counts as keys, ``[N, 1]``, without biases."""

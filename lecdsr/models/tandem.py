@@ -27,6 +27,7 @@ from lecdsr.models.base import (
     BatchSize,
     Contract,
     Dropout,
+    GivenPhrases,
     LearningRate,
     LearningRateSchedule,
     Scorer,
@@ -44,6 +45,7 @@ from lecdsr.models.layers.profiles import (
     PhraseSimilarity,
     PhraseTexts,
     asked_next,
+    given_lists,
     lists_of,
 )
 from lecdsr.models.layers.sampling import domain_shares
@@ -156,7 +158,7 @@ class Tandem(ItemSoftmax):
         d = settings.width
         text = control(info.item_vectors, settings.item_text, seed)
         whitening = None if text is None else whitening_of(text, text.shape[1], info.text_widths)
-        item_text = None if text is None or whitening is None else _unit_variance(whitening, text)
+        item_text = None if text is None or whitening is None else _unit_variance(whitening(text))
         self.register_buffer("item_text", item_text, persistent=False)
         self.register_buffer("trust", _trust(info.train_counts, settings.id_shrinkage), persistent=False)
         self.register_buffer("shares", domain_shares(info), persistent=False)
@@ -183,12 +185,13 @@ class Tandem(ItemSoftmax):
         settings, profiles = self.settings, self.info.profiles
         self.needs: Needs | None = None
         self.phrases: PhraseSimilarity | None = None
+        self.whitening = whitening
         if whitening is None or not profiles or settings.profile_text == "none":
             return
         lists = lists_of(profiles, settings.profile_form, settings.profile_text, seed)
         if lists.empty:
             return
-        lists = lists._replace(phrases=_unit_variance(whitening, lists.phrases))
+        lists = lists._replace(phrases=_unit_variance(whitening(lists.phrases)))
         if settings.profile_query:
             self.needs = Needs(lists, settings.profile_dropout)
         if settings.profile_weight:
@@ -303,6 +306,22 @@ class Tandem(ItemSoftmax):
             return None
         return self._unit_texts()[: self.info.n_items], self.phrases.vectors
 
+    def given_phrases(self) -> GivenPhrases | None:
+        """As in the base class: phrases, whitened as the items are, for each part that reads them."""
+        part, whitening, profiles = self.needs or self.phrases, self.whitening, self.info.profiles
+        if part is None or whitening is None or profiles is None:
+            return None
+
+        def tables(vectors: Tensor) -> dict[str, Tensor]:
+            lists = given_lists(vectors)
+            lists = lists._replace(phrases=_unit_variance(whitening.masked(lists.phrases)))
+            pooled = {} if self.needs is None else lists.named("needs")
+            compared = {} if self.phrases is None else lists.unit().named("phrases")
+            return pooled | compared
+
+        count, width = cast(Tensor, part.rows).shape[2], profiles.vectors.shape[1]
+        return GivenPhrases(count, width, self.settings.profile_form == "whole", tables)
+
     def _directions(self, states: Tensor, asked: Asked | None) -> Tensor:
         directions = F.normalize(states.float(), dim=-1)
         if self.needs is not None and asked is not None:
@@ -354,8 +373,7 @@ def _trust(counts: Tensor, shrinkage: float) -> Tensor:
     return trust
 
 
-def _unit_variance(whitening: Whitening, vectors: Tensor) -> Tensor:
-    """Whiten texts to the scale at which rows of items have a mean square length of 1."""
-    whitened = whitening(vectors)
+def _unit_variance(whitened: Tensor) -> Tensor:
+    """Scale whitened texts such that rows of items have a mean square length of 1."""
     scaled: Tensor = whitened / max(1, whitened.shape[1]) ** 0.5
     return scaled

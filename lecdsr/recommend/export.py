@@ -25,6 +25,7 @@ from lecdsr.data.profiles import Profiles
 from lecdsr.models.saved import save
 from lecdsr.recommend.batch import UserHistories
 from lecdsr.recommend.manifest import MANIFEST, write_manifest
+from lecdsr.recommend.onnx import write_graph
 from lecdsr.recommend.recommender import PairRecommender
 
 BATCH = 512
@@ -80,7 +81,7 @@ def rerank_schemas(width: int) -> tuple[pa.Schema, pa.Schema]:
 
 
 @torch.no_grad()
-def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path, onnx: bool = False) -> dict[str, Any]:
     """Write the vectors, the model, the tables of the pair and, once all are complete, ``facts.json``.
 
     ``items.parquet`` and ``users.parquet`` hold the vectors, for a model with a rerank term ``rerank-items.parquet``
@@ -92,12 +93,14 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
         recommender: the model and its pair.
         facts: additional entries of ``facts.json``.
         folder: output folder, created if missing.
+        onnx: also write the query tower as a graph, ``query.onnx``.
 
     Returns:
         The content of ``facts.json``.
 
     Raises:
-        UserError: this is not a two-tower model, a vector is not finite, or ``folder`` is a file.
+        UserError: this is not a two-tower model, a vector is not finite, ``folder`` is a file, or the packages for a
+            graph are not installed.
     """
     if not recommender.network.is_two_tower:
         raise UserError(
@@ -144,8 +147,9 @@ def export(recommender: PairRecommender, facts: dict[str, Any], folder: Path) ->
     }
     parts = [*ALWAYS, *(_RERANK if reranks else ()), *_write_pair(recommender, folder / "pair")]
     save(folder / "model", recommender.network, dict(recommender.config))
-    # A graph of the query tower, query.onnx, is written here, and named among the parts.
-    return write_manifest(folder, {**facts, **found}, parts)
+    graph = write_graph(recommender, folder, onnx)
+    parts += graph["files"] if graph is not None else []
+    return write_manifest(folder, {**facts, **found, "onnx": graph}, parts)
 
 
 def _write_pair(recommender: PairRecommender, folder: Path) -> list[str]:

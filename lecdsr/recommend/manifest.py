@@ -17,7 +17,7 @@ from lecdsr.core.files import read_json, sha256_file, write_json
 FORMAT = 2
 MANIFEST = "facts.json"
 #: Parts may be data only: tables, weights, settings, and a graph of the query tower.
-_PART = re.compile(r"([a-z0-9-]+/)?[a-z0-9-]+\.(parquet|safetensors|json|onnx)")
+_PART = re.compile(r"([a-z0-9-]+/)?[a-z0-9-]+\.(parquet|safetensors|json|onnx|onnx\.data)")
 _AGAIN = "write it again with `lecdsr export`"
 #: Parts that one message names.
 _NAMED = 3

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,16 +32,18 @@ from lecdsr.ask.types import Failure
 from lecdsr.cli.main import run
 from lecdsr.config.resolve import write_resolved
 from lecdsr.core.errors import UserError
-from lecdsr.core.files import read_table, sha256_file, write_table
+from lecdsr.core.files import read_json, read_table, sha256_file, write_json, write_table
 from lecdsr.core.schemas import ANSWERS, ITEMS, USERS
 from lecdsr.embed.base import too_narrow
 from lecdsr.evaluate.targets import check_same, held_out
 from lecdsr.experiments.config import load_experiments
 from lecdsr.llm_server.server import start
+from lecdsr.models.saved import load, read_config, save
 from lecdsr.prompts.templates import load_template
 from lecdsr.readers.layouts import find
 from lecdsr.readers.rejected import RejectedLines
 from lecdsr.recommend.manifest import FORMAT, read_manifest
+from lecdsr.recommend.onnx import check_installed
 from lecdsr.recommend.recommender import PairRecommender
 from lecdsr.recommend.user import target_user
 from lecdsr.sequences.filter import apply_filters
@@ -52,7 +55,9 @@ from lecdsr.train import memory_estimate
 from lecdsr.train.checkpoint import Checkpoints
 from lecdsr.train.memory_estimate import MemoryEstimate, check_memory
 from stages import download
+from tests import tiny
 from tests.evaluate.rank_tables import random_ranks
+from tests.models import zoo
 from tests.recommend.built import recommender_of
 from tests.sequences.test_filter import database
 
@@ -450,6 +455,54 @@ def day_that_is_none():
 @case
 def anonymous_user_of_a_model_with_user_embeddings():
     target_user(recommender_of("hgn", "ids"), None, ["B000000001"], None)
+
+
+def saved_model(**changed: object) -> None:
+    """Save a small model, change keys of its config, and load it."""
+    folder, network = Path("model"), zoo.make("popularity", "counts")
+    save(folder, network, zoo.config_of("popularity", network.settings))
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config, "lecdsr": "0.1.0", **changed})
+    load(folder, network.info)
+
+
+@case
+def model_in_a_folder_of_another_format():
+    saved_model(format=1)
+
+
+@case
+def model_whose_config_was_changed():
+    saved_model(seed=7)
+
+
+@case
+def model_with_the_weights_of_another():
+    folder, network = Path("model"), zoo.make("popularity", "counts")
+    save(folder, network, zoo.config_of("popularity", network.settings))
+    Path("model/model.safetensors").write_bytes(b"of another")
+    load(folder, network.info)
+
+
+@case
+def model_of_another_catalogue():
+    network = zoo.make("popularity", "counts", data=replace(tiny.info(), item_ids="of other items"))
+    save(Path("model"), network, zoo.config_of("popularity", network.settings))
+    load(Path("model"), replace(tiny.info(), item_ids="of these"))
+
+
+@case
+def model_that_was_written_in_part():
+    Path("model").mkdir()
+    Path("model/model.safetensors").touch()
+    read_config(Path("model"))
+
+
+@case
+def graph_without_its_packages():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lecdsr.recommend.onnx.find_spec", lambda name: None)
+        check_installed()
 
 
 # The service

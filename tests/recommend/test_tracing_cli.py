@@ -151,6 +151,16 @@ def test_similar(lecdsr):
 def test_export(lecdsr, folder):
     assert lecdsr("export", "--model", "sasrec", "--out", "vectors")[0] == 0
     assert strict((folder / "vectors" / "facts.json").read_text())["model"] == "sasrec"
+    assert not (folder / "vectors" / "query.onnx").exists()
+
+
+@pytest.mark.slow
+def test_export_with_a_graph(lecdsr, folder):
+    code, out, err = lecdsr("export", "--model", "tandem", "--onnx", "--out", "graph")
+    assert (code, err) == (0, "")
+    assert "query.onnx" in out
+    assert strict((folder / "graph" / "facts.json").read_text())["onnx"]["files"] == ["query.onnx"]
+    assert (folder / "graph" / "query.onnx").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ class Packing:
 
     def unpack(self, x: Tensor) -> Tensor:
         """Restore padding as zeros: ``[T, …]`` -> ``[B, L, …]``."""
-        whole = x.new_zeros(self.shape.numel(), *x.shape[1:])
+        batch, length = self.shape
+        whole = x.new_zeros(batch * length, *x.shape[1:])
         return whole.index_copy(0, self.places, x).view(*self.shape, *x.shape[1:])
 
 

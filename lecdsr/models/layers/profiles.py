@@ -100,6 +100,14 @@ class Lists(NamedTuple):
         """Whether no profile has a phrase, such as portraits alone."""
         return bool((self.rows == len(self.phrases) - 1).all())
 
+    def unit(self) -> Lists:
+        """The same lists, of phrases as vectors of length 1."""
+        return self._replace(phrases=F.normalize(self.phrases, dim=1))
+
+    def named(self, module: str) -> dict[str, Tensor]:
+        """The lists as the buffers of a submodule :class:`Needs` or :class:`PhraseSimilarity`."""
+        return {f"{module}.{name}": table for name, table in self._asdict().items()}
+
 
 def lists_of(profiles: Profiles, form: ProfileForm, mode: TextMode, seed: int) -> Lists:
     """Take the lists of phrases from profiles, or replace them by a control.
@@ -140,6 +148,19 @@ def _of_other_users(user: IntArray, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(first[other[place]] + number)
 
 
+def given_lists(vectors: Tensor) -> Lists:
+    """Turn given phrases into lists: row b is the list of history b, the same for both domains.
+
+    Args:
+        vectors: ``[B, K, D]`` text vectors, zero where there is no phrase.
+    """
+    batch, count, width = vectors.shape
+    place = torch.arange(batch * count, device=vectors.device).view(batch, count)
+    rows = torch.where((vectors != 0).any(dim=2), place, batch * count)  # [B, K]
+    phrases = torch.cat([vectors.reshape(batch * count, width), vectors.new_zeros(1, width)])
+    return Lists(phrases, rows.unsqueeze(1).expand(-1, 2, -1))
+
+
 class Needs(nn.Module):
     """An addition to a query: the phrases of a profile, pooled by attention, times a gate that falls with their age.
 
@@ -174,7 +195,7 @@ class Needs(nn.Module):
         phrases = cast(Tensor, self.phrases)
         found, place = distinct(rows)
         vectors = F.embedding(place, F.normalize(projection(phrases[found]), dim=1))  # [M, K, d]
-        known = rows != len(phrases) - 1  # [M, K]
+        known = rows != phrases.shape[0] - 1  # [M, K]
         if self.training and self.dropout:
             # Leave out the whole list of some queries, so that the model also learns to do without.
             known = known & (torch.rand(len(rows), 1, device=rows.device) >= self.dropout)
@@ -223,7 +244,8 @@ class PhraseSimilarity(nn.Module):
     def __init__(self, lists: Lists, weight: float) -> None:
         super().__init__()
         self.weight = weight
-        self.register_buffer("phrases", F.normalize(lists.phrases, dim=1), persistent=False)  # [V+1, D]
+        lists = lists.unit()
+        self.register_buffer("phrases", lists.phrases, persistent=False)  # [V+1, D]
         self.register_buffer("rows", lists.rows, persistent=False)  # [P+1, 2, K]
 
     @property

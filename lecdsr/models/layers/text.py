@@ -60,6 +60,11 @@ class Whitening(NamedTuple):
         whitened[known] = ((vectors[known].double() - self.mean) @ self.axes).to(vectors.dtype)
         return whitened
 
+    def masked(self, vectors: Tensor) -> Tensor:
+        """As a call, within rounding, without a selection of rows, whose number a graph for ONNX cannot know."""
+        whitened = ((vectors.double() - self.mean) @ self.axes).to(vectors.dtype)
+        return torch.where((vectors != 0).any(dim=1, keepdim=True), whitened, 0.0)
+
 
 def whitening_of(vectors: Tensor, width: int, widths: Sequence[int] = ()) -> Whitening:
     """Find the first principal components of the known (non-zero) rows, each scaled to variance 1.
