@@ -82,7 +82,8 @@ def parse_profile(text: str, domains: Sequence[str]) -> Profile:
     text = text[:_READ]
     parts = _parts_of_json(text, domains) or _parts_of_lines(text, domains)
     portrait, lists = _assign(parts)
-    return Profile(" ".join(" ".join(portrait).split()), (_phrases(lists[0]), _phrases(lists[1])))
+    plain = " ".join(" ".join(portrait).replace("**", "").split())
+    return Profile(plain, (_phrases(lists[0]), _phrases(lists[1])))
 
 
 def _assign(parts: Iterable[Part]) -> tuple[list[str], tuple[list[str], list[str]]]:
@@ -155,6 +156,9 @@ def _heading(line: str, domains: Sequence[str]) -> tuple[Section, str] | None:
 
 def _section(heading: str, domains: Sequence[str]) -> Section | None:
     """Return the part of a profile that a heading or key names; None if it names none."""
+    for number, domain in enumerate(domains):  # names may differ in case or spaces alone
+        if heading.replace("_", " ") == f"Next in {domain_name(domain)}":
+            return number
     plain = " ".join(heading.replace("_", " ").lower().split())
     for number, domain in enumerate(domains):
         if plain == " ".join(f"next in {domain_name(domain)}".lower().split()):

@@ -160,6 +160,7 @@ PIECES = st.sampled_from(
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join)))
 @example("NEXT:0\r0)")
+@example('{"PORTRAIT":"**"}')
 def test_whatever_is_parsed_has_a_canonical_form(text):
     profile = parse_profile(text, DOMAINS)
     assert parse_profile(format_profile(profile, DOMAINS), DOMAINS) == profile
@@ -173,6 +174,8 @@ def test_whatever_is_parsed_has_a_canonical_form(text):
 @example(["Portrait", "Next"])
 @example(["Y", "X"])
 @example(["A-B", "A_B"])
+@example(["A__B", "A_B"])
+@example(["H", "h"])
 @example(["Food_and_Tea", "Food"])
 def test_names_of_domains_survive(domains):
     assert parse_profile(format_profile(COOK, domains), domains) == COOK
