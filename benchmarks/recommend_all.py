@@ -51,7 +51,7 @@ def recommender_of(model: str, users: int, items: int, vectors: int) -> PairReco
     item_vectors, texts = (torch.randn(size + 1, vectors, generator=generator) for size in (n, users))
     item_vectors[-1] = texts[-1] = 0  # padding
     counts = torch.from_numpy(np.bincount(item, minlength=n))
-    info = DatasetInfo(items, items, users, item_vectors, one_profile_each(texts[:-1]), counts, (0, HISTORY))
+    info = DatasetInfo(items, items, users, item_vectors, one_profile_each(texts[:-1]), counts, (0, HISTORY - 1))
     settings = find_model(model).settings.model_validate({})
     names = {"asin": [f"B{number:09d}" for number in range(n)], "categories": pa.array([[]] * n, pa.list_(pa.string()))}
     numbers = {"item": np.arange(n), "domain": np.arange(n) >= items, "train_count": counts.numpy()}
