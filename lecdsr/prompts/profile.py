@@ -156,13 +156,13 @@ def _heading(line: str, domains: Sequence[str]) -> tuple[Section, str] | None:
 
 def _section(heading: str, domains: Sequence[str]) -> Section | None:
     """Return the part of a profile that a heading or key names; None if it names none."""
-    for number, domain in enumerate(domains):  # names may differ in case or spaces alone
-        if heading.replace("_", " ") == f"Next in {domain_name(domain)}":
-            return number
-    plain = " ".join(heading.replace("_", " ").lower().split())
-    for number, domain in enumerate(domains):
-        if plain == " ".join(f"next in {domain_name(domain)}".lower().split()):
-            return number
+    written = heading.replace("_", " ")
+    names = [f"Next in {domain_name(domain)}" for domain in domains]
+    if written in names:  # names may differ in case or spaces alone
+        return names.index(written)
+    plain, folded = _folded(written), [_folded(name) for name in names]
+    if plain in folded:
+        return folded.index(plain)
     words = re.findall(r"\w+", plain)
     if words in (["portrait"], ["profile"], ["customer", "portrait"], ["user", "portrait"]):
         return PORTRAIT
@@ -170,6 +170,11 @@ def _section(heading: str, domains: Sequence[str]) -> Section | None:
     if named is not None:
         return named
     return plain if _UNNAMED.fullmatch(plain) else None
+
+
+def _folded(text: str) -> str:
+    """Lower case, with single spaces."""
+    return " ".join(text.lower().split())
 
 
 def _named_domain(words: Sequence[str], domains: Sequence[str]) -> int | None:
