@@ -57,7 +57,8 @@ class App:
         self._worker = Worker(self.metrics)
         # Reading a history and searching titles take milliseconds, explanations a hundred times as long.
         self._short, self._long = (ThreadPoolExecutor(1, name) for name in ("short", "long"))
-        self._answering = self._explaining = 0
+        self._answering = _Slots("requests", limits.requests)
+        self._explaining = _Slots("explanations", limits.explanations)
 
     def replace(self, service: Service) -> None:
         """Serve another export from now on; requests under way are answered from the one before."""
@@ -117,7 +118,7 @@ class App:
         service = self._service
         export = service.export
         domains = _domains(export, asked.domain)
-        with self._slot():
+        with self._answering.take():
             user = await self._user(export, asked)
             anonymous = user.reviewer is None
             history = (user.items, user.times)
@@ -128,7 +129,7 @@ class App:
     async def _explain(self, request: Request) -> Response:
         asked = messages.read_explain(await self._body(request))
         export = self._service.export
-        with self._slot(), self._long_slot():
+        with self._answering.take(), self._explaining.take():
             user = await self._user(export, asked)
             return _json(await self._run(self._long, lambda: _explanation(export, user, asked.item)))
 
@@ -136,7 +137,7 @@ class App:
         export = self._service.export
         domains, k = _domains(export, request.query_params.get("domain", "both")), _k(request, messages.MOST_ITEMS, 10)
         name = request.path_params["item"]
-        with self._slot(), self._long_slot():
+        with self._answering.take(), self._explaining.take():
             return _json(await self._run(self._long, lambda: _similar_items(export, name, domains, k)))
 
     async def _items(self, request: Request) -> Response:
@@ -147,7 +148,7 @@ class App:
             what = "the query is empty" if not text.strip() else "the query has more than 200 characters"
             raise UserError(what, where="query", do="give words of a title: /items?query=tea", code="wrong-value")
         domain = domains[0] if len(domains) == 1 else None
-        with self._slot():
+        with self._answering.take():
             found = await self._run(self._short, lambda: export.catalogue.search(text, domain, k))
             return _json(messages.Items([messages.Item(*export.catalogue.item(item)) for item in found]))
 
@@ -223,34 +224,33 @@ class App:
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
+
+class _Slots:
+    """Counts what is being answered, up to a limit.
+
+    Args:
+        what: is counted, for the message.
+        most: of it at once.
+    """
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what, self._most, self.taken = what, most, 0
+
     @contextmanager
-    def _slot(self) -> Iterator[None]:
+    def take(self) -> Iterator[None]:
         """Count a request while it is answered.
 
         Raises:
             UserError: there are too many.
         """
-        if self._answering >= self.limits.requests:
-            raise _busy("requests", self.limits.requests)
-        self._answering += 1
+        if self.taken >= self._most:
+            what = f"{self._most} {self._what} are being answered already"
+            raise UserError(what, do="try again in a second", code="busy")
+        self.taken += 1
         try:
             yield
         finally:
-            self._answering -= 1
-
-    @contextmanager
-    def _long_slot(self) -> Iterator[None]:
-        if self._explaining >= self.limits.explanations:
-            raise _busy("explanations", self.limits.explanations)
-        self._explaining += 1
-        try:
-            yield
-        finally:
-            self._explaining -= 1
-
-
-def _busy(what: str, most: int) -> UserError:
-    return UserError(f"{most} {what} are being answered already", do="try again in a second", code="busy")
+            self.taken -= 1
 
 
 def _json(value: object) -> Response:

@@ -402,7 +402,7 @@ def test_too_many_at_once(folder, monkeypatch):
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + 30
-        while client.app_behind._answering < 2 and time.monotonic() < deadline:
+        while client.app_behind._answering.taken < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         reply = ask(client, user="ANNA")
         refusal(reply, 503, "busy")
@@ -412,7 +412,7 @@ def test_too_many_at_once(folder, monkeypatch):
             thread.join()
         assert [one.status_code for one in found] == [200, 200]
         assert ask(client, user="ANNA").status_code == 200
-        assert client.app_behind._answering == 0
+        assert client.app_behind._answering.taken == 0
 
 
 def test_requests_that_wait_together_get_their_own_answers(folder):
