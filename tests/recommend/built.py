@@ -13,7 +13,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, INTERACTIONS, ITEMS, USERS, vectors
 from lecdsr.data.load import load_info
 from lecdsr.models.saved import build, save
-from lecdsr.recommend.recommender import PairRecommender
+from lecdsr.recommend.recommender import PairRecommender, open_recommender
 from tests import tiny
 from tests.models import zoo
 from tests.train.toy import write_profiles
@@ -24,6 +24,11 @@ TITLES = [
     "Tea Kettle", "Cast Iron Pan", "Pan, Small", "Oil Bottle", "Whisk",
 ]  # fmt: skip
 USER_IDS = ["ANNA", "BERT", "CARL", "DORA"]
+#: A variant of each two-tower model.
+TWO_TOWERS = {
+    "popularity": "counts", "content": "whitened", "hgn": "ids", "sasrec": "text", "abxi": "ids",
+    "tandem": "default", "lecdsr": "masked",
+}  # fmt: skip
 #: Validation scores, so that the best model is known: hgn cannot recommend to an anonymous user, tandem can.
 BEST = {"hgn": 0.9, "tandem": 0.5}
 
@@ -48,6 +53,16 @@ def recommender_of(model: str, variant: str, domains: str = "both") -> PairRecom
         trained=(trained := settings_of(model, variant, domains)),
         config=zoo.config_of(model, trained),
     )
+
+
+def written_recommender(folder: Path, model: str, variant: str, domains: str = "both") -> PairRecommender:
+    """Write the pair ``demo`` to ``folder``, the working directory, and open a model of it."""
+    write_pair(folder, {model: variant}, domains)
+    recommender = open_recommender(Artefacts("demo"), model)
+    with torch.no_grad():
+        if model == "lecdsr":  # as training would leave it, so that a lost bias is seen
+            recommender.network.b2.weight.uniform_(-2, 2)
+    return recommender
 
 
 def write_pair(folder: Path, variants: dict[str, str], domains: str = "both") -> None:

@@ -15,32 +15,18 @@ from lecdsr.recommend.export import export
 from lecdsr.recommend.recommender import open_recommender
 from tests.errors import refused
 from tests.models import zoo
-from tests.recommend.built import ROOT, USER_IDS, write_pair
+from tests.recommend.built import ROOT, TWO_TOWERS, USER_IDS, write_pair, written_recommender
 from tests.recommend.test_every_model import exported_scores
-
-MODELS = {
-    "popularity": "counts",
-    "content": "whitened",
-    "hgn": "ids",
-    "sasrec": "text",
-    "abxi": "ids",
-    "tandem": "default",
-    "lecdsr": "masked",
-}
 
 
 def exported(folder, monkeypatch, model, domains="both"):
     monkeypatch.chdir(folder)
-    write_pair(folder, {model: MODELS[model]}, domains)
-    recommender = open_recommender(Artefacts("demo"), model)
-    with torch.no_grad():
-        if model == "lecdsr":  # as training would leave it, so that a lost bias is seen
-            recommender.network.b2.weight.uniform_(-2, 2)
+    recommender = written_recommender(folder, model, TWO_TOWERS[model], domains)
     return recommender, export(recommender, {"pair": "demo", "model": model}, folder / "out")
 
 
 @pytest.mark.parametrize("domains", ["both", "own"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TWO_TOWERS)
 def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, domains):
     recommender, facts = exported(tmp_path, monkeypatch, model, domains)
     assert json.loads((tmp_path / "out" / "facts.json").read_text()) == facts

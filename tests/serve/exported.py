@@ -20,17 +20,8 @@ from lecdsr.serve.app import App
 from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import load_export
 from lecdsr.serve.worker import Service
-from tests.recommend.built import ROOT, write_pair
+from tests.recommend.built import ROOT, TWO_TOWERS, write_pair
 
-MODELS = {
-    "popularity": "counts",
-    "content": "whitened",
-    "hgn": "ids",
-    "sasrec": "text",
-    "abxi": "ids",
-    "tandem": "default",
-    "lecdsr": "masked",
-}
 FACTS = {"pair": "demo", "domains": {"x": "Food", "y": "Kitchen"}}
 HERE = "http://127.0.0.1"
 TOKEN = "0123456789abcdef-secret"
@@ -40,7 +31,7 @@ def write_export(folder, model="tandem", domains="both"):
     """Write a pair and the export of a model below ``folder``; return the recommender and the export's folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        write_pair(folder, {model: MODELS[model]}, domains)
+        write_pair(folder, {model: TWO_TOWERS[model]}, domains)
         recommender = open_recommender(Artefacts("demo"), model)
         export(recommender, {**FACTS, "model": model}, folder / "export")
     return recommender, folder / "export"

@@ -15,7 +15,8 @@ from lecdsr.recommend.manifest import read_manifest, write_manifest
 from lecdsr.serve.load import load_export
 from tests.errors import refused
 from tests.models import zoo
-from tests.serve.exported import MODELS, write_export
+from tests.recommend.built import TWO_TOWERS
+from tests.serve.exported import write_export
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def copied(folder, tmp_path):
 
 
 @pytest.mark.parametrize("domains", ["both", "own"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TWO_TOWERS)
 def test_the_model_and_its_pair_come_back(tmp_path, model, domains):
     before, folder = write_export(tmp_path, model, domains)
     export = load_export(folder)

@@ -16,7 +16,8 @@ from lecdsr.serve.server import recall
 from lecdsr.serve.worker import Service
 from tests.errors import refused
 from tests.models import zoo
-from tests.serve.exported import MODELS, write_export
+from tests.recommend.built import TWO_TOWERS
+from tests.serve.exported import write_export
 
 NONE = np.zeros(0, np.int64)
 HISTORIES = [[0, 6], [5], [10, 9, 8, 7, 6, 0, 1], [2, 2, 3]]
@@ -34,7 +35,7 @@ def queries(model):
 
 @pytest.mark.parametrize("coarse", [False, True])
 @pytest.mark.parametrize("domains", ["both", "own"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TWO_TOWERS)
 def test_as_the_recommender_recommends(tmp_path, model, domains, coarse):
     before, folder = write_export(tmp_path, model, domains)
     export, asked = load_export(folder, coarse), queries(model)
