@@ -14,7 +14,8 @@ from lecdsr.core.schemas import CANDIDATES, ITEMS, LISTS, RANKS
 from lecdsr.core.stage import run_stage
 from lecdsr.data.load import load_pair_data
 from lecdsr.evaluate.beyond import beyond_accuracy
-from lecdsr.evaluate.evaluate import evaluate_held_out, metrics_of, summary_of
+from lecdsr.evaluate.evaluate import held_out, metrics_of, rank_held_out, summary_of
+from lecdsr.evaluate.lists import TopItems
 from lecdsr.evaluate.metrics_table import beyond_table, metrics_table
 from lecdsr.evaluate.provenance import provenance
 from lecdsr.evaluate.settings import Settings
@@ -31,11 +32,13 @@ def main(pair: str, model: str) -> None:
     network = load(artefacts.model(model), data.info).to(device)
     candidates = read_table(artefacts.candidates, CANDIDATES)
     length = trained.history_length
-    found = evaluate_held_out(network, data.sequences, data.info, candidates, length, settings, device)
+    top = TopItems(held_out(data.sequences), data.info.n_x)
+    ranks = rank_held_out(network, data.sequences, data.info, candidates, length, settings, device, top)
+    lists = top.table()
     categories = read_table(artefacts.items, ITEMS, ["categories"])["categories"]
-    metrics = metrics_of(found.ranks, beyond_accuracy(found.lists, data.sequences, data.info, categories))
-    write_table(artefacts.ranks(model), found.ranks, RANKS)
-    write_table(artefacts.lists(model), found.lists, LISTS)
+    metrics = metrics_of(ranks, beyond_accuracy(lists, data.sequences, data.info, categories))
+    write_table(artefacts.ranks(model), ranks, RANKS)
+    write_table(artefacts.lists(model), lists, LISTS)
     write_json(artefacts.model_summary(model), summary_of(model, metrics))
     write_json(
         artefacts.model_metrics(model), {**metrics, "run": provenance(artefacts, config, settings.exclude_history)}

@@ -22,8 +22,10 @@ from lecdsr.data.load import PairData
 from lecdsr.evaluate.beyond import beyond_accuracy
 from lecdsr.evaluate.compare import METRICS, PROTOCOLS, Comparison, Options, Row, Side
 from lecdsr.evaluate.compare import compare as compare_ranks
-from lecdsr.evaluate.evaluate import HeldOut, evaluate_held_out, metrics_of
+from lecdsr.evaluate.evaluate import held_out, metrics_of, rank_held_out
+from lecdsr.evaluate.lists import TopItems
 from lecdsr.evaluate.metrics import per_target
+from lecdsr.evaluate.ranks import Observer
 from lecdsr.evaluate.settings import Settings
 from lecdsr.evaluate.significance import RESAMPLES
 from lecdsr.evaluate.slices import KINDS
@@ -52,9 +54,11 @@ def evaluate(model: Model, data: Dataset, *, exclude_history: bool = True, batch
     Raises:
         ValueError: the model is not fitted, or fitted on other items or users.
     """
-    found, (info, sequences) = _held_out(model, data, exclude_history, batch_size)
+    pair = _pair_data(model, data)
+    top = TopItems(held_out(pair.sequences), pair.info.n_x)
+    ranks = _rank(model, data, pair, {"exclude_history": exclude_history, "batch_size": batch_size}, top)
     categories = data.tables.items["categories"]
-    metrics = metrics_of(found.ranks, beyond_accuracy(found.lists, sequences, info, categories))
+    metrics = metrics_of(ranks, beyond_accuracy(top.table(), pair.sequences, pair.info, categories))
     names = dict(zip(DOMAINS, data.domains, strict=True))
     rows = [
         (split, names[domain], protocol, metric, value)
@@ -120,18 +124,19 @@ def rank(model: Model, data: Dataset, exclude_history: bool = True, batch_size: 
     Raises:
         UserError: the model is not fitted, or fitted on other items or users.
     """
-    return _held_out(model, data, exclude_history, batch_size)[0].ranks
+    values = {"exclude_history": exclude_history, "batch_size": batch_size}
+    return _rank(model, data, _pair_data(model, data), values)
 
 
-def _held_out(model: Model, data: Dataset, exclude_history: bool, batch_size: int) -> tuple[HeldOut, PairData]:
+def _pair_data(model: Model, data: Dataset) -> PairData:
+    """Return the data as a model reads them, if it can be evaluated on them."""
     require_dataset(data)
     if is_production(model.config):
         raise InputError(
             f"the model {model.model!r} was trained on every interaction, so no target is left to evaluate it on",
             do="evaluate the model that it was refitted from",
         )
-    values = {"exclude_history": exclude_history, "batch_size": batch_size}
-    settings, trained = check_values(Settings, values, "evaluate"), model.settings
+    trained = model.settings
     if not model.data.same_ids(data):
         raise InputError(
             f"the model {model.model!r} was fitted on {model.data.name!r}, which has other items or users",
@@ -139,13 +144,17 @@ def _held_out(model: Model, data: Dataset, exclude_history: bool, batch_size: in
             do="pass the data that it was fitted on",
             code="other-data",
         )
-    pair = data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profiles_read)
-    device = choose_device()
+    return data.pair_data(trained.domains, trained.order, model.config["seed"], trained.profiles_read)
+
+
+def _rank(
+    model: Model, data: Dataset, pair: PairData, values: dict[str, Any], observe: Observer | None = None
+) -> pa.Table:
+    device, length = choose_device(), model.settings.history_length
+    settings = check_values(Settings, values, "evaluate")
     network = model.network.to(device)
     try:
-        length = trained.history_length
-        found = evaluate_held_out(network, pair.sequences, pair.info, data.candidates, length, settings, device)
-        return found, pair
+        return rank_held_out(network, pair.sequences, pair.info, data.candidates, length, settings, device, observe)
     finally:
         network.cpu()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,8 @@ from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, RANKS, SPLITS, TEST, TRAIN, VALID
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences, before_in_domain
-from lecdsr.evaluate.lists import TopItems, to_table
 from lecdsr.evaluate.metrics import MONITOR, mean_over_users
-from lecdsr.evaluate.ranks import Ranks, rank_targets
+from lecdsr.evaluate.ranks import Observer, Ranks, rank_targets
 from lecdsr.evaluate.settings import Settings
 from lecdsr.models.base import Recommender
 
@@ -26,11 +25,9 @@ SUMMARY = {SPLITS[VALID]: (MONITOR,), SPLITS[TEST]: (MONITOR, "hr@10")}
 BLOCK = 65_536
 
 
-class HeldOut(NamedTuple):
-    """Tables ``RANKS`` of every validation and test target, and ``LISTS`` of every test target."""
-
-    ranks: pa.Table
-    lists: pa.Table
+def held_out(sequences: Sequences) -> Sequences:
+    """Select the windows of validation and test."""
+    return sequences.take(sequences.split != TRAIN)
 
 
 def rank_held_out(
@@ -41,67 +38,57 @@ def rank_held_out(
     history_length: int,
     settings: Settings,
     device: torch.device,
+    observe: Observer | None = None,
 ) -> pa.Table:
-    """Rank every validation and test target, and return the table ``RANKS``; see :func:`evaluate_held_out`."""
-    return evaluate_held_out(model, sequences, info, candidates, history_length, settings, device).ranks
+    """Rank every validation and test target, and return the table ``RANKS``.
 
-
-def evaluate_held_out(
-    model: Recommender,
-    sequences: Sequences,
-    info: DatasetInfo,
-    candidates: pa.Table,
-    history_length: int,
-    settings: Settings,
-    device: torch.device,
-) -> HeldOut:
-    """Rank every validation and test target, and keep the best items of every test target.
+    ``observe`` reads the scores of the full ranking (:func:`~lecdsr.evaluate.ranks.rank_targets`), with the numbers of
+    the windows among :func:`held_out`.
 
     Raises:
         UserError: the candidates are not those of the windows, or a score is NaN.
     """
-    held_out = sequences.take(sequences.split != TRAIN)
-    if not np.array_equal(candidates["row"].to_numpy(), held_out.target_row):
+    windows = held_out(sequences)
+    if not np.array_equal(candidates["row"].to_numpy(), windows.target_row):
         raise UserError(
             "the candidates were drawn for other windows than those of the sequences",
             where="candidates",
             do="run `dvc repro` to draw them again",
             code="other-windows",
         )
-    parts, top = [], []
-    for first in range(0, max(1, len(held_out)), BLOCK):
-        block = held_out.take(np.arange(first, min(first + BLOCK, len(held_out))))
-        negatives = _negatives(candidates.slice(first, BLOCK))
-        top.append(TopItems(block, info.n_x))
-        parts.append(
-            rank_targets(
-                model,
-                block,
-                info,
-                history_length,
-                settings.batch_size,
-                device,
-                settings.exclude_history,
-                negatives,
-                observe=top[-1],
-            )
+    parts = [
+        rank_targets(
+            model,
+            windows.take(np.arange(first, min(first + BLOCK, len(windows)))),
+            info,
+            history_length,
+            settings.batch_size,
+            device,
+            settings.exclude_history,
+            _negatives(candidates.slice(first, BLOCK)),
+            observe=_from(first, observe),
         )
-    ranks = _ranks_table(held_out, info, parts)
-    test = held_out.split == TEST
-    return HeldOut(ranks, to_table(held_out.take(test), info.n_x, np.concatenate([one.items for one in top])[test]))
+        for first in range(0, max(1, len(windows)), BLOCK)
+    ]
+    return _ranks_table(windows, info, parts)
 
 
-def _ranks_table(held_out: Sequences, info: DatasetInfo, parts: Sequence[Ranks]) -> pa.Table:
+def _from(first: int, observe: Observer | None) -> Observer | None:
+    """Return the observer of a block whose first window has the number ``first``."""
+    return None if observe is None else lambda windows, scores: observe(windows + first, scores)
+
+
+def _ranks_table(windows: Sequences, info: DatasetInfo, parts: Sequence[Ranks]) -> pa.Table:
     return pa.table(
         {
-            "split": held_out.split,
-            "user": held_out.user,
-            "domain": (held_out.target >= info.n_x).astype(np.int8),
-            "target": held_out.target,
-            "day_tied": held_out.tied,
-            "train_count": info.train_counts.numpy()[held_out.target],
-            "history": held_out.end - 1 - held_out.start,
-            "history_own": before_in_domain(held_out, info.n_x),
+            "split": windows.split,
+            "user": windows.user,
+            "domain": (windows.target >= info.n_x).astype(np.int8),
+            "target": windows.target,
+            "day_tied": windows.tied,
+            "train_count": info.train_counts.numpy()[windows.target],
+            "history": windows.end - 1 - windows.start,
+            "history_own": before_in_domain(windows, info.n_x),
             "rank_sampled": np.concatenate([part.sampled for part in parts if part.sampled is not None]),
             "rank_full": np.concatenate([part.full for part in parts]),
         }

@@ -39,8 +39,13 @@ class TopItems:
 
     def __init__(self, sequences: Sequences, n_x: int, k: int = TOP) -> None:
         self.items: Lists = np.full((len(sequences), k), NONE, np.int32)  # [W, k]
+        self._sequences, self._n_x = sequences, n_x
         self._test = sequences.split == TEST
         self._first = np.where(sequences.target >= n_x, n_x, 0)
+
+    def table(self) -> pa.Table:
+        """Make the table ``LISTS`` of the test windows."""
+        return to_table(self._sequences.take(self._test), self._n_x, self.items[self._test])
 
     def __call__(self, windows: IntArray, scores: Tensor) -> None:
         """Keep the best items of a batch of one domain."""

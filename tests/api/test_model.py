@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from lecdsr.core.schemas import DOMAINS as CODES
 from lecdsr.core.schemas import TEST
 from lecdsr.evaluate import compare
 from lecdsr.evaluate.beyond import beyond_accuracy
-from lecdsr.evaluate.evaluate import Settings, evaluate_held_out, metrics_of
+from lecdsr.evaluate.evaluate import Settings, metrics_of, rank_held_out
+from lecdsr.evaluate.evaluate import held_out as held_out_of
+from lecdsr.evaluate.lists import TopItems
 from lecdsr.evaluate.metrics_table import BEYOND
 from lecdsr.models import saved
 from lecdsr.recommend.recommender import PairRecommender
@@ -74,7 +77,9 @@ def held_out(model, data):
     settings = Settings(exclude_history=True, batch_size=512)
     length = model.settings.history_length
     device = choose_device()
-    return pair, evaluate_held_out(model.network, pair.sequences, pair.info, data.candidates, length, settings, device)
+    top, reading = TopItems(held_out_of(pair.sequences), pair.info.n_x), (length, settings, device)
+    ranks = rank_held_out(model.network, pair.sequences, pair.info, data.candidates, *reading, top)
+    return pair, SimpleNamespace(ranks=ranks, lists=top.table())
 
 
 def ranks_of(model, data):

@@ -1,5 +1,7 @@
 """The lists of test targets are the first places of the full ranking, and keeping them changes no rank."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from lecdsr.core.schemas import LISTS, TEST
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import from_tables
 from lecdsr.evaluate import evaluate
-from lecdsr.evaluate.evaluate import evaluate_held_out, rank_held_out
+from lecdsr.evaluate.evaluate import held_out, rank_held_out
 from lecdsr.evaluate.lists import NONE, TopItems, to_array, to_table
 from lecdsr.evaluate.ranks import rank_targets
 from lecdsr.evaluate.settings import Settings
@@ -80,13 +82,18 @@ def test_block_by_block_the_lists_are_the_same(monkeypatch):
     info = DatasetInfo(n_x, n_y, len(histories), None, None, torch.arange(n_x + n_y))
     scores = torch.rand(len(histories), n_x + n_y, generator=torch.Generator().manual_seed(0))
     arguments = (Table(scores), from_tables(table, windows), info, drawn, 3, Settings(batch_size=2), CPU)
-    found = evaluate_held_out(*arguments)
+
+    def ranks_and_lists():
+        top = TopItems(held_out(arguments[1]), n_x)
+        return SimpleNamespace(ranks=rank_held_out(*arguments, top), lists=top.table())
+
+    found = ranks_and_lists()
     assert len(found.lists) == 4
     for name in ("user", "domain", "target"):  # the test targets of the ranks, in their order
         ranks = found.ranks.to_pandas()
         assert found.lists[name].to_pylist() == ranks[ranks["split"] == TEST][name].tolist()
     monkeypatch.setattr(evaluate, "BLOCK", 3)
-    again = evaluate_held_out(*arguments)
+    again = ranks_and_lists()
     assert again.lists.equals(found.lists)
     assert again.ranks.equals(found.ranks)
     assert rank_held_out(*arguments).equals(found.ranks)
