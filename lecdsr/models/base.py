@@ -265,11 +265,12 @@ BatchSize = Annotated[
 ]
 LearningRate = Annotated[float, Field(gt=0, description="Learning rate of AdamW.")]
 LearningRateSchedule = Annotated[
-    Literal["steps", "linear"],
+    Literal["steps", "linear", "auto"],
     Field(
         description="How the learning rate falls: in `steps`, whenever validation stops improving "
-        "(`train.shared.patience`, `lr_decays`, `lr_decay_factor`); or `linear`, from the beginning to the end of a "
-        "training of fixed length, after a warm-up of 50 steps."
+        "(`train.shared.patience`, `lr_decays`, `lr_decay_factor`); `linear`, from the beginning to the end of a "
+        "training of fixed length, after a warm-up of 50 steps; `auto` is `linear`, but `steps` on small data, where "
+        "`linear_epochs` make fewer than `linear_steps` steps."
     ),
 ]
 WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
@@ -338,13 +339,13 @@ class TrainedSettings(ModelSettings):
     linear_epochs: int = Field(
         default=6,
         ge=1,
-        description="Epochs of a training with `lr_schedule: linear`; never more than `train.shared.epochs`.",
+        description="Epochs of a training whose learning rate falls linearly; never more than `train.shared.epochs`.",
     )
     linear_steps: int = Field(
         default=300,
         ge=0,
         description="Steps that a training with `lr_schedule: linear` has at least: on small data it takes more epochs "
-        "than `linear_epochs`.",
+        "than `linear_epochs`. With `lr_schedule: auto`, the steps from which the rate falls linearly.",
     )
 
 

@@ -61,7 +61,7 @@ class Settings(AttentionSettings):
 
     batch_size: BatchSize = 64
     learning_rate: LearningRate = 0.002
-    lr_schedule: LearningRateSchedule = "linear"
+    lr_schedule: LearningRateSchedule = "auto"
     width: Width = 256
     dropout: Dropout = 0.3
     layers: int = Field(default=1, ge=1, description="Number of attention layers.")

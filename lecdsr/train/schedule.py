@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from lecdsr.core.errors import UserError
+from lecdsr.train.optimiser import falls_linearly
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.state import Rates, TrainerState, copy_weights
 
@@ -42,7 +43,7 @@ def make_schedule(settings: Any, shared: SharedSettings, steps_per_epoch: int) -
         shared: settings of all models.
         steps_per_epoch: steps of an epoch.
     """
-    if settings.lr_schedule == "steps":
+    if not falls_linearly(settings, steps_per_epoch):
         return StepSchedule(shared)
     epochs = max(settings.linear_epochs, -(-settings.linear_steps // steps_per_epoch))
     return LinearSchedule(min(epochs, shared.epochs))

@@ -78,7 +78,7 @@ class Steps:
         self.batch_size: int = settings.batch_size * self.context.size
         self.settings = settings
         self.draws = Draws(shared.seed, device, self.context.concatenate)
-        self.optimisers = Optimisers(model, settings, shared)
+        self.optimisers = Optimisers(model, settings, shared, self.per_epoch)
         self.model, self.bfloat16 = model, shared.precision == "bfloat16"
         self.objective = _objective(model, self.context, device)
         #: Names in the log of the values that :meth:`step` returns; known after the first step.

@@ -66,6 +66,12 @@ def test_the_settings_choose_the_schedule():
     assert isinstance(make_schedule(SETTINGS, shared_settings(), 10), StepSchedule)
 
 
+@pytest.mark.parametrize(("steps_per_epoch", "kind"), [(50, LinearSchedule), (49, StepSchedule)])
+def test_on_small_data_the_rate_falls_in_steps(steps_per_epoch, kind):
+    chosen = SETTINGS.model_copy(update={"lr_schedule": "auto", "linear_epochs": 6, "linear_steps": 300})
+    assert isinstance(make_schedule(chosen, shared_settings(), steps_per_epoch), kind)
+
+
 @pytest.mark.parametrize(
     ("rates", "low"),
     [([1.0, 1.0], False), ([0.5, 0.25], False), ([2 / 6, 1 / 6], True), ([0.3, 0.3], True), ([0.1, 0.0], True)],
