@@ -2,14 +2,17 @@
 
 Reads data/PAIR/sequences and data/PAIR/vectors. Writes model.safetensors, config.json and the model card card.md to
 data/PAIR/models/MODEL, one row per epoch to metrics/PAIR/training/MODEL.csv, and the training time in seconds,
-including validation, to data/PAIR/times/MODEL.json. A killed run resumes from its checkpoint in .checkpoints. On
-several GPUs:
+including validation, with the processor that it was measured on, to data/PAIR/times/MODEL.json. A killed run resumes
+from its checkpoint in .checkpoints. On several GPUs:
 
     torchrun --nproc-per-node 4 -m stages.train --pair PAIR --model MODEL && dvc commit train@PAIR-MODEL
 """
 
+import torch
+
 from lecdsr.config.resolved import read_resolved
 from lecdsr.core.console import summary
+from lecdsr.core.device import processor_name
 from lecdsr.core.files import write_json, write_text
 from lecdsr.core.memory import peak_memory
 from lecdsr.core.paths import Artefacts
@@ -47,8 +50,10 @@ def main(pair: str, model: str) -> None:
     times = {
         "seconds": round(result.seconds, 1),
         "device": str(fitted.device),
+        "processor": processor_name(fitted.device),
         "threads": fitted.threads,
         "precision": fitted.precision,
+        "torch": str(torch.__version__),
     }
     write_text(artefacts.training_log(model), log_to_csv(result.log))
     write_json(artefacts.times(model), times)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import torch
 
 from lecdsr.core.errors import UserError
@@ -22,6 +25,20 @@ def choose_device(wanted: str = "auto", where: str = "train.shared.device") -> t
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def processor_name(device: torch.device) -> str:
+    """Return the name of what a device computes on, for example ``NVIDIA H200`` or the model name of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [
+        value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == "model name"
+    ]
+    return next(iter(names), "") or platform.processor() or platform.machine()
 
 
 def has_tf32(device: torch.device) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,10 @@ def _origin(path: Path) -> str:
 def hash_of_code(model: str, root: Path = Path()) -> str:
     """Hash the code that trains and ranks with this model, without comments, docstrings and messages.
 
-    Other models do not count, nor do the versions of packages other than PyTorch.
+    Other models do not count, nor do the versions of Python, PyTorch and other packages: a run made on another machine
+    has the same name. The version of PyTorch is recorded with the run.
     """
-    read = [(str(path.relative_to(root)), _code(path)) for path in sorted(code_files(model, root))]
-    return fingerprint(read, importlib.metadata.version("torch"))
+    return fingerprint([(str(path.relative_to(root)), _code(path)) for path in sorted(code_files(model, root))])
 
 
 def code_files(model: str, root: Path) -> set[Path]:
@@ -99,7 +98,20 @@ MESSAGES = frozenset({"UserError", "SettingsError", "DataError", "ValueError", "
 
 def _code(file: Path) -> str:
     """Dump a file's syntax tree without comments, docstrings, messages, descriptions of settings and test variants."""
-    return ast.dump(_WithoutWords().visit(ast.parse(file.read_text(encoding="utf-8"))))
+    return dump(_WithoutWords().visit(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def dump(node: object) -> str:
+    """Format a syntax tree as text that is the same under every version of Python.
+
+    ``ast.dump`` is not: 3.12 added a field, and 3.13 leaves out empty lists.
+    """
+    if isinstance(node, ast.AST):
+        given = [f"{name}={dump(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({', '.join(given)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(dump, node))}]"
+    return repr(node)
 
 
 class _WithoutWords(ast.NodeTransformer):

@@ -24,7 +24,7 @@ from lecdsr.experiments.plan import GRID, ROLES, Run
 
 METRICS = ("hr@5", "hr@10", "ndcg@10", "mrr")
 KEY = ("method", "model", "role", "control", "setting", "seed")
-FACTS = ("valid_ndcg@10", "best_epoch", "epochs", "seconds", "device", "threads", "parameters")
+FACTS = ("valid_ndcg@10", "best_epoch", "epochs", "seconds", "device", "processor", "threads", "torch", "parameters")
 TESTS = tuple(
     f"test.{domain}.{protocol}.{metric}" for domain in DOMAINS for protocol in PROTOCOLS for metric in METRICS
 )
@@ -36,7 +36,7 @@ Row = dict[str, str]
 
 
 class FinishedRun(NamedTuple):
-    """Outputs of a finished run: metrics, training log, config of the model, training time, ranks."""
+    """Outputs of a finished run: metrics, training log, config of the model, training time and machine, ranks."""
 
     metrics: dict[str, Any]
     log: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,6 +122,7 @@ def _section(one: Recorded) -> dict[str, Any]:
         "controls": _controls(one) if one.declared.controls else None,
         "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in rankings],
         "tried": _tried(one),
+        "machines": _machines(one),
         "commands": _commands(one),
     }
 
@@ -270,6 +272,15 @@ def _commands(one: Recorded) -> list[dict[str, Any]]:
         line = f"lecdsr tune --pair {one.facts.pair} --method {method}"
         found.append({"method": method, "command": line, "experiments": [row["experiment"] for row in rows]})
     return found
+
+
+def _machines(one: Recorded) -> list[str]:
+    """Describe what the runs were made on, most runs first; runs that did not record it are left out."""
+    runs = {row["experiment"]: (row["processor"], row["torch"]) for row in one.rows if row["processor"]}
+    return [
+        f"{escape(name)} with PyTorch {torch} ({count} {'run' if count == 1 else 'runs'})"
+        for (name, torch), count in Counter(runs.values()).most_common()
+    ]
 
 
 def mean(rows: Sequence[Row], column: str) -> Markdown:

@@ -1,5 +1,6 @@
 """Names of runs change exactly if something changes that affects their results."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import to_table
 from lecdsr.experiments.fingerprint import (
     code_files,
+    dump,
     exact_tables,
     fingerprint,
     hash_of_code,
@@ -157,3 +159,12 @@ def test_data(tmp_path, monkeypatch):
 def test_fingerprint():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert len({fingerprint(value) for value in ({"a": 1}, {"a": 1.5}, {"a": "1"}, [1], None)}) == 5
+
+
+def test_the_tree_of_code_has_one_text_under_every_version_of_python():
+    """Python 3.12 added the field ``type_params``, and 3.13 leaves empty lists out of ``ast.dump``."""
+    assert dump(ast.parse("def f(a=None): return [-a, 1.5, 'b']\n")) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(args=[arg(arg='a')], defaults=[Constant()]), "
+        "body=[Return(value=List(elts=[UnaryOp(op=USub(), operand=Name(id='a', ctx=Load())), Constant(value=1.5), "
+        "Constant(value='b')], ctx=Load()))])])"
+    )

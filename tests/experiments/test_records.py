@@ -31,7 +31,7 @@ METRICS = {
     "test": {"x": {way: {"hr@5": 0.1, "hr@10": 0.25, "ndcg@10": 0.2, "mrr": 1 / 3} for way in ("full", "sampled")}},
 }
 CONFIG = {"valid_ndcg@10": 0.125, "best_epoch": 3, "parameters": 1234}
-TIMES = {"seconds": 12.5, "device": "cpu", "threads": 2}
+TIMES = {"seconds": 12.5, "device": "cpu", "processor": "Xeon, 2 GHz", "threads": 2, "torch": "2.13.0"}
 LOG = "epoch,valid_ndcg@10\n0,0.1\n1,0.1\n2,0.1\n3,0.125\n4,0.1\n"
 
 
@@ -44,9 +44,9 @@ def run_of(role, control="", seed=2):
 def test_a_row_by_hand():
     row = row_of(run_of(SEED), FinishedRun(METRICS, LOG, CONFIG, TIMES, None))
     assert tuple(row) == COLUMNS
-    assert [row[name] for name in COLUMNS[:13]] == [
+    assert [row[name] for name in COLUMNS[:15]] == [
         "sasrec-own", "sasrec", "seed", "", '{"domains":"own","width":8}', "2",
-        "0.125000", "3", "4", "12.5", "cpu", "2", "1234",
+        "0.125000", "3", "4", "12.5", "cpu", "Xeon, 2 GHz", "2", "2.13.0", "1234",
     ]  # fmt: skip
     assert row["test.x.full.hr@10"] == "0.250000"
     assert row["test.x.sampled.mrr"] == "0.333333"

@@ -66,6 +66,16 @@ def lines(text, start):
     return [line for line in text.splitlines() if line.startswith(start)]
 
 
+def test_what_the_runs_were_made_on():
+    assert "Trained on" not in page([recorded()])  # rows of an earlier version do not say
+    machines = [("NVIDIA H200", "2.11.0"), ("Xeon", "2.13.0"), ("NVIDIA H200", "2.11.0")]
+    seeds = [one for one in ROWS if (one["method"], one["role"]) == ("sasrec", "seed")]
+    rows = [one | {"processor": name, "torch": torch} for one, (name, torch) in zip(seeds, machines, strict=True)]
+    grid = {**rows[0], "role": "grid"}  # the same run as the first seed
+    (line,) = lines(page([recorded(rows=[grid, *rows])]), "Trained on")
+    assert "NVIDIA H200 with PyTorch 2.11.0 (2 runs); Xeon with PyTorch 2.13.0 (1 run)" in line
+
+
 def test_means_by_hand():
     text = page([recorded()])
     # Mean 0.3; deviations -0.2, -0.1, 0.3: √(0.14 / 2) = 0.2646.
