@@ -64,6 +64,12 @@ class Settings(AttentionSettings):
         description="Whether attention ignores padding; `false` lets it attend to padding as to zero vectors, as in "
         "the authors' code.",
     )
+    min_history: int | None = Field(
+        default=None,
+        ge=1,
+        description="Minimum number of history items in front of a training target; null leaves it to "
+        "`sequences.min_history`. The authors train on every item but the first, which is 1.",
+    )
 
 
 class ABXI(Recommender):

@@ -327,6 +327,12 @@ class ModelSettings(Block):
         found: ProfileTime = getattr(self, "profile_time", "before_target")
         return found
 
+    @property
+    def trained_after(self) -> int | None:
+        """Items before the first training target, if a model has the setting; ``None`` leaves it to the sequences."""
+        found: int | None = getattr(self, "min_history", None)
+        return found
+
 
 class TrainedSettings(ModelSettings):
     """Settings of a model with trained weights: the batch size and the optimiser."""
