@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch, distinct, recency, true_places
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_unseen
-from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender, StopBy
 from lecdsr.models.layers.attention import attend, causal, or_itself
 from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.softmax import cross_entropy
@@ -69,6 +69,11 @@ class Settings(AttentionSettings):
         ge=1,
         description="Minimum number of history items in front of a training target; null leaves it to "
         "`sequences.min_history`. The authors train on every item but the first, which is 1.",
+    )
+    stop_by: StopBy = Field(
+        default="ndcg@10",
+        description="Validation metric that selects the best epoch: `ndcg@10` under full ranking, as for all models, "
+        "or `sampled_mrr`, the MRR among 999 negatives as in the authors' code, here its expected value.",
     )
 
 

@@ -64,6 +64,9 @@ def test_the_settings_choose_the_schedule():
     linear = SETTINGS.model_copy(update={"lr_schedule": "linear"})
     assert isinstance(make_schedule(linear, shared_settings(), 10), LinearSchedule)
     assert isinstance(make_schedule(SETTINGS, shared_settings(), 10), StepSchedule)
+    assert isinstance(
+        make_schedule(settings_for("abxi", lr_schedule="plateau"), shared_settings(), 10), PlateauSchedule
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,18 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
     assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
+
+
+def test_the_epoch_is_chosen_by_the_metric_that_the_settings_name(scripted, monkeypatch):
+    from lecdsr.train.validator import Validator
+
+    seen = scripted([9, 5, 3, 4, 8, 8])
+    order = iter([0.0, 0.1, 0.2, 0.4, 0.3, 0.3])
+    monkeypatch.setattr(Validator, "_sampled_mrr", lambda *_: next(order))
+    settings = settings_for("abxi", learning_rate=0.01, batch_size=8, stop_by="sampled_mrr")
+    result = train_counter(settings=settings, epochs=5, patience=2)
+    assert (result.best_epoch, result.best_score, result.weights["weight"].item()) == (3, 0.4, seen[3])
+    assert result.ndcg == pytest.approx(1 / np.log2(1 + 4))
 
 
 def train_linearly(model=None, **changed) -> TrainingResult:
