@@ -75,6 +75,19 @@ class Settings(AttentionSettings):
         description="Validation metric that selects the best epoch: `ndcg@10` under full ranking, as for all models, "
         "or `sampled_mrr`, the MRR among 999 negatives as in the authors' code, here its expected value.",
     )
+    lr_schedule: Literal["steps", "linear", "plateau"] = Field(  # type: ignore[assignment]
+        default="steps",
+        description="How the learning rate falls: in `steps` or `linear`, as in other models; or, as in the authors' "
+        "code, at every `plateau`: after `plateau_patience` epochs without a better score, without a return to the "
+        "best epoch. Training then stops after twice as many.",
+    )
+    plateau_epochs: int = Field(default=500, ge=1, description="Maximum number of epochs with `lr_schedule: plateau`.")
+    plateau_patience: int = Field(
+        default=31, ge=1, description="Epochs without a better score before a decay with `lr_schedule: plateau`."
+    )
+    plateau_decay_factor: float = Field(
+        default=0.3162, gt=0, lt=1, description="Factor of each decay with `lr_schedule: plateau`."
+    )
 
 
 class ABXI(Recommender):
