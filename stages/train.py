@@ -43,7 +43,7 @@ def main(pair: str, model: str) -> None:
         "n_users": info.n_users,
         "best_epoch": result.best_epoch,
         "schedule": result.schedule,
-        "valid_ndcg@10": result.best_score,
+        "valid_ndcg@10": result.ndcg,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     save(artefacts.model(model), network, config, lambda complete: model_card(pair, complete, resolved.synthetic))

@@ -232,7 +232,7 @@ class Model:
             "n_users": info.n_users,
             "best_epoch": result.best_epoch,
             "schedule": result.schedule,
-            "valid_ndcg@10": result.best_score,
+            "valid_ndcg@10": result.ndcg,
             "parameters": sum(parameter.numel() for parameter in fitted.network.parameters()),
         }
 

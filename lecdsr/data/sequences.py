@@ -59,6 +59,10 @@ class Sequences:
         """Select the windows of one split."""
         return self.take(self.split == split)
 
+    def with_targets_after(self, history: int) -> Sequences:
+        """Make every item with at least ``history`` items before it in its window a target."""
+        return replace(self, first_target=np.minimum(self.start + history, self.end))
+
 
 def from_tables(interactions: pa.Table, windows: pa.Table, profiles: TargetProfiles | None = None) -> Sequences:
     """Build windows over the interactions, with both domains mixed in a history.

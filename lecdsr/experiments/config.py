@@ -22,9 +22,13 @@ Setting = dict[str, Any]
 
 
 class Method(Block):
-    """A method: a model, its fixed settings, and the grid of settings to try."""
+    """A method: a model, its fixed settings, and the grid of settings to try.
+
+    A ``published`` one has the settings of its authors, a single point whatever the budget.
+    """
 
     model: str
+    published: bool = False
     set: Setting = Field(default_factory=dict)
     grid: list[Setting] = Field(min_length=1)
 
@@ -65,11 +69,20 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
             )
         made = [resolve(pair, method, point, where=f"{where}.grid[{place}]") for place, point in enumerate(method.grid)]
         _check_unique([json.dumps(one, sort_keys=True) for one in made], f"{where}.grid")
-        if len(method.grid) != declared.budget and not (_nothing_to_tune(method.model) and method.grid == [{}]):
+        single = method.grid == [{}] and (method.published or _nothing_to_tune(method.model))
+        if method.published and not single:
+            raise UserError(
+                "a published method has one setting, that of its authors, so there is nothing to try",
+                where=f"{where}.grid",
+                do="write the settings under `set` and `[{}]` as the grid, or remove `published`",
+                code="wrong-budget",
+            )
+        if len(method.grid) != declared.budget and not single:
             raise UserError(
                 f"the grid has {len(method.grid)} settings, but the budget of every method is {declared.budget}",
                 where=f"{where}.grid",
-                do=f"list {declared.budget} settings, or change `budget`; `[{{}}]` is for models without settings only",
+                do=f"list {declared.budget} settings, or change `budget`; `[{{}}]` is for models without settings and "
+                "for methods that are `published`",
                 code="wrong-budget",
             )
     for name, control in declared.controls.items():

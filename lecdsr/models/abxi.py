@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lecdsr.data.batch import Histories, SequenceBatch, distinct, recency, true_places
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws, draw_unseen
-from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender
+from lecdsr.models.base import AttentionSettings, Contract, Dropout, LossTerm, Recommender, StopBy
 from lecdsr.models.layers.attention import attend, causal, or_itself
 from lecdsr.models.layers.scores import candidate_scores
 from lecdsr.models.layers.softmax import cross_entropy
@@ -27,9 +27,8 @@ MIXED = 2  # index of the adapter and norm of the mixed sequence; 0 and 1 are th
 class Settings(AttentionSettings):
     """ABXI (Bian et al., WWW 2025): one encoder for the sequences of X, of Y and of both, on item ids only.
 
-    Low-rank adapters specialise the shared encoder for each domain. The authors run Food–Kitchen with
-    ``batch_size: 256``, ``learning_rate: 0.0001``, ``weight_decay: 5``, ``width: 256``, ``dropout: 0.5``,
-    ``domain_rank: 16``, ``invariant_rank: 64`` and ``negatives: 128``.
+    Low-rank adapters specialise the shared encoder for each domain. The settings of the authors for Food–Kitchen are
+    those of the method ``abxi-published`` in ``experiments.yaml``.
     """
 
     dropout: Dropout = 0.5
@@ -59,6 +58,35 @@ class Settings(AttentionSettings):
         description="`sampled_softmax`: negatives per domain, drawn for every position, excluding the items of the "
         "sequence.",
     )
+    mask_padding: bool = Field(
+        default=True,
+        description="Whether attention ignores padding; `false` lets it attend to padding as to zero vectors, as in "
+        "the authors' code.",
+    )
+    min_history: int | None = Field(
+        default=None,
+        ge=1,
+        description="Minimum number of history items in front of a training target; null leaves it to "
+        "`sequences.min_history`. The authors train on every item but the first, which is 1.",
+    )
+    stop_by: StopBy = Field(
+        default="ndcg@10",
+        description="Validation metric that selects the best epoch: `ndcg@10` under full ranking, as for all models, "
+        "or `sampled_mrr`, the MRR among 999 negatives as in the authors' code, here its expected value.",
+    )
+    lr_schedule: Literal["steps", "linear", "plateau"] = Field(  # type: ignore[assignment]
+        default="steps",
+        description="How the learning rate falls: in `steps` or `linear`, as in other models; or, as in the authors' "
+        "code, at every `plateau`: after `plateau_patience` epochs without a better score, without a return to the "
+        "best epoch. Training then stops after twice as many.",
+    )
+    plateau_epochs: int = Field(default=500, ge=1, description="Maximum number of epochs with `lr_schedule: plateau`.")
+    plateau_patience: int = Field(
+        default=31, ge=1, description="Epochs without a better score before a decay with `lr_schedule: plateau`."
+    )
+    plateau_decay_factor: float = Field(
+        default=0.3162, gt=0, lt=1, description="Factor of each decay with `lr_schedule: plateau`."
+    )
 
 
 class ABXI(Recommender):
@@ -75,9 +103,10 @@ class ABXI(Recommender):
             "sampled softmax": {"loss": "sampled_softmax", "negatives": 3},
             "one head, no dropout, a hidden width": {"heads": 1, "dropout": 0.0, "hidden": 12},
             "length 1": {"history_length": 1},
+            "padding in attention": {"mask_padding": False},
         },
         # Negatives exclude all items of the sequence, so later items change the negatives of earlier positions.
-        exceptions={"causal_loss": ("sampled softmax",)},
+        exceptions={"causal_loss": ("sampled softmax",), "any_length": ("padding in attention",)},
     )
 
     def __init__(self, settings: Settings, info: DatasetInfo, seed: int) -> None:
@@ -113,7 +142,8 @@ class ABXI(Recommender):
     def queries(self, histories: Histories) -> Tensor:
         """Compute queries ``[B, 2d]``: the query for items of X next to the query for items of Y."""
         sequence = histories.sequence
-        mixed, own = self._attended(sequence, histories.position)
+        end = torch.full_like(sequence, sequence.shape[1])
+        mixed, own = self._attended(sequence, histories.position, end)
         row = torch.arange(sequence.shape[0], device=sequence.device)
         last = torch.full_like(row, sequence.shape[1] - 1)
         interests = [
@@ -146,7 +176,7 @@ class ABXI(Recommender):
         """Average the loss per domain: over the targets of a sequence, then over sequences. (6)"""
         samples = cast(SequenceBatch, batch)
         sequence, targets = samples.histories.sequence, samples.targets
-        mixed, own = self._attended(sequence, self._followed(sequence, targets))
+        mixed, own = self._attended(sequence, self._followed(sequence, targets), self._read_at(sequence, targets))
         negatives = self._negatives(sequence, targets, draws) if self.settings.loss == "sampled_softmax" else None
         terms = {}
         for domain, name in enumerate("xy"):
@@ -188,25 +218,56 @@ class ABXI(Recommender):
         padding = self.info.padding
         return recency(sequence.masked_fill(~followed, padding), self.info.n_x, padding)
 
-    def _attended(self, sequence: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_at(self, sequence: Tensor, targets: Tensor) -> Tensor:
+        """Number, from 1, the position of the next target of each item's domain, where its state is read; ``[B, L]``.
+
+        An item that no target of its domain follows gets the last position.
+        """
+        length = sequence.shape[1]
+        place = torch.arange(1, length + 1, device=sequence.device).expand_as(sequence)
+        following = [
+            place.masked_fill(~self._of(domain, targets), length).flip(1).cummin(dim=1).values.flip(1)
+            for domain in (0, 1)
+        ]
+        return torch.where(sequence >= self.info.n_x, following[1], following[0])
+
+    def _attended(self, sequence: Tensor, numbers: Tensor, read_at: Tensor) -> tuple[Tensor, Tensor]:
         """Apply attention to the mixed sequence and to the sequences of each domain, ``[B, L, d]`` each. (1, 2)
 
-        ``numbers [B, L]`` are the positions in the domain sequences. X and Y share no item, so one pass in which items
-        attend only to items of their own domain encodes both domain sequences.
+        ``numbers [B, L]`` are the positions in the domain sequences, ``read_at [B, L]`` the number of the position at
+        which an item's state is read there. X and Y share no item, so one pass in which items attend only to items of
+        their own domain encodes both domain sequences.
         """
         n, padding = self.info.n_items, self.info.padding
         real = sequence != padding  # [B, L]
         in_y = sequence >= self.info.n_x
         before = causal(real)  # [B, L, L]
         # Both passes form one batch of 2B; in the mixed pass all items count as one domain.
-        allowed = or_itself(torch.cat([before, before & (in_y.unsqueeze(1) == in_y.unsqueeze(2))]))
+        seen = torch.cat([before, before & (in_y.unsqueeze(1) == in_y.unsqueeze(2))])
         positions = self.position_embeddings(torch.cat([recency(sequence, n, padding), numbers]))  # [2B, L, d]
         mask = real.unsqueeze(-1).repeat(2, 1, 1)  # [2B, L, 1]
         x = self.dropout((self.item_embeddings(sequence).repeat(2, 1, 1) + positions) * mask)
-        attended = self.output(attend(self.qkv(x), self.settings.heads, allowed))
+        if self.settings.mask_padding:
+            attended = self.output(attend(self.qkv(x), self.settings.heads, or_itself(seen)))
+        else:
+            place = torch.arange(1, sequence.shape[1] + 1, device=sequence.device).expand_as(sequence)
+            padding_seen = torch.cat([place, read_at]) - seen.sum(dim=2)  # [2B, L]
+            attended = self.output(self._attend_with_padding(x, or_itself(seen), padding_seen))
         states = self.attention_norm(x + self.dropout(attended)) * mask
         mixed, own = states.unflatten(0, (2, sequence.shape[0])).unbind()
         return mixed, own
+
+    def _attend_with_padding(self, x: Tensor, allowed: Tensor, padding: Tensor) -> Tensor:
+        """Apply attention in which each position also sees so many zero vectors, ``padding [B, L]``; ``[B, L, d]``.
+
+        Zero vectors have one key and one value, those of the biases. So all of them are one more position, with the
+        logarithm of their number added to its logit.
+        """
+        length = x.shape[1]
+        bias = x.new_zeros(len(x), 1, length + 1, length + 1)
+        bias[:, :, :length, :length].masked_fill_(~allowed, float("-inf"))
+        bias[:, 0, :length, length] = padding.clamp(min=0).to(x.dtype).log()
+        return attend(self.qkv(F.pad(x, (0, 0, 0, 1))), self.settings.heads, bias)[:, :length]
 
     def _encoded(self, attended: Tensor, real: Tensor, which: int) -> Tensor:
         """Compute states ``[M, d]`` in the sequence ``which`` after attention, zero where ``real [M]`` is false. (3)"""

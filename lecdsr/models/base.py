@@ -273,6 +273,8 @@ LearningRateSchedule = Annotated[
         "`linear_epochs` make fewer than `linear_steps` steps."
     ),
 ]
+#: Metric of validation that selects the best epoch.
+StopBy = Literal["ndcg@10", "sampled_mrr"]
 WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
 Width = Annotated[int, Field(ge=1, description="Width of embeddings and hidden layers.")]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout rate of activations during training.")]
@@ -326,6 +328,18 @@ class ModelSettings(Block):
     def profiles_read(self) -> ProfileTime:
         """Which profile a target reads; a model without the setting reads none, so that it does not matter."""
         found: ProfileTime = getattr(self, "profile_time", "before_target")
+        return found
+
+    @property
+    def stopped_by(self) -> StopBy:
+        """Which metric selects the best epoch; NDCG@10 under full ranking, unless a model has the setting."""
+        found: StopBy = getattr(self, "stop_by", "ndcg@10")
+        return found
+
+    @property
+    def trained_after(self) -> int | None:
+        """Items before the first training target, if a model has the setting; ``None`` leaves it to the sequences."""
+        found: int | None = getattr(self, "min_history", None)
         return found
 
 

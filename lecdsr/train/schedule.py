@@ -45,6 +45,8 @@ def make_schedule(settings: Any, shared: SharedSettings, steps_per_epoch: int) -
     """
     if not falls_linearly(settings, steps_per_epoch):
         return StepSchedule(shared)
+    if settings.lr_schedule == "plateau":
+        return PlateauSchedule(settings.plateau_epochs, settings.plateau_patience, settings.plateau_decay_factor)
     epochs = max(settings.linear_epochs, -(-settings.linear_steps // steps_per_epoch))
     return LinearSchedule(min(epochs, shared.epochs))
 
@@ -94,6 +96,37 @@ class StepSchedule:
 
     def _patience_used_up(self, state: TrainerState) -> bool:
         return state.waited >= (1 if state.decays else self._shared.patience)
+
+
+class PlateauSchedule:
+    """A constant rate that decays whenever the score stalls, without a return to the best epoch.
+
+    After ``patience`` epochs without a better score the rate is multiplied by ``decay_factor``, and training goes on
+    from the weights it has. It stops after twice as many such epochs in a row, or after ``epochs``. The rule is that of
+    ABXI's authors (``main.py`` of github.com/DiMarzioBian/ABXI, commit 3239e14).
+
+    Args:
+        epochs: maximum number of epochs.
+        patience: epochs without a better score before a decay; half of those before the end.
+        decay_factor: factor of each decay.
+    """
+
+    def __init__(self, epochs: int, patience: int, decay_factor: float) -> None:
+        self.most_epochs, self._patience, self._factor = epochs, patience, decay_factor
+
+    def rates(self, state: TrainerState) -> Rates:
+        """Return the same factor twice."""
+        factor = self._factor**state.decays
+        return [factor, factor]
+
+    def after_epoch(self, state: TrainerState, score: float) -> None:
+        """Keep a better epoch; decay the learning rate when the patience is used up for the first time."""
+        state.waited = 0 if keep_if_best(state, score) else state.waited + 1
+        state.decays += state.waited == self._patience
+
+    def ended(self, state: TrainerState) -> bool:
+        """Whether the epochs, or twice the patience, are used up."""
+        return state.epoch > self.most_epochs or state.waited >= 2 * self._patience
 
 
 class LinearSchedule:

@@ -14,6 +14,7 @@ from lecdsr.models.base import Recommender
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.optimiser import Optimisers
 from lecdsr.train.sharded import gather_tables, shard_like
+from lecdsr.train.validator import SCORE
 
 #: Factors of the learning rate in an epoch, at its first step and after its last.
 Rates = list[float]
@@ -26,7 +27,7 @@ class TrainingResult:
     Args:
         weights: weights of the best epoch, named as in the model's ``state_dict``.
         best_epoch: the epoch they come from; 0 for a model that only counts.
-        best_score: validation score of that epoch; -1 before the first epoch ends.
+        best_score: validation score of that epoch, by which it was chosen; -1 before the first epoch ends.
         log: one row per epoch; epoch 0 is the model before training.
         seconds: time spent, including validation, summed over interrupted runs.
         schedule: learning rates of the epochs that the weights went through; epochs that were given up do not count.
@@ -38,6 +39,11 @@ class TrainingResult:
     log: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     schedule: list[Rates] = field(default_factory=list)
+
+    @property
+    def ndcg(self) -> float:
+        """Validation NDCG@10 of the best epoch, whatever it was chosen by; -1 without a validation."""
+        return next((row[SCORE] for row in self.log if row["epoch"] == self.best_epoch and SCORE in row), -1.0)
 
 
 @dataclass(kw_only=True)

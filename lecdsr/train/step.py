@@ -56,6 +56,8 @@ class Steps:
         context: DistributedContext | None = None,
     ) -> None:
         training, length = sequences.of_split(TRAIN), settings.history_length
+        if settings.trained_after is not None:
+            training = training.with_targets_after(settings.trained_after)
         self.by_window = model.objective == "sequence"
         samples = one_per_window(training, length) if self.by_window else one_per_target(training)
         if not len(samples):

@@ -44,9 +44,9 @@ def train(
 ) -> TrainingResult:
     """Train a model and return the weights of its best epoch on validation.
 
-    The score of an epoch is NDCG@10 on the validation targets under full ranking, averaged over the two domains. When
-    and how the learning rate falls, and when training stops, is decided by ``settings.lr_schedule``
-    (:mod:`lecdsr.train.schedule`).
+    The score of an epoch is NDCG@10 on the validation targets under full ranking, averaged over the two domains, or
+    what else a model is stopped by (:attr:`~lecdsr.models.base.TrainedSettings.stopped_by`). When and how the learning
+    rate falls, and when training stops, is decided by ``settings.lr_schedule`` (:mod:`lecdsr.train.schedule`).
 
     Epoch 0 of the log is the model before training. It is never chosen, because a model that reads texts can start
     above the score of its first epochs and would be reset to that start. A model with the objective ``counts`` is
@@ -100,7 +100,15 @@ def _validator(
             code="no-targets",
         )
     validator = Validator(
-        model, valid, info, settings.history_length, device, context, shared.validation_targets, shared.seed
+        model,
+        valid,
+        info,
+        settings.history_length,
+        device,
+        context,
+        shared.validation_targets,
+        shared.seed,
+        settings.stopped_by,
     )
     if shared.validation_targets is not None and (context is None or context.is_main):
         say(f"validating on {len(validator):,} of {len(valid):,} targets (train.shared.validation_targets)")
@@ -137,6 +145,7 @@ class Trainer:
     ) -> None:
         self._steps, self._validator, self._shared, self._checkpoints = steps, validator, shared, checkpoints
         self._schedule = schedule or make_schedule(steps.settings, shared, steps.per_epoch)
+        self._column = SCORE if validator is None else validator.column
         self.state = TrainerState(
             weights=copy_weights(steps.model),
             model=steps.model,
@@ -155,7 +164,7 @@ class Trainer:
             while not self._schedule.ended(state):
                 self._run_epoch()
         self._add_seconds()
-        before, best = state.log[0].get(SCORE), state.best_score
+        before, best = state.log[0].get(SCORE), state.ndcg
         if self._steps.context.is_main and before is not None and before > best:
             warn(f"training lowered the validation score: {MONITOR} {before:.4f} before training, {best:.4f} at best")
         return state.result()
@@ -174,7 +183,7 @@ class Trainer:
         if steps.context.is_main:
             score = f", validation {MONITOR} {scores[SCORE]:.4f}" if scores else ""
             say(f"epoch {state.epoch}: loss {losses['loss']:.4g}{score}, {time.monotonic() - begin:.1f} s")
-        self._schedule.after_epoch(state, scores.get(SCORE, math.nan))
+        self._schedule.after_epoch(state, scores.get(self._column, math.nan))
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, None
         self._save_if_due()
 

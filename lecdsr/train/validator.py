@@ -9,18 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lecdsr.core.arrays import expand
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.sequences import Sequences
-from lecdsr.evaluate.metrics import MONITOR, mean_over_users
+from lecdsr.evaluate.metrics import MONITOR, expected_reciprocal_rank, mean_over_users
 from lecdsr.evaluate.ranks import rank_targets
-from lecdsr.models.base import Recommender, Scorer
+from lecdsr.models.base import Recommender, Scorer, StopBy
 from lecdsr.train.distributed import DistributedContext
 from lecdsr.train.sharded import has_shards, rank_by_shards
 
-#: Column of the training log with the score that selects the best epoch.
+#: Column of the training log with the score that selects the best epoch, unless the settings name another.
 SCORE = f"valid_{MONITOR}"
+#: Column for ``stop_by: sampled_mrr``, and negatives of that sampled ranking.
+SAMPLED_MRR, NEGATIVES = "valid_sampled_mrr", 999
 #: Most targets ranked at once, and most scores (256 MB in float32). Constants, because they change speed and memory but
 #: no metric.
 VALIDATION_BATCH = 512
@@ -88,6 +91,7 @@ class Validator:
         context: the processes that train together; ``None`` is this one alone.
         targets: rank only so many of the targets, drawn by the seed; ``None`` ranks all.
         seed: seed of that sample.
+        stop_by: metric that selects the best epoch.
     """
 
     def __init__(
@@ -100,19 +104,25 @@ class Validator:
         context: DistributedContext | None = None,
         targets: int | None = None,
         seed: int = 0,
+        stop_by: StopBy = "ndcg@10",
     ) -> None:
         self._model, self._info = model, info
         self._valid = valid if targets is None else _sample(valid, targets, seed)
         self._history_length, self._device = history_length, device
         self._context = context or DistributedContext()
         self._kept = KeptTerm(KEPT_TERM)
+        #: Column of the training log that selects the best epoch.
+        self.column = SCORE if stop_by == MONITOR else SAMPLED_MRR
 
     def __len__(self) -> int:
         """Number of targets that are ranked."""
         return len(self._valid)
 
     def evaluate(self) -> dict[str, float]:
-        """Compute NDCG@10 under full ranking: the mean over the domains, and the value for each domain with targets."""
+        """Compute NDCG@10 under full ranking: the mean over the domains, and the value for each domain with targets.
+
+        With ``stop_by: sampled_mrr``, add the expected MRR among 999 negatives, averaged over the domains.
+        """
         valid, ranks = self._valid, self._rank()
         in_y = valid.target >= self._info.n_x
         scores = {
@@ -120,7 +130,14 @@ class Validator:
             for code, name in enumerate(DOMAINS)
             if (chosen := in_y == bool(code)).any()
         }
-        return {SCORE: float(np.mean(list(scores.values()))), **scores}
+        found = {SCORE: float(np.mean(list(scores.values()))), **scores}
+        if self.column == SAMPLED_MRR:
+            found[SAMPLED_MRR] = self._sampled_mrr(ranks, in_y)
+        return found
+
+    def _sampled_mrr(self, ranks: NDArray[np.float32], in_y: NDArray[np.bool_]) -> float:
+        values = expected_reciprocal_rank(ranks.astype(np.float64), ranked_among(self._valid, self._info), NEGATIVES)
+        return float(np.mean([values[chosen].mean() for chosen in (~in_y, in_y) if chosen.any()]))
 
     def _rank(self) -> NDArray[np.float32]:
         """Rank the target of every validation window, ``[W]``."""
@@ -136,6 +153,16 @@ class Validator:
         # Ranks of the other processes' windows are zero, so the sum gathers all ranks.
         gathered: NDArray[np.float32] = self._context.sum(torch.from_numpy(ranks).to(self._device)).cpu().numpy()
         return gathered
+
+
+def ranked_among(valid: Sequences, info: DatasetInfo) -> NDArray[np.float64]:
+    """Count the items that each target is ranked among in full: those of its domain that the user has not had yet."""
+    window, row = expand(valid.seen_start, valid.target_row)
+    item, target = valid.seen_items[row], valid.target[window]
+    had = ((item >= info.n_x) == (target >= info.n_x)) & (item != target)
+    distinct = np.unique(np.stack([window[had], item[had]]), axis=1)[0]
+    size = np.where(valid.target >= info.n_x, info.n_y, info.n_x) - 1
+    return (size - np.bincount(distinct, minlength=len(valid))).astype(np.float64)
 
 
 def _sample(valid: Sequences, targets: int, seed: int) -> Sequences:

@@ -169,8 +169,12 @@ def _attention(q, k, v, attn_mask=None, **_):
     if attn_mask is not None and attn_mask.device != q.device:
         raise DeviceError("the attention mask is on another device")
     scores = (q.float() @ k.float().transpose(-1, -2)) * q.shape[-1] ** -0.5
-    if attn_mask is not None:
+    if attn_mask is not None and attn_mask.dtype not in (torch.bool, q.dtype):
+        raise DeviceError("the attention mask has another type than the queries")
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attn_mask, float("-inf"))
+    elif attn_mask is not None:
+        scores = scores + attn_mask.float()
     return (scores.softmax(-1) @ v.float()).to(q.dtype)
 
 

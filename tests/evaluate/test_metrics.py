@@ -1,12 +1,14 @@
 """Metrics as fractions computed by hand, and compared with an independent library."""
 
+from itertools import combinations
+
 import ir_measures
 import numpy as np
 import pytest
 import torch
 from ir_measures import RR, Qrel, R, ScoredDoc, Success, nDCG
 
-from lecdsr.evaluate.metrics import MONITOR, mean_over_users, per_target
+from lecdsr.evaluate.metrics import MONITOR, expected_reciprocal_rank, mean_over_users, per_target
 from lecdsr.evaluate.ranks import rank
 
 NAMES = {"hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr", "mrr@10"}
@@ -80,3 +82,22 @@ def test_as_ir_measures_has_them():
     mean = ir_measures.calc_aggregate([nDCG @ 10], qrels, run)[nDCG @ 10]
     ranks = rank(scores, target).numpy()
     assert mean_over_users(ranks, np.arange(targets))["ndcg@10"] == pytest.approx(mean, abs=1e-9)
+
+
+@pytest.mark.parametrize("negatives", [1, 3, 6, 9])
+def test_the_expected_reciprocal_rank_is_the_mean_over_all_samples(negatives):
+    others = 6
+    for rank_of_target in range(1, others + 2):
+        better = rank_of_target - 1
+        samples = combinations(range(others), min(negatives, others))
+        expected = np.mean([1 / (1 + sum(item < better for item in sample)) for sample in samples])
+        found = expected_reciprocal_rank(np.array([rank_of_target]), np.array([others]), negatives)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_expected_reciprocal_rank_at_the_size_of_food_kitchen():
+    found = expected_reciprocal_rank(np.array([1.0, 2.0, 2.5, 3.0, 16_000.0]), np.full(5, 16_000.0), 999)
+    # The one better item is among the negatives with a chance of 999 / 16,000, which halves the reciprocal rank.
+    assert found[:2] == pytest.approx([1, 1 - 999 / 16_000 / 2])
+    assert (np.diff(found) < 0).all()
+    assert found[4] == pytest.approx(1 / 1000, rel=1e-2)

@@ -36,7 +36,8 @@ def declare(tmp_path):
 def test_the_file_of_the_project(pair):
     declared = load_experiments(pair, ROOT / FILE)
     for name, method in declared.methods.items():
-        assert len(method.grid) == declared.budget or (name, method.grid) == ("popularity", [{}])
+        single = name == "popularity" or method.published
+        assert len(method.grid) == declared.budget or (single and method.grid == [{}])
 
 
 def test_every_key_of_the_file_has_a_comment():
@@ -58,6 +59,9 @@ MISTAKES = {
     "too few": (", {dropout: 0.5}]", "]", "wrong-budget", f"{SASREC}.grid", [" 1 ", " 2"]),
     "too many": ("{dropout: 0.5}]", "{dropout: 0.5}, {dropout: 0.2}]", "wrong-budget", f"{SASREC}.grid", [" 3 "]),
     "nothing tried": ("[{dropout: 0.1}, {dropout: 0.5}]", "[{}]", "wrong-budget", f"{SASREC}.grid", [" 1 "]),
+    "grid of a published one": (
+        "{model: sasrec,", "{model: sasrec, published: true,", "wrong-budget", f"{SASREC}.grid", ["published"]
+    ),
     "twice": ("{dropout: 0.5}", "{dropout: 0.1}", "repeated", f"{SASREC}.grid", ['"dropout": 0.1']),
     "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", "repeated", f"{SASREC}.grid", ['"width": 8']),
     "seeds": ("[3, 1]", "[3, 3]", "repeated", "seeds", ["3"]),
@@ -87,6 +91,14 @@ def test_mistakes(declare, tmp_path, kind):
     with refused(code, f"{tmp_path / 'experiments.yaml'}: {key}") as caught:
         declare(GOOD.replace(right, wrong))
     assert all(word in caught.value.what for word in words), caught.value
+
+
+def test_a_published_method_has_one_setting_whatever_the_budget(declare):
+    grid = "{model: sasrec, set: {domains: own, width: 8}, grid: [{dropout: 0.1}, {dropout: 0.5}]}"
+    assert grid in GOOD
+    declared = declare(GOOD.replace(grid, "{model: sasrec, published: true, set: {width: 8}, grid: [{}]}"))
+    (run,) = grid_runs(declared, "sasrec-own", lambda *_: "name")
+    assert run.setting == {"width": 8}
 
 
 def test_what_is_laid_over_what(declare):

@@ -42,11 +42,16 @@ def lora(adapter: Adapter, x):
     return (adapter.up.weight @ adapter.down.weight) @ x
 
 
-def encode(m: ABXI, items: list[int], total: int, which: int):
-    """Compute the state ``[d]`` of the last of ``items``, which start a sequence of ``total`` items without padding."""
+def encode(m: ABXI, items: list[int], total: int, which: int, seen: int):
+    """Compute the state ``[d]`` of the last of ``items``, which start a sequence of ``total`` items without padding.
+
+    If attention does not ignore padding, zero vectors in front make them ``seen`` vectors.
+    """
     d = m.settings.width
     numbers = [total - place for place in range(len(items))]
     x = m.item_embeddings.weight[items] + m.position_embeddings.weight[numbers]
+    if not m.settings.mask_padding:
+        x = torch.cat([torch.zeros(seen - len(items), d), x])
     attention = torch.nn.MultiheadAttention(d, m.settings.heads, batch_first=True)
     weights = {"in_proj_weight": m.qkv.weight, "in_proj_bias": m.qkv.bias}
     weights |= {"out_proj.weight": m.output.weight, "out_proj.bias": m.output.bias}
@@ -55,10 +60,13 @@ def encode(m: ABXI, items: list[int], total: int, which: int):
     return m.encoder_norms[which](x + swiglu(m.feed_forward, x) + lora(m.domain_adapters[which], x))
 
 
-def reference(m: ABXI, items: list[int], total: int, own: list[int], own_total: int, domain: int):
-    """Compute the state to predict an item of ``domain`` after ``items``, of which ``own`` are in that domain."""
-    mixed = encode(m, items, total, MIXED)
-    specific = encode(m, own, own_total, domain) if own else torch.zeros(m.settings.width)
+def reference(m: ABXI, items: list[int], total: int, own: list[int], own_total: int, domain: int, seen: int):
+    """Compute the state to predict an item of ``domain`` after ``items``, of which ``own`` are in that domain.
+
+    ``seen`` is the number of positions up to there, padding included.
+    """
+    mixed = encode(m, items, total, MIXED, seen)
+    specific = encode(m, own, own_total, domain, seen) if own else torch.zeros(m.settings.width)
     invariant = mixed + swiglu(m.invariant_projector, mixed) + lora(m.invariant_adapters[domain], mixed)
     specific = specific + swiglu(m.own_projectors[domain], specific)
     return m.invariant_norms[domain](invariant) + m.own_norms[domain](specific)
@@ -73,7 +81,7 @@ def test_queries_are_those_of_three_encoders(variant):
         items = [item for item in sequence if item != PADDING]
         for domain, part in ((0, slice(0, N_X)), (1, slice(N_X, PADDING))):
             own = [item for item in items if is_y(item) == domain]
-            state = reference(m, items, len(items), own, len(own), domain)
+            state = reference(m, items, len(items), own, len(own), domain, len(sequence))
             expected = m.item_embeddings.weight[part] @ state
             torch.testing.assert_close(row[part], expected.detach(), atol=1e-4, rtol=1e-4)
 
@@ -91,10 +99,11 @@ def loss_by_hand(m: ABXI, batch: SequenceBatch, negatives: torch.Tensor | None) 
                 own = [item for item in items[: at + 1] if is_y(item) == domain]
                 # The domain's sequence is what its last target is predicted from.
                 whole = [item for item in items[: places[-1] + 1] if is_y(item) == domain]
-                state = reference(m, items[: at + 1], len(items), own, len(whole), domain)
+                place = len(sequence) - len(items) + at
+                state = reference(m, items[: at + 1], len(items), own, len(whole), domain, place + 1)
                 others = [item for item in range(PADDING) if is_y(item) == domain and item != targets[at]]
                 if negatives is not None:
-                    others = negatives[b, len(sequence) - len(items) + at].tolist()
+                    others = negatives[b, place].tolist()
                 logits = table[[targets[at], *others]] @ state / m.settings.temperature
                 found.append(logits.logsumexp(0) - logits[0])
             losses[name].append(torch.stack(found).mean() if found else torch.zeros(()))
@@ -139,6 +148,25 @@ def test_the_state_is_that_of_the_latest_item_of_the_targets_domain():
 def test_items_are_numbered_from_the_latest_that_a_target_of_their_domain_follows(sequence, targets, numbers):
     m = model("ids")
     assert m._followed(torch.tensor([sequence]), torch.tensor([targets])).tolist() == [numbers]
+
+
+def test_a_state_is_read_at_the_next_target_of_its_domain():
+    m = model("ids")
+    sequence = torch.tensor([[PADDING, 0, 6, 7, 1]])
+    targets = torch.tensor([[PADDING, 6, 7, 1, 2]])
+    # 0 is read for target 1 at position 4, and 6 for target 7 at position 3; 7 is read nowhere.
+    assert m._read_at(sequence, targets)[0, 1:].tolist() == [4, 3, 5, 5]
+
+
+def test_padding_in_attention_changes_the_scores_of_short_histories_only():
+    masked, unmasked = model("ids"), model("padding in attention")
+    unmasked.load_state_dict(masked.state_dict())
+    length = masked.settings.history_length
+    whole = batch_of([list(range(length))], [0], length)  # items of X alone
+    short = batch_of([[0, 1]], [0], length)
+    same = scores(masked, whole)[0, :N_X], scores(unmasked, whole)[0, :N_X]
+    torch.testing.assert_close(*same, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(scores(masked, short), scores(unmasked, short), atol=1e-3)
 
 
 def test_a_fresh_model_is_one_without_adapters():

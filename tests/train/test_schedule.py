@@ -9,7 +9,7 @@ import torch
 from lecdsr.core.schemas import TRAIN
 from lecdsr.data.load import PairData
 from lecdsr.train.fit import fit_model
-from lecdsr.train.schedule import LinearSchedule, StepSchedule, is_low, make_schedule
+from lecdsr.train.schedule import LinearSchedule, PlateauSchedule, StepSchedule, is_low, make_schedule
 from lecdsr.train.state import TrainingResult
 from tests import tiny
 from tests.models.settings import sasrec_settings, settings_for, shared_settings
@@ -64,6 +64,9 @@ def test_the_settings_choose_the_schedule():
     linear = SETTINGS.model_copy(update={"lr_schedule": "linear"})
     assert isinstance(make_schedule(linear, shared_settings(), 10), LinearSchedule)
     assert isinstance(make_schedule(SETTINGS, shared_settings(), 10), StepSchedule)
+    assert isinstance(
+        make_schedule(settings_for("abxi", lr_schedule="plateau"), shared_settings(), 10), PlateauSchedule
+    )
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "kind"), [(50, LinearSchedule), (49, StepSchedule)])
@@ -121,6 +124,39 @@ def test_the_rate_falls_where_validation_stalls_and_training_goes_on_from_the_be
     # The gradient is one at every step, so that AdamW moves by the rate times the steps of an epoch.
     assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
     assert result.weights["weight"].item() == seen[4 if lr_decays else 1]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "epochs", "at", "best", "schedule"),
+    [
+        # Worse twice: half the rate from there on; worse twice again: the end.
+        ([9, 5, 6, 7, 6, 6, 1], 20, [0, 1, 2, 3, 3.5, 4], 1, [1]),
+        # A better epoch 4 keeps the rate, and the patience starts again.
+        ([9, 5, 6, 7, 4, 6, 6, 6, 6, 1], 20, [0, 1, 2, 3, 3.5, 4, 4.5, 4.75, 5], 4, [1, 1, 1, 0.5]),
+        ([9, 5, 6, 4, 6, 6, 1], 4, [0, 1, 2, 3, 4], 3, [1, 1, 1]),
+    ],
+)
+def test_the_rate_falls_at_a_plateau_without_a_return_to_the_best(scripted, ranks, epochs, at, best, schedule):
+    seen = scripted(ranks)
+    plateau = {"plateau_epochs": epochs, "plateau_patience": 2, "plateau_decay_factor": 0.5}
+    settings = settings_for("abxi", lr_schedule="plateau", learning_rate=0.01, batch_size=8, **plateau)
+    result = train_counter(settings=settings, epochs=1)  # the number of epochs for all models is not used
+    assert [(weight - seen[0]) / (seen[1] - seen[0]) for weight in seen] == pytest.approx(at, rel=1e-3)
+    assert (result.best_epoch, result.weights["weight"].item()) == (best, seen[best])
+    assert result.schedule == [[rate, rate] for rate in schedule]
+    assert result.ndcg == result.best_score == pytest.approx(1 / np.log2(1 + ranks[best]))
+
+
+def test_the_epoch_is_chosen_by_the_metric_that_the_settings_name(scripted, monkeypatch):
+    from lecdsr.train.validator import Validator
+
+    seen = scripted([9, 5, 3, 4, 8, 8])
+    order = iter([0.0, 0.1, 0.2, 0.4, 0.3, 0.3])
+    monkeypatch.setattr(Validator, "_sampled_mrr", lambda *_: next(order))
+    settings = settings_for("abxi", learning_rate=0.01, batch_size=8, stop_by="sampled_mrr")
+    result = train_counter(settings=settings, epochs=5, patience=2)
+    assert (result.best_epoch, result.best_score, result.weights["weight"].item()) == (3, 0.4, seen[3])
+    assert result.ndcg == pytest.approx(1 / np.log2(1 + 4))
 
 
 def train_linearly(model=None, **changed) -> TrainingResult:

@@ -129,3 +129,21 @@ def test_bfloat16_is_close(model):
         steps = steps_of(model, precision=precision)
         losses.append(steps.step(next(iter(steps.batches(1))), 0)[0].item())
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.parametrize(("min_history", "targets"), [(None, 4), (1, 8), (2, 6), (3, 4), (9, 0)])
+def test_a_model_can_train_on_earlier_targets_than_the_windows_have(min_history, targets):
+    """The training windows have 6 and 4 items, and targets after 3 items."""
+    settings = SETTINGS["abxi"].model_copy(update={"min_history": min_history, "batch_size": 9})
+    data, windows = info(), sequences(HISTORIES, 6, min_history=3)
+    network = build("abxi", settings, data, 1).train()
+    if not targets:
+        with refused("no-targets", "sequences"):
+            Steps(network, windows, data, settings, shared_settings(), CPU)
+        return
+    steps = Steps(network, windows, data, settings, shared_settings(), CPU)
+    (batch,) = steps.batches(1)
+    wanted = batch.targets != data.padding
+    assert int(wanted.sum()) == sum(batch.in_domain) == targets
+    first = batch.targets[(batch.targets == 8).any(dim=1)]  # of the window 0 6 1 7 2 8
+    assert (first.tolist() == [[6, 1, 7, 2, 8]]) == (min_history == 1)

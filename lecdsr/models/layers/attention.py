@@ -25,12 +25,17 @@ def or_itself(allowed: Tensor) -> Tensor:
 
 
 def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
-    """Compute attention from queries, keys and values ``[B, L, 3d]``, with mask ``[B, 1, L, L]`` -> ``[B, L, d]``."""
+    """Compute attention from queries, keys and values ``[B, L, 3d]`` -> ``[B, L, d]``.
+
+    ``allowed [B, 1, L, L]`` says which position attends to which, or is added to the logits if it holds numbers.
+    """
     batch, length, width = qkv.shape
     q, k, v = qkv.view(batch, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
     if qkv.device.type == "cpu":
         # In bfloat16 the backward pass takes three times as long as in float32.
         q, k, v = q.float(), k.float(), v.float()
+    if allowed.is_floating_point():
+        allowed = allowed.to(q.dtype)
     with torch.autocast(qkv.device.type, enabled=False):
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
     return attended.transpose(1, 2).reshape(batch, length, width // 3)
