@@ -111,6 +111,11 @@ class Validator:
         """Number of targets that are ranked."""
         return len(self._valid)
 
+    @property
+    def windows(self) -> Sequences:
+        """Windows of the targets that are ranked."""
+        return self._valid
+
     def evaluate(self) -> dict[str, float]:
         """Compute NDCG@10 under full ranking: the mean over the domains, and the value for each domain with targets."""
         valid, ranks = self._valid, self._rank()
