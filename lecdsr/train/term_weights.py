@@ -27,10 +27,10 @@ from lecdsr.data.negatives import Draws, draw_unseen
 from lecdsr.data.sequences import Sequences
 from lecdsr.evaluate.ranks import batches_by_domain
 from lecdsr.models.base import Recommender
-from lecdsr.train.validator import validation_batch
+from lecdsr.train.validator import sample_windows, validation_batch
 
-#: Items that a target is compared with.
-SAMPLED = 1000
+#: Items that a target is compared with, and most targets: more would say little more about a few numbers.
+SAMPLED, TARGETS = 1000, 10_000
 #: Most steps of Newton's method; it needs about six.
 STEPS = 50
 #: Gain in log-likelihood below which it stops.
@@ -56,6 +56,7 @@ def fit_term_weights(
     if weights is None:
         return
     network.eval()
+    valid = sample_windows(valid, TARGETS, seed)
     samples = sample_terms(network.score_terms(), valid, info, length, device, seed)
     fitted = [start if x is None else maximise(x, start) for x, start in zip(samples, weights.start, strict=True)]
     weights.set(torch.stack(fitted))
@@ -80,18 +81,19 @@ def sample_terms(
         seed: of the sample.
 
     Returns:
-        ``[B, 1+K, J]`` of each domain, the target first; double precision, on the CPU. ``None`` without targets.
+        ``[B, 1+K, J]`` of each domain, the target first, on the CPU. ``None`` without targets.
     """
     gatherer = Gatherer(valid, length, info.n_x, info.padding, device)
     draws, parts = Draws(seed), (list[Tensor](), list[Tensor]())
-    for domain, windows in track(list(batches_by_domain(valid, info, validation_batch(info))), "weights of terms"):
+    size = max(1, validation_batch(info) // 8)  # a validation has one tensor of this size, here are one for each term
+    for domain, windows in track(list(batches_by_domain(valid, info, size)), "weights of terms"):
         items, chosen = info.items_of(domain), valid.take(windows)
         histories = replace(gatherer.histories(chosen.user, chosen.start, chosen.end - 1), domain=domain)
         target = torch.from_numpy(chosen.target).unsqueeze(1)
         others = draw_unseen(items, SAMPLED, torch.cat([histories.sequence.cpu(), target], dim=1), draws)
         values = terms(histories, items)  # [J, B, N]
         places = torch.cat([target, others], dim=1).to(device) - items.start  # [B, 1+K]
-        parts[domain].append(values.gather(2, places.expand(len(values), -1, -1)).permute(1, 2, 0).double().cpu())
+        parts[domain].append(values.gather(2, places.expand(len(values), -1, -1)).permute(1, 2, 0).cpu())
     return [torch.cat(part) if part else None for part in parts]
 
 
@@ -119,22 +121,29 @@ def maximise(samples: Tensor, start: Tensor) -> Tensor:
 
 def _newton(samples: Tensor, start: Tensor) -> Tensor:
     """``[J]`` factors at the maximum, with halved steps where a whole one would go down."""
-    factors, value = start.clone(), _objective(samples, start, start)
+    factors, (value, gradient, curvature) = start.clone(), _around(samples, start, start)
     for _ in range(STEPS):
-        shares = (samples @ factors).softmax(dim=1)  # [B, 1+K]
-        means = torch.einsum("bk,bkj->bj", shares, samples)
-        gradient = (samples[:, 0] - means).sum(dim=0) - (factors - start)
-        centred = samples - means.unsqueeze(1)
-        curvature = torch.einsum("bk,bki,bkj->ij", shares, centred, centred) + torch.eye(len(start), dtype=start.dtype)
         step = torch.linalg.solve(curvature, gradient)
         if float(gradient @ step) < TOLERANCE:
             break
-        while (new := _objective(samples, factors + step, start)) < value:
+        while (found := _around(samples, factors + step, start))[0] < value:
             step = step / 2
-        factors, value = factors + step, new
+        factors, (value, gradient, curvature) = factors + step, found
     return factors
 
 
-def _objective(samples: Tensor, factors: Tensor, start: Tensor) -> float:
-    likelihood = (samples @ factors).log_softmax(dim=1)[:, 0].sum()
-    return float(likelihood - (factors - start).square().sum() / 2)
+def _around(samples: Tensor, factors: Tensor, start: Tensor) -> tuple[float, Tensor, Tensor]:
+    """The sum at some factors, its gradient ``[J]`` and its negative curvature ``[J, J]``."""
+    away = factors - start
+    value, gradient = -float(away @ away) / 2, -away
+    curvature = torch.eye(len(start), dtype=start.dtype)
+    for part in samples.split(1024):
+        terms = part.double()
+        logs = (terms @ factors).log_softmax(dim=1)  # [B, 1+K]
+        shares = logs.exp().unsqueeze(2)
+        means = (shares * terms).sum(dim=1)  # [B, J]
+        value += float(logs[:, 0].sum())
+        gradient = gradient + (terms[:, 0] - means).sum(dim=0)
+        centred = terms - means.unsqueeze(1)
+        curvature = curvature + (shares * centred).flatten(0, 1).T @ centred.flatten(0, 1)
+    return value, gradient, curvature

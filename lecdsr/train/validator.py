@@ -102,7 +102,7 @@ class Validator:
         seed: int = 0,
     ) -> None:
         self._model, self._info = model, info
-        self._valid = valid if targets is None else _sample(valid, targets, seed)
+        self._valid = valid if targets is None else sample_windows(valid, targets, seed)
         self._history_length, self._device = history_length, device
         self._context = context or DistributedContext()
         self._kept = KeptTerm(KEPT_TERM)
@@ -143,7 +143,7 @@ class Validator:
         return gathered
 
 
-def _sample(valid: Sequences, targets: int, seed: int) -> Sequences:
+def sample_windows(valid: Sequences, targets: int, seed: int) -> Sequences:
     """Draw some of the validation windows, in their order."""
     if targets >= len(valid):
         return valid
