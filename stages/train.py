@@ -17,6 +17,7 @@ from lecdsr.core.files import write_json, write_text
 from lecdsr.core.memory import peak_memory
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.stage import run_stage
+from lecdsr.models.base import weights_by_domain
 from lecdsr.models.registry import find_model
 from lecdsr.models.saved import save
 from lecdsr.report.model_card import model_card
@@ -44,6 +45,7 @@ def main(pair: str, model: str) -> None:
         "best_epoch": result.best_epoch,
         "schedule": result.schedule,
         "valid_ndcg@10": result.ndcg,
+        "term_weights": weights_by_domain(network),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     save(artefacts.model(model), network, config, lambda complete: model_card(pair, complete, resolved.synthetic))

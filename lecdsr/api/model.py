@@ -24,7 +24,7 @@ from lecdsr.data.everything import info_for
 from lecdsr.data.info import DatasetInfo
 from lecdsr.evaluate.evaluate import metrics_of
 from lecdsr.models import saved
-from lecdsr.models.base import Recommender
+from lecdsr.models.base import Recommender, weights_by_domain
 from lecdsr.models.registry import find_model
 from lecdsr.recommend.batch import Options, batch_recommender
 from lecdsr.recommend.recommender import PairRecommender
@@ -233,6 +233,7 @@ class Model:
             "best_epoch": result.best_epoch,
             "schedule": result.schedule,
             "valid_ndcg@10": result.ndcg,
+            "term_weights": weights_by_domain(fitted.network),
             "parameters": sum(parameter.numel() for parameter in fitted.network.parameters()),
         }
 

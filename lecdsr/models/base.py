@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lecdsr.config.schema import Block
+from lecdsr.core.schemas import DOMAINS
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
 from lecdsr.data.negatives import Draws
 from lecdsr.data.profiles import ProfileTime
 from lecdsr.data.sequences import Sequences
+from lecdsr.models.layers.terms import TermWeights
 
 #: How a model uses the user of a history: not at all, through the profile's text vector, or a learned embedding.
 UserInput = Literal["none", "profile", "embedding"]
@@ -114,6 +116,9 @@ class Recommender(nn.Module):
     #: Whether the learning rate has fallen to a third: the last epochs, in which a model can use a costlier loss.
     low_rate: bool = False
 
+    #: What the bias of an item means, as a name of a part of the score.
+    bias_name: ClassVar[str] = "bias"
+
     #: How the contract tests build the model; by default from its default settings.
     contract: ClassVar[Contract] = Contract()
 
@@ -191,7 +196,16 @@ class Recommender(nn.Module):
         return None
 
     def count(self, training: Sequences) -> None:
-        """Fill the buffers of a model with ``objective = "counts"`` from the training windows."""
+        """Fill the buffers that count something in the training windows; all that ``objective = "counts"`` does."""
+
+    @property
+    def term_weights(self) -> TermWeights | None:
+        """Weights of the terms of the score, which are fitted on validation after training; ``None`` without."""
+        return None
+
+    def score_terms(self) -> Callable[[Histories, slice], Tensor]:
+        """Return a function for the terms ``[J, B, N_slice]`` that :attr:`term_weights` weigh, without the weights."""
+        raise TypeError(f"{type(self).__name__} does not define terms of its score")
 
     def queries(self, histories: Histories) -> Tensor:
         """Compute one query per history, ``[B, d]``."""
@@ -215,7 +229,7 @@ class Recommender(nn.Module):
         """Split the keys into summands ``[N, d]`` by name, such as ``id`` and ``text``.
 
         Returns:
-            Summands that add up to the keys of a model without bias, so that a score is the sum of query · summand;
+            Summands that add up to the keys, so that a score is the sum of query · summand and the bias;
             ``None`` if the score cannot be split. :meth:`score_note` then says why.
         """
         return None
@@ -255,6 +269,24 @@ class Recommender(nn.Module):
         """Compute the training loss of a whole batch, and the value of each of its terms."""
         values = {name: term.value() for name, term in self.compute_loss(batch, draws).items()}
         return torch.stack(list(values.values())).sum(), {name: value.item() for name, value in values.items()}
+
+
+def weights_by_domain(network: Recommender) -> dict[str, dict[str, float]] | None:
+    """Return the fitted weights of the terms of a model by domain and term, for ``config.json``; ``None`` without."""
+    weights = network.term_weights
+    if weights is None:
+        return None
+    return {
+        domain: {name: round(value, 6) for name, value in zip(weights.names, row, strict=True)}
+        for domain, row in zip(DOMAINS, cast(Tensor, weights.factors).tolist(), strict=True)
+    }
+
+
+def take_weights(network: Recommender, by_domain: Mapping[str, Mapping[str, float]]) -> None:
+    """Give a model the weights of its terms that another training fitted, see :func:`weights_by_domain`."""
+    weights = network.term_weights
+    if weights is not None:
+        weights.set(torch.tensor([[by_domain[domain][name] for name in weights.names] for domain in DOMAINS]))
 
 
 # Settings of many models with their bounds and descriptions; each model sets its own defaults.

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from lecdsr.data.batch import Histories
 from lecdsr.data.info import DatasetInfo
+from lecdsr.data.sequences import Sequences
 from lecdsr.models.base import (
     AttentionSettings,
     BatchSize,
@@ -50,7 +51,11 @@ from lecdsr.models.layers.profiles import (
 )
 from lecdsr.models.layers.sampling import domain_shares
 from lecdsr.models.layers.sharded import look_up
+from lecdsr.models.layers.terms import TermWeighting, TermWeights
 from lecdsr.models.layers.text import TextMode, Whitening, content_queries, control, whitening_of
+
+#: Terms of the score whose weights are fitted.
+TERMS = ("learned", "content", "profile", "recency")
 
 
 class Settings(AttentionSettings):
@@ -117,6 +122,7 @@ class Settings(AttentionSettings):
         description="Weight of the largest text similarity of an item to a phrase, untrained, relative to the learned "
         "score; 0 disables it.",
     )
+    term_weights: TermWeighting = "fitted"
 
 
 class Tandem(ItemSoftmax):
@@ -127,6 +133,7 @@ class Tandem(ItemSoftmax):
     """
 
     settings: Settings
+    bias_name = "recency"
     contract = Contract(
         settings={"calendar_days": 2},
         variants={
@@ -176,6 +183,7 @@ class Tandem(ItemSoftmax):
             nn.init.normal_(self.text_projection.weight, std=d**-0.5)
             ids *= 0.1
         self._read_profiles(whitening, seed)
+        self.weights = TermWeights(TERMS, (1, 1, 1, 0), info)
         nn.init.normal_(self.item_embeddings.weight, std=ids)
         with torch.no_grad():
             self.item_embeddings.weight[info.padding] = 0
@@ -252,32 +260,59 @@ class Tandem(ItemSoftmax):
         return encode
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        """Return keys ``[N, d]`` of length 1 without biases; content adds D columns of length 1."""
-        n = self.info.n_items
-        keys = self.table()[:n]
-        if self.has_content:
-            keys = torch.cat([keys, self._unit_texts()[:n]], dim=1)
-        return keys, keys.new_zeros(n)
+        """Return keys ``[N, d]`` and biases; content adds D columns. Both parts have the length of their factor."""
+        return self.keys_of(slice(0, self.info.n_items))
 
     def keys_of(self, items: slice) -> tuple[Tensor, Tensor]:
         """As :meth:`keys`, of a range of items."""
-        keys = self.table(items)
-        if self.has_content:
-            keys = torch.cat([keys, F.normalize(cast(Tensor, self.item_text)[items], dim=1)], dim=1)
-        return keys, keys.new_zeros(len(keys))
+        parts = [
+            self.weights.of(name, items).unsqueeze(1) * part
+            for name, part in zip(TERMS, self._unit_keys(items), strict=False)
+        ]
+        return torch.cat(parts, dim=1), self.weights.bias(items)
+
+    def _unit_keys(self, items: slice) -> list[Tensor]:
+        """The learned part of the keys ``[n, d]`` and, if the score has it, that of content ``[n, D]``; of length 1."""
+        learned = self.table(items)
+        return [learned, F.normalize(cast(Tensor, self.item_text)[items], dim=1)] if self.has_content else [learned]
 
     def key_parts(self) -> dict[str, Tensor] | None:
         """Split the keys into ``id`` and ``text``, both divided by the length of their sum; content counts as text."""
         ids, text = self.addends()
         if text is None:
             return None
-        length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)
         n, keys = self.info.n_items, self.keys()[0]
+        length = (ids + text).norm(dim=1, keepdim=True).clamp(min=1e-12)[:n]
+        factor = self.weights.of("learned").unsqueeze(1) / length
         untrained = keys[:, ids.shape[1] :]  # [N, D], or no columns
         return {
-            "id": torch.cat([(ids / length)[:n], torch.zeros_like(untrained)], dim=1),
-            "text": torch.cat([(text / length)[:n], untrained], dim=1),
+            "id": torch.cat([factor * ids[:n], torch.zeros_like(untrained)], dim=1),
+            "text": torch.cat([factor * text[:n], untrained], dim=1),
         }
+
+    @property
+    def term_weights(self) -> TermWeights | None:
+        """As in the base class, unless the settings fix them."""
+        return None if self.settings.term_weights == "fixed" else self.weights
+
+    def score_terms(self) -> Callable[[Histories, slice], Tensor]:
+        """As in the base class: what is learned, content, profile and the recency of items."""
+        encode, width = self.query_encoder(), self.settings.width
+        rerank = None if self.phrases is None else self.phrases.term(self._unit_texts())
+
+        def terms(histories: Histories, items: slice) -> Tensor:
+            queries = torch.split(encode(histories), [width, self._content_width()], dim=1)
+            zero = queries[0].new_zeros(len(queries[0]), items.stop - items.start)
+            products = [query @ keys.T for query, keys in zip(queries, self._unit_keys(items), strict=False)]
+            products += [zero] * (2 - len(products))
+            profile = zero if rerank is None else rerank(histories, items).expand_as(zero)
+            return torch.stack([*products, profile, self.weights.recency_of(items).expand_as(zero)])
+
+        return terms
+
+    def count(self, training: Sequences) -> None:
+        """Note how recently items were seen."""
+        self.weights.count(training)
 
     def score_note(self) -> str:
         """Explain that the model reads no text."""
@@ -291,20 +326,28 @@ class Tandem(ItemSoftmax):
     def _unit_texts(self) -> Tensor:
         return F.normalize(cast(Tensor, self.item_text), dim=1)  # [N+1, D]
 
+    def _content_width(self) -> int:
+        return cast(Tensor, self.item_text).shape[1] if self.has_content else 0
+
     @property
     def queries_by_domain(self) -> bool:
         """Whether a profile is pooled into the query: its phrases are those for one domain."""
         return self.needs is not None
 
     def rerank_term(self) -> Scorer | None:
-        """The largest similarity of an item to a phrase of the user's profile, times weight / temperature."""
-        return None if self.phrases is None else self.phrases.term(self._unit_texts())
+        """Largest similarity of an item to a phrase of the user's profile, times weight / temperature and factor."""
+        return None if self.phrases is None else self.phrases.term(self._weighted_texts())
 
     def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
-        """As in the base class: texts of items, and weighted phrases of the profile."""
+        """As in the base class: texts of items times their factor, and weighted phrases of the profile."""
         if self.phrases is None:
             return None
-        return self._unit_texts()[: self.info.n_items], self.phrases.vectors
+        return self._weighted_texts()[: self.info.n_items], self.phrases.vectors
+
+    def _weighted_texts(self) -> Tensor:
+        """``[N+1, D]`` unit texts, times the factor of the profile."""
+        factors = F.pad(self.weights.of("profile"), (0, 1), value=1.0)
+        return factors.unsqueeze(1) * self._unit_texts()
 
     def given_phrases(self) -> GivenPhrases | None:
         """As in the base class: phrases, whitened as the items are, for each part that reads them."""

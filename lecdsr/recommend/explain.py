@@ -79,6 +79,8 @@ def _parts(recommender: PairRecommender, user: TargetUser, item: int) -> dict[st
         return {}
     query = recommender.query(user.row, user.items, user.times, int(item >= recommender.info.n_x))  # [d]
     parts = {name: float(query @ keys[item].cpu()) for name, keys in split.items()}
+    if recommender.bias is not None:
+        parts[recommender.network.bias_name] = float(recommender.bias[item])
     profile = recommender.rerank_part(user.row, user.items, user.times, item)
     return parts if profile is None else {**parts, "profile": profile}
 

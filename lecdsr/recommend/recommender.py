@@ -96,6 +96,13 @@ class PairRecommender:
         with torch.no_grad():
             return self.network.key_parts()
 
+    @cached_property
+    def bias(self) -> torch.Tensor | None:
+        """``[N]`` biases of the items of a two-tower model; ``None`` if all are 0."""
+        with torch.no_grad():
+            bias = self.network.keys()[1].cpu()
+        return bias if bool(bias.any()) else None
+
     @torch.no_grad()
     def item_similarities(self, item: int) -> torch.Tensor | None:
         """Compute the similarity of every item to ``item``, ``[N]``; ``None`` if the model does not compare items."""

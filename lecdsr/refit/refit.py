@@ -33,11 +33,14 @@ def refit(artefacts: Artefacts, config: dict[str, Any], settings: Any, shared: S
     """
     name = config["model"]
     schedule = chosen_schedule(config, artefacts.model(name) / "config.json")
+    weights = config.get("term_weights")
     prepare_process()
     data = load_everything(artefacts, settings, shared.seed)
     checkpoints = Checkpoints(artefacts.pair, f"refit-{name}", {"data": hash_tables(artefacts), TRAINED_ON: ALL})
     label = f"{name} on everything of {artefacts.pair}"
-    return fit_model(name, settings, shared, data, checkpoints=checkpoints, label=label, schedule=schedule)
+    return fit_model(
+        name, settings, shared, data, checkpoints=checkpoints, label=label, schedule=schedule, term_weights=weights
+    )
 
 
 def load_everything(artefacts: Artefacts, settings: Any, seed: int) -> PairData:
@@ -72,6 +75,6 @@ def chosen_schedule(config: dict[str, Any], where: Path | None = None) -> list[R
 
 def production_config(config: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
     """Describe the model for its ``config.json``: without a score, since nothing was left to validate it on."""
-    known = ("model", "seed", "settings", "n_x", "n_y", "n_users", "best_epoch", "schedule")
+    known = ("model", "seed", "settings", "n_x", "n_y", "n_users", "best_epoch", "schedule", "term_weights")
     parameters = sum(parameter.numel() for parameter in fitted.network.parameters())
     return {**{key: config[key] for key in known}, TRAINED_ON: ALL, "parameters": parameters}

@@ -208,7 +208,7 @@ class Explain:
         self.recommender, self.items, self.nearest = recommender, items, nearest
         self.directions = recommender.network.item_directions()
         self.parts = recommender.network.key_parts()
-        self.rerank = recommender.network.rerank_term()
+        self.rerank, self.bias = recommender.network.rerank_term(), recommender.bias if self.parts else None
 
     @torch.no_grad()
     def __call__(self, moment: Moment, best: Best) -> list[dict[str, Any]]:
@@ -221,6 +221,8 @@ class Explain:
                 one["near"] = near
             if self.parts and query is not None:
                 one["parts"] = {name: _short(float(query @ keys[item])) for name, keys in self.parts.items()}
+                if self.bias is not None:
+                    one["parts"][self.recommender.network.bias_name] = _short(float(self.bias[item]))
                 if self.rerank is not None:
                     one["parts"]["profile"] = _short(float(self.rerank(best.read, slice(item, item + 1)).sum()))
             found.append(one)

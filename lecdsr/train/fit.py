@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from lecdsr.core.memory import keep_freed_memory
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import VALID
 from lecdsr.data.load import PairData, load_pair_data
-from lecdsr.models.base import Recommender
+from lecdsr.models.base import Recommender, take_weights
 from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
 from lecdsr.train.checkpoint import Checkpoints
@@ -25,9 +26,11 @@ from lecdsr.train.distributed import DistributedContext, join_processes
 from lecdsr.train.memory_estimate import check_memory, complete_estimate, estimate_memory
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.sharded import gather_model, has_shards, shard_tables
-from lecdsr.train.state import Rates, TrainingResult
+from lecdsr.train.state import Rates, TrainingResult, copy_weights
 from lecdsr.train.step import Steps
-from lecdsr.train.trainer import train
+from lecdsr.train.term_weights import fit_term_weights
+from lecdsr.train.trainer import make_validator, train
+from lecdsr.train.validator import SCORE
 
 #: Weights below which a network is trained by one thread.
 SMALL = 1_000_000
@@ -94,6 +97,7 @@ def fit_model(
     label: str | None = None,
     quiet: bool = False,
     schedule: Sequence[Rates] | None = None,
+    term_weights: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Fitted:
     """Train one model on data in memory; without ``checkpoints`` no file is read or written.
 
@@ -108,6 +112,7 @@ def fit_model(
         quiet: print no progress; warnings are still printed.
         schedule: learning rates of every epoch, to train for exactly these without validation; ``None`` chooses the
             best epoch on validation.
+        term_weights: weights of the terms of the score by domain, as a former training fitted them; with ``schedule``.
 
     Raises:
         UserError: the training does not fit into memory, or it fails.
@@ -147,11 +152,29 @@ def fit_model(
                 check_whole,
                 schedule,
             )
-        network.load_state_dict(result.weights)
-        if has_shards(network):
-            gather_model(network)
-            result.weights = network.state_dict()
+            network.load_state_dict(result.weights)
+            if has_shards(network):
+                gather_model(network)
+                result.weights = network.state_dict()
+            if schedule is None:
+                _fit_terms(network, data, settings, shared, result)
+            elif term_weights is not None:
+                take_weights(network, term_weights)
+                result.weights = copy_weights(network)
     return Fitted(network, data, result, device, shared.precision, context, checkpoints, threads)
+
+
+def _fit_terms(
+    network: Recommender, data: PairData, settings: Any, shared: SharedSettings, result: TrainingResult
+) -> None:
+    """Fit the weights of the terms of the score, if the model has any, and score validation again."""
+    if network.term_weights is None:
+        return
+    begin, device = time.monotonic(), next(network.parameters()).device
+    validator = make_validator(network, data.sequences, data.info, settings, shared, device)
+    fit_term_weights(network, validator.windows, data.info, settings.history_length, device, shared.seed)
+    result.weights, result.best_score = copy_weights(network), validator.evaluate()[SCORE]
+    result.seconds += time.monotonic() - begin
 
 
 def _threads_for(network: torch.nn.Module) -> int:

@@ -72,9 +72,10 @@ def train(
     model.to(device)
     validator = None
     if schedule is None:
-        validator = _validator(model, sequences, info, settings, shared, device, context)
+        validator = make_validator(model, sequences, info, settings, shared, device, context)
     if model.objective == "counts":
         return _count(model, sequences.of_split(TRAIN), validator)
+    model.count(sequences.of_split(TRAIN))
     steps = Steps(model, sequences, info, settings, shared, device, context)
     if before_training is not None:
         before_training(steps)
@@ -82,15 +83,20 @@ def train(
     return Trainer(steps, validator, shared, checkpoints, fixed).run()
 
 
-def _validator(
+def make_validator(
     model: Recommender,
     sequences: Sequences,
     info: DatasetInfo,
     settings: Any,
     shared: SharedSettings,
     device: torch.device,
-    context: DistributedContext | None,
+    context: DistributedContext | None = None,
 ) -> Validator:
+    """Make the validator of a training, on all validation targets or on a sample of them.
+
+    Raises:
+        UserError: there are no validation targets.
+    """
     valid = sequences.of_split(VALID)
     if not len(valid):
         raise UserError(

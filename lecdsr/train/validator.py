@@ -107,7 +107,7 @@ class Validator:
         stop_by: StopBy = "ndcg@10",
     ) -> None:
         self._model, self._info = model, info
-        self._valid = valid if targets is None else _sample(valid, targets, seed)
+        self._valid = valid if targets is None else sample_windows(valid, targets, seed)
         self._history_length, self._device = history_length, device
         self._context = context or DistributedContext()
         self._kept = KeptTerm(KEPT_TERM)
@@ -117,6 +117,11 @@ class Validator:
     def __len__(self) -> int:
         """Number of targets that are ranked."""
         return len(self._valid)
+
+    @property
+    def windows(self) -> Sequences:
+        """Windows of the targets that are ranked."""
+        return self._valid
 
     def evaluate(self) -> dict[str, float]:
         """Compute NDCG@10 under full ranking: the mean over the domains, and the value for each domain with targets.
@@ -165,7 +170,7 @@ def ranked_among(valid: Sequences, info: DatasetInfo) -> NDArray[np.float64]:
     return (size - np.bincount(distinct, minlength=len(valid))).astype(np.float64)
 
 
-def _sample(valid: Sequences, targets: int, seed: int) -> Sequences:
+def sample_windows(valid: Sequences, targets: int, seed: int) -> Sequences:
     """Draw some of the validation windows, in their order."""
     if targets >= len(valid):
         return valid

@@ -17,6 +17,7 @@ N = N_X + N_Y
 
 
 def network_for(data=None, **changed):
+    changed = {"term_weights": "fixed", **changed}
     settings = settings_for("tandem", width=8, heads=2, history_length=LENGTH, calendar_days=2, **changed)
     return build("tandem", settings, data or info(N_X, N_Y, USERS), 0).eval()
 

@@ -109,11 +109,14 @@ def scores(network: Recommender, histories: Histories) -> torch.Tensor:
 
 
 def perturb(network: Recommender, scale: float = 0.3) -> Recommender:
-    """Set all weights to a trained size, so that terms which vanish at the start are tested."""
+    """Set all weights to a trained size, those of terms too, so that terms which vanish at the start are tested."""
     source = generator(99)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += scale * torch.randn(parameter.shape, generator=source)
+    if network.term_weights is not None:
+        shape = network.term_weights.factors.shape
+        network.term_weights.set(0.5 + torch.rand(shape, generator=source))
     return network
 
 

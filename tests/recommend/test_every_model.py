@@ -118,7 +118,10 @@ def test_parts_add_up_to_the_score_or_a_note_says_why_not(model, variant):
     assert bool(why.not_split) == (split is None)
     if split is not None:
         term = recommender.network.rerank_term()
-        assert set(why.parts) == set(split) | ({"profile"} if term is not None else set())
+        more = {"profile"} if term is not None else set()
+        if recommender.network.keys()[1].any():
+            more.add(recommender.network.bias_name)
+        assert set(why.parts) == set(split) | more
         assert sum(why.parts.values()) == pytest.approx(why.item.score, abs=1e-4)
         torch.testing.assert_close(sum(split.values()), recommender.network.keys()[0])
 
