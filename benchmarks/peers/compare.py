@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.plan import TIME, Record, Run, chosen, grid_runs, seed_runs, time_runs
+from benchmarks.peers.plan import TIME, Record, Run, chosen, for_git, grid_runs, seed_runs, time_runs
 from benchmarks.peers.sides import OURS, PEERS, grid_of
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import say, warn
@@ -173,7 +173,8 @@ def main() -> None:
     write_text(folder / "peers.md", text + "\n")
     print(text)
     if arguments.record:
-        write_json(peers_file(Artefacts(arguments.pair)), {"runs": records})
+        settings = {record["side"]: record["setting"] for record in records if record["role"] == TIME}
+        write_json(peers_file(Artefacts(arguments.pair)), {"runs": for_git(records, settings)})
 
 
 if __name__ == "__main__":

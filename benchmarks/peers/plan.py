@@ -52,3 +52,17 @@ def time_runs(settings: Mapping[str, Mapping[str, Any]], seed: int) -> list[Run]
 def seed_runs(settings: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> list[Run]:
     """List the runs of the other seeds, seed by seed, so that all sides have as many when time runs out."""
     return [Run(side, SEED, setting, seed) for seed in seeds[1:] for side, setting in settings.items()]
+
+
+def for_git(records: Iterable[Record], settings: Mapping[str, Mapping[str, Any]]) -> list[Record]:
+    """Reduce the records to what the tables need.
+
+    Settings that were not chosen lose their test metrics, because only the chosen one is tested; logs stay with the
+    runs that measure time.
+    """
+    kept = []
+    for record in records:
+        tested = record["metrics"] is not None and settings.get(record["side"]) == record["setting"]
+        test = {"test": record["metrics"]["test"]} if tested else None
+        kept.append({**record, "metrics": test, "log": record["log"] if record["role"] == TIME else []})
+    return kept

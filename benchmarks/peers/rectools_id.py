@@ -31,7 +31,7 @@ def train(side: str, task: Task) -> Trained:
     from pytorch_lightning import seed_everything
     from rectools.dataset import Dataset  # type: ignore[import-not-found]
 
-    from benchmarks.peers.rectools import Held, result, trainer, training_frame
+    from benchmarks.peers.rectools_common import Held, result, trainer, training_frame
 
     seed_everything(task.seed, verbose=False)
     setting = {**SIZE, **task.setting}

@@ -25,7 +25,7 @@ def train(side: str, task: Task) -> Trained:
     from pytorch_lightning import seed_everything
     from rectools.fast_transformers import UniSRecModel  # type: ignore[import-not-found]
 
-    from benchmarks.peers.rectools import Held, result, trainer, training_rows
+    from benchmarks.peers.rectools_common import Held, result, trainer, training_rows
 
     seed_everything(task.seed, verbose=False)
     setting = {"session_max_len": LENGTH, **task.setting}

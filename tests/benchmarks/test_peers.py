@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.peers.clock import Budget, EpochClock
 from benchmarks.peers.histories import pad_histories
-from benchmarks.peers.plan import Run, chosen, grid_runs, seed_runs
+from benchmarks.peers.plan import Run, chosen, for_git, grid_runs, seed_runs
 from benchmarks.peers.vectors import UNKNOWN, TargetVectors, of_known, rank_vectors, score
 from lecdsr.core.schemas import CANDIDATES, SECONDS_PER_DAY, TEST, VALID
 from lecdsr.data.load import PairData
@@ -173,3 +173,15 @@ def test_the_setting_is_chosen_on_validation():
     assert order == [(2, "a"), (2, "b"), (3, "a"), (3, "b")]
     assert Run("a", "grid", {"x": 1, "y": 2}, 1).name == Run("a", "seed", {"y": 2, "x": 1}, 1).name
     assert Run("a", "time", {}, 1).name != Run("a", "seed", {}, 1).name
+
+
+def test_only_the_chosen_setting_is_recorded_with_its_test_metrics():
+    metrics = {"valid": 1, "test": 2}
+    records = [
+        {"side": "a", "role": "grid", "setting": {}, "metrics": metrics, "log": [1]},
+        {"side": "a", "role": "grid", "setting": {"width": 8}, "metrics": metrics, "log": [1]},
+        {"side": "a", "role": "time", "setting": {}, "metrics": None, "log": [1]},
+    ]
+    kept = for_git(records, {"a": {}})
+    assert [record["metrics"] for record in kept] == [{"test": 2}, None, None]
+    assert [record["log"] for record in kept] == [[], [], [1]]

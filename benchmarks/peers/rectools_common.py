@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.peers.histories import PaddedHistories, pad_histories
 from benchmarks.peers.task import Task, Trained
 from benchmarks.peers.vectors import TargetVectors, encoded, rank_vectors, score
+from lecdsr.core.arrays import expand
 from lecdsr.core.schemas import TRAIN, VALID
 from lecdsr.data.sequences import Sequences
 from lecdsr.evaluate.evaluate import held_out
@@ -34,10 +35,10 @@ Encoder = tuple[Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]
 def training_rows(task: Task) -> dict[str, Any]:
     """Columns of the training interactions, in time order for each user: ``user``, ``item`` and ``time`` in seconds."""
     sequences = task.data.sequences.of_split(TRAIN)
-    rows = np.concatenate([np.arange(first, last) for first, last in zip(sequences.start, sequences.end, strict=True)])
-    user = np.repeat(sequences.user, sequences.end - sequences.start)
-    rows, kept = np.unique(rows, return_index=True)  # windows can overlap
-    return {"user": user[kept], "item": task.data.sequences.items[rows], "time": task.time[rows]}
+    window, row = expand(sequences.start, sequences.end)
+    row, kept = np.unique(row, return_index=True)  # windows can overlap
+    user = sequences.user[window[kept]]
+    return {"user": user, "item": sequences.items[row], "time": task.time[row]}
 
 
 def training_frame(task: Task) -> pd.DataFrame:
