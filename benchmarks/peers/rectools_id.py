@@ -40,7 +40,7 @@ def train(side: str, task: Task) -> Trained:
     def held() -> Held:
         return Held(task, numbers_of(model, task), setting["session_max_len"], lambda: _encoder(model, task))
 
-    # RecTools documents this way to set a trainer of one's own.
+    # RecTools documents this way to set another trainer.
     model._trainer = trainer(task, held)
     model.fit(Dataset.construct(training_frame(task)))
     return result(task, model.torch_model, held())
