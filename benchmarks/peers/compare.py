@@ -1,12 +1,14 @@
-"""RecTools' SASRec against our `sasrec` of the same size and our `tandem`: seconds an epoch, seconds and score at best.
+"""Compare our models with models that others wrote, on the same split, ranked by the same code.
 
-All sides are trained one after the other, on one thread each, with the same data, width, blocks, heads, history length,
-batch size, dropout, learning rate and patience; `tandem` has its defaults. RecTools needs an environment of its own
-(benchmarks/peers/rectools_sasrec.py). Validations are not counted.
+Peers are SASRec, HSTU and UniSRec of RecTools (benchmarks/peers/rectools_id.py, rectools_unisrec.py). Every setting of
+a side is trained with the first seed, and the best on validation is chosen. The chosen setting is then trained once
+alone on the machine, for seconds and memory, and with the other seeds for quality. Seconds do not count validations.
 
-    python -m benchmarks.peers.compare --peer-python ENVIRONMENT/bin/python --pair food_kitchen --folder FOLDER
+    python -m benchmarks.peers.compare --pair food_kitchen --folder FOLDER --peer-python ENVIRONMENT/bin/python
 
-`--folder` keeps the lines of every side; a side that has them is not trained again.
+`--folder` keeps a record and the ranks of every run, and `runs.jsonl` a line for each; a run that is there is not made
+again. Without --peer-python, an environment is made in FOLDER/environment. `--record` copies the records to
+metrics/PAIR/peers.json, from which `lecdsr results` writes the section on peers.
 """
 
 from __future__ import annotations
@@ -16,93 +18,163 @@ import json
 import os
 import subprocess
 import sys
+import time
+import venv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from benchmarks.peers.plan import TIME, Record, Run, chosen, for_git, grid_runs, seed_runs, time_runs
+from benchmarks.peers.sides import OURS, PEERS, grid_of
+from lecdsr.config.load import load_pair
+from lecdsr.core.console import say, warn
+from lecdsr.core.files import write_json, write_text
+from lecdsr.core.paths import Artefacts, enter_repository
+from lecdsr.report.peers import peers_file, tables
 
-from lecdsr.core.console import console, say
-from lecdsr.core.files import atomic_path
-from lecdsr.core.paths import enter_repository
-
-#: The size that both sides of `sasrec` share, under our names and under those of the script for RecTools.
-SIZE = {"width": 64, "layers": 2, "heads": 2, "history_length": 50, "batch_size": 128, "dropout": 0.2}
-RATE = 0.001
-THEIRS = {"layers": "blocks", "history_length": "length", "batch_size": "batch"}
 ROOT = Path(__file__).parents[2]
-Rows = list[dict[str, float]]
+#: What the peers need beside PyTorch.
+PACKAGES = ("rectools[torch]==0.19.0", "pyarrow", "rich", "ruamel.yaml", "safetensors")
+#: Seconds before the end of the time in which no epoch begins, so that the last runs can rank.
+RESERVE_S = 15
 
 
-def commands(arguments: Any) -> dict[str, list[str]]:
-    """The command of each side, without its output."""
-    limits = ["--pair", arguments.pair, "--patience", str(arguments.patience)]
-    ours = [sys.executable, "-m", "benchmarks.peers.ours", *limits, "--epochs", str(arguments.epochs), "--model"]
-    size = [f"{name}={value}" for name, value in SIZE.items()]
-    theirs = [text for name, value in SIZE.items() for text in (f"--{THEIRS.get(name, name)}", str(value))]
-    script = str(ROOT / "benchmarks/peers/rectools_sasrec.py")
-    found = {
-        "sasrec": [*ours, "sasrec", *size, f"learning_rate={RATE}"],
-        "tandem": [*ours, "tandem"],
-    }
-    if arguments.peer_python:
-        epochs = ["--epochs", str(arguments.peer_epochs or arguments.epochs)]
-        found["rectools"] = [
-            str(arguments.peer_python.absolute()),
-            script,
-            *limits,
-            *epochs,
-            *theirs,
-            "--rate",
-            str(RATE),
-        ]
-    return {side: command for side, command in found.items() if side in arguments.sides}
+def environment(folder: Path) -> Path:
+    """Make an environment with RecTools, of the PyTorch that runs here, and return its Python."""
+    import torch
+
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        say(f"making an environment with RecTools in {folder}")
+        venv.create(folder, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "-q"]
+        subprocess.run([*install, f"torch=={torch.__version__.split('+')[0]}"], check=True)
+        subprocess.run([*install, *PACKAGES], check=True)
+        (folder / "complete").touch()
+    return python
 
 
-def rows_of(path: Path, command: list[str]) -> Rows:
-    """Run one side unless its lines are there, and read them."""
-    if not path.exists():
-        say(f"training {path.stem}")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        with atomic_path(path) as out:
-            subprocess.run([*command, "--out", str(out)], env=environment, check=True)
-    return [json.loads(line) for line in path.read_text().splitlines()]
+class Runner:
+    """Runs sides in processes of their own, several at once, until the time is up.
+
+    Args:
+        arguments: of the command line.
+        folder: where records and ranks are kept.
+        deadline: time of :func:`time.time` at which all must have ended; ``None`` is no limit.
+    """
+
+    def __init__(self, arguments: Any, folder: Path, deadline: float | None) -> None:
+        self._arguments, self._folder, self._deadline = arguments, folder, deadline
+        self._active: list[tuple[Run, subprocess.Popen[bytes]]] = []
+
+    def records(self) -> list[Record]:
+        """Read all records of the folder, sorted by name."""
+        paths = sorted((self._folder / "runs").glob("*.json"))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+    def run(self, runs: Sequence[Run], jobs: int) -> None:
+        """Make the runs that are not there, ``jobs`` at once."""
+        todo = [run for run in runs if not self._path(run, ".json").exists()]
+        while todo or self._active:
+            while todo and len(self._active) < jobs and not self._late(RESERVE_S):
+                run = todo.pop(0)
+                self._active.append((run, self._start(run, alone=jobs == 1)))
+            if self._late(RESERVE_S):
+                todo = []
+            if self._late(0):
+                self._stop()
+            self._collect()
+            time.sleep(0.2)
+
+    def _collect(self) -> None:
+        for run, process in list(self._active):
+            if process.poll() is None:
+                continue
+            self._active.remove((run, process))
+            if process.returncode:
+                warn(f"{run.name} failed; its output is in {self._path(run, '.log')}")
+            else:
+                say(f"{run.name}: done")
+                lines = [json.dumps(record, ensure_ascii=False) for record in self.records()]
+                write_text(self._folder / "runs.jsonl", "\n".join(lines) + "\n")
+
+    def _stop(self) -> None:
+        for run, process in self._active:
+            warn(f"{run.name} was stopped, because the time is up")
+            process.kill()
+            process.wait()
+
+    def _start(self, run: Run, alone: bool) -> subprocess.Popen[bytes]:
+        say(f"{run.name}: {run.side}, seed {run.seed}, {json.dumps(run.setting)}{', alone' if alone else ''}")
+        a = self._arguments
+        python = sys.executable if run.side in OURS else str(a.peer_python)
+        limit = a.epochs if run.side in OURS else a.peer_epochs
+        command = [python, "-m", "benchmarks.peers.run", "--side", run.side, "--role", run.role, "--pair", a.pair]
+        command += ["--setting", json.dumps(run.setting), "--seed", str(run.seed), "--epochs", str(limit)]
+        command += ["--patience", str(a.patience), "--device", a.device, "--precision", a.precision]
+        command += ["--out", str(self._path(run, ""))]
+        if run.role == TIME:
+            command += ["--seconds", str(a.time_seconds)]
+        if self._deadline is not None:
+            command += ["--deadline", str(self._deadline - RESERVE_S)]
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        variables = {**os.environ, "OMP_NUM_THREADS": str(a.threads), "PYTHONPATH": path}
+        self._path(run, ".log").parent.mkdir(parents=True, exist_ok=True)
+        with open(self._path(run, ".log"), "wb") as log:
+            return subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
+
+    def _late(self, reserve: float) -> bool:
+        return self._deadline is not None and time.time() > self._deadline - reserve
+
+    def _path(self, run: Run, suffix: str) -> Path:
+        return self._folder / "runs" / f"{run.name}{suffix}"
 
 
-def report(sides: dict[str, Rows]) -> None:
-    """Print one line for each side, with ratios to RecTools if it was trained."""
-    table = Table("side", "epochs", "s / epoch", "CPU s / epoch", "best epoch", "s to best", "CPU s to best", "NDCG@10")
-    for side, rows in sides.items():
-        best, last = max(rows, key=lambda row: row["ndcg@10"]), rows[-1]
-        each = (f"{last[unit] / last['epoch']:,.1f}" for unit in ("seconds", "cpu"))
-        to_best = (f"{best[unit]:,.0f}" for unit in ("seconds", "cpu"))
-        score = f"{best['ndcg@10']:.4f}"
-        table.add_row(side, f"{last['epoch']:.0f}", *each, f"{best['epoch']:.0f}", *to_best, score)
-    console.print(table)
-    if "rectools" not in sides:
-        return
-    peer = max(sides["rectools"], key=lambda row: row["ndcg@10"])
-    for side in (name for name in sides if name != "rectools"):
-        level = [row for row in sides[side] if row["ndcg@10"] >= peer["ndcg@10"]]
-        reached = f"{peer['cpu'] / level[0]['cpu']:.1f} times faster in processor time" if level else "never"
-        say(f"{side} reaches the best score of RecTools, {peer['ndcg@10']:.4f}: {reached}")
+def compare(arguments: Any, folder: Path, deadline: float | None) -> list[Record]:
+    """Make the runs of the comparison, as far as the time allows, and return all records."""
+    runner = Runner(arguments, folder, deadline)
+    grids = {side: grid_of(side, arguments.pair, arguments.settings) for side in arguments.sides}
+    first, *_ = arguments.seeds
+    runner.run(grid_runs(grids, first), arguments.jobs)
+    settings = chosen(runner.records(), grids)
+    runner.run(time_runs(settings, first), 1)
+    runner.run(seed_runs(settings, arguments.seeds), arguments.jobs)
+    return runner.records()
 
 
 def main() -> None:
-    """Train the sides and print the table."""
+    """Compare, print the tables, and record the runs if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", default="food_kitchen")
-    parser.add_argument("--peer-python", type=Path, help="Python with RecTools; without it, ours only")
-    parser.add_argument("--peer-epochs", type=int, help="largest number of epochs of RecTools, by default the same")
-    parser.add_argument("--sides", nargs="+", default=["sasrec", "tandem", "rectools"])
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--patience", type=int, default=4)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--sides", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
+    parser.add_argument("--peer-python", type=Path, help="Python with RecTools; by default one is set up in FOLDER")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--settings", type=int, default=3, help="settings tried for each peer")
+    parser.add_argument("--epochs", type=int, default=40, help="largest number of epochs of our models")
+    parser.add_argument("--peer-epochs", type=int, default=200, help="largest number of epochs of a peer")
+    parser.add_argument("--patience", type=int, default=10, help="epochs without a better score that end a peer")
+    parser.add_argument("--time-seconds", type=float, default=60, help="seconds of training that time is measured over")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; those that measure time run alone")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes, with what is there")
+    parser.add_argument("--record", action="store_true", help="write metrics/PAIR/peers.json")
     arguments = parser.parse_args()
+    deadline = None if arguments.minutes is None else time.time() + 60 * arguments.minutes
     folder = arguments.folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.peer_python is None and set(arguments.sides) & set(PEERS):
+        arguments.peer_python = environment(folder / "environment")
+    arguments.peer_python = arguments.peer_python and arguments.peer_python.absolute()
     enter_repository()
-    found = commands(arguments)
-    report({side: rows_of(folder / f"{side}.jsonl", command) for side, command in found.items()})
+    records = compare(arguments, folder, deadline)
+    text = tables(records, load_pair(arguments.pair).domains)
+    write_text(folder / "peers.md", text + "\n")
+    print(text)
+    if arguments.record:
+        settings = {record["side"]: record["setting"] for record in records if record["role"] == TIME}
+        write_json(peers_file(Artefacts(arguments.pair)), {"runs": for_git(records, settings)})
 
 
 if __name__ == "__main__":

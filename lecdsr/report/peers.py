@@ -1,0 +1,135 @@
+"""Tables of models that others wrote beside ours, from the records of ``benchmarks/peers/compare.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lecdsr.core.files import read_json
+from lecdsr.core.markdown import Markdown, escape, table
+from lecdsr.core.paths import Artefacts
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.evaluate.compare import PROTOCOLS
+
+Record = dict[str, Any]
+#: Metrics of the table of quality, by protocol.
+METRICS = {
+    "full": (("hr@10", "HR@10"), ("ndcg@10", "NDCG@10")),
+    "sampled": (("hr@10", "HR@10"), ("ndcg@10", "NDCG@10")),
+}
+GRID, TIME = "grid", "time"
+
+
+def peers_file(artefacts: Artefacts) -> Path:
+    """Return the file, in Git, of the recorded runs of a pair."""
+    return artefacts.metrics / "peers.json"
+
+
+def peers_section(artefacts: Artefacts, domains: Sequence[str]) -> str | None:
+    """Write the section on peers of the results page, from its heading of level 3 on; ``None`` without records.
+
+    Args:
+        artefacts: paths of the pair.
+        domains: names of the pair's domains.
+
+    Raises:
+        UserError: the file of the records cannot be read.
+    """
+    path = peers_file(artefacts)
+    return f"### Peers\n\n{tables(read_json(path)['runs'], domains)}" if path.exists() else None
+
+
+def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
+    """Write the tables of quality, cost and settings, with what they were measured on.
+
+    Args:
+        records: of all runs.
+        domains: names of the pair's domains.
+    """
+    chosen = {record["side"]: record["setting"] for record in records if record["role"] == TIME}
+    sides = {side: _tested(records, side, setting) for side, setting in chosen.items()}
+    sides = {side: rows for side, rows in sides.items() if rows}
+    if not sides:
+        return "No run is recorded."
+    parts = [_conditions(records)]
+    for code, name in zip(DOMAINS, domains, strict=True):
+        parts += [f"{escape(name)}, test targets:", _quality(sides, code)]
+    parts += ["Cost:", _cost(records, sides), "Settings tried, NDCG@10 on validation with the first seed:"]
+    return "\n\n".join([*parts, _tried(records, chosen)])
+
+
+def _tested(records: Sequence[Record], side: str, setting: Any) -> list[Record]:
+    """Return the runs of a side's chosen setting that were evaluated, one for each seed."""
+    own = [record for record in records if record["side"] == side and record["setting"] == setting]
+    return [record for record in own if record["metrics"] is not None]
+
+
+def _conditions(records: Sequence[Record]) -> str:
+    last = records[-1]
+    libraries = sorted({record["library"] for record in records})
+    device = f"one {last['device']}" if last["gpu_gb"] is not None else "the CPU"
+    return (
+        "Models that others wrote, trained on the same training part, stopped by the same validation score and "
+        "ranked by the same code as ours. Seconds are of the training without validations, measured while no other "
+        "run of the comparison was active; seconds to best are the best epoch times the seconds of an epoch. "
+        f"{escape(', '.join(libraries))}, PyTorch {escape(last['torch'])}, {escape(last['precision'])}, on "
+        f"{escape(device)} with {last['threads']} thread{'s' if last['threads'] > 1 else ''} of "
+        f"{last['cores']} cores."
+    )
+
+
+def _quality(sides: dict[str, list[Record]], domain: str) -> str:
+    columns = [(way, metric, label) for way in PROTOCOLS for metric, label in METRICS[way]]
+    head = ["method", "seeds", *(Markdown(f"{way} {label}") for way, _, label in columns)]
+    body: list[list[object]] = []
+    for side, rows in sides.items():
+        tested = [row["metrics"]["test"].get(domain) for row in rows]
+        found = [block for block in tested if block is not None]
+        cells = [_mean([block[way][metric] for block in found], "{:.4f}") for way, metric, _ in columns]
+        body.append([side, len(rows), *cells])
+    return table(head, body)
+
+
+def _cost(records: Sequence[Record], sides: dict[str, list[Record]]) -> str:
+    timed = {record["side"]: record for record in records if record["role"] == TIME}
+    head = ["method", "parameters", "seconds per epoch", "best epoch", "seconds to best", "RAM, GB", "GPU memory, GB"]
+    body: list[list[object]] = []
+    for side, rows in sides.items():
+        each, late = epoch_seconds(timed[side]), any(row["ended"] == "time" for row in rows)
+        epochs = [row["best_epoch"] for row in rows]
+        shown: Callable[[Sequence[float], str], Markdown] = _mean
+        best = Markdown(f"{shown(epochs, '{:.0f}')}{', stopped by the time limit' if late else ''}")
+        memory = [_mean([timed[side][name]], "{:.2f}") if timed[side][name] else None for name in ("ram_gb", "gpu_gb")]
+        seconds = _mean([each * epoch for epoch in epochs], "{:,.0f}" if each > 1 else "{:,.1f}")
+        body.append([side, rows[0]["parameters"], _mean([each], "{:,.2f}"), best, seconds, *memory])
+    return table([Markdown(name) for name in head], body)
+
+
+def _tried(records: Sequence[Record], chosen: dict[str, Any]) -> str:
+    body: list[list[object]] = []
+    for record in records:
+        if record["role"] == GRID:
+            side, setting = record["side"], record["setting"]
+            text = Markdown(f"`{json.dumps(setting)}`" if setting else "defaults")
+            mark = "chosen" if chosen.get(side) == setting else ""
+            score = Markdown(f"{record['valid_ndcg@10']:.4f}")
+            body.append([side, text, mark, score, record["best_epoch"], record["epochs"]])
+    return table(["method", "setting", "", Markdown("NDCG@10"), "best epoch", "epochs"], body)
+
+
+def epoch_seconds(record: Record) -> float:
+    """Return the mean seconds of an epoch, without the first, which loads libraries and compiles."""
+    seconds = [row["seconds"] for row in record["log"]]
+    return float(np.mean(seconds[1:] or seconds))
+
+
+def _mean(values: Sequence[float], form: str) -> Markdown:
+    """Format the mean ± standard deviation (n - 1); only the value for one."""
+    if not values:
+        return Markdown("–")
+    text = form.format(np.mean(values))
+    return Markdown(text if len(values) == 1 else f"{text} ± {form.format(np.std(values, ddof=1))}")
