@@ -376,12 +376,25 @@ def compare(
 def tune(
     pair: Annotated[str, typer.Option(help="Name of a domain pair that `dvc repro` has built.")],
     method: Annotated[
-        list[str] | None, typer.Option(help="Method of experiments.yaml, repeatable; default all.")
+        list[str] | None,
+        typer.Option(help="Method of experiments.yaml, repeatable, run in the given order; default all."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; each gets its share of the processors.")] = 1,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many of the declared seeds to run now, the first ones; default all.")
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Make every run in the folder DIR/NAME, without DVC and Git, and record those in DIR."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Start no run after this time; runs under way are finished.")
+    ] = None,
+    record_only: Annotated[
+        bool, typer.Option("--record-only", help="Start no run: record finished ones and say how many are missing.")
+    ] = False,
 ) -> None:
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
@@ -390,15 +403,20 @@ def tune(
     .experiments, so that the working tree stays free. The command can be killed and repeated: finished runs are not
     run again unless their settings, tables or code have changed. A failed run is reported; the others continue.
 
+    With --folder, runs need neither DVC nor Git, only the repository and the tables of the pair, so that they can be
+    made on another machine and recorded here (docs/evaluation.md).
+
     Examples:
 
     * `lecdsr tune --pair demo --jobs 2`: everything
     * `lecdsr tune --pair demo --method sasrec --method sasrec-text`: two methods
     * `lecdsr tune --pair demo --seeds 1`: everything under one seed only
+    * `lecdsr tune --pair demo --folder runs --jobs 4 --minutes 50`: in folders, for about an hour
+    * `lecdsr tune --pair demo --folder runs --record-only`: record what is in the folder
     """
     from lecdsr.experiments.runner import tune as run_experiments
 
-    run_experiments(pair, method or [], jobs, seeds)
+    run_experiments(pair, method or [], jobs, seeds, folder, minutes, record_only)
 
 
 @app.command()

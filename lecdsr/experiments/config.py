@@ -97,7 +97,7 @@ def resolve(pair: str, method: Method, setting: Setting, where: str = str(FILE))
 
 
 def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]:
-    """Return the methods with these names, in the order of the file; all methods if no name is given.
+    """Return the methods with these names, in the given order; all methods in the order of the file if none is given.
 
     Raises:
         UserError: there is no such method.
@@ -110,7 +110,7 @@ def select_methods(declared: Experiments, names: list[str]) -> dict[str, Method]
                 do=f"use one of {', '.join(declared.methods)}",
                 code="unknown-method",
             )
-    return {name: method for name, method in declared.methods.items() if not names or name in names}
+    return {name: declared.methods[name] for name in names or declared.methods}
 
 
 def _nothing_to_tune(model: str) -> bool:

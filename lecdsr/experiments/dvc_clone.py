@@ -7,50 +7,70 @@ cache, from which DVC checks out the tables. A finished run is fetched as an exp
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 from lecdsr.core.errors import UserError
 from lecdsr.core.paths import Artefacts
+from lecdsr.experiments.plan import Run
+from lecdsr.experiments.records import FinishedRun
+from lecdsr.experiments.revisions import Revision
+from lecdsr.experiments.runs import LOCKS, RunFailed, failure_reason, overrides, run_environment
+from lecdsr.experiments.sources import parse_ranks
 
-FOLDER = Path(".experiments") / "clones"
+FOLDER = LOCKS / "clones"
 #: Paths of results, which runs do not read and which must not affect them.
 NO_INPUT = (":!metrics", ":!docs", ":!experiments.yaml")
-SHOWN_LINES = 12
 
 
-class RunFailed(Exception):
-    """Error of an experiment that failed; the message is the end of DVC's output."""
+class DvcRuns:
+    """Runs as DVC experiments of this repository, each made in a clone; see :class:`~lecdsr.experiments.runs.Runs`.
 
-
-@contextmanager
-def experiments_lock(pair: str) -> Iterator[int]:
-    """Hold the lock of a pair's experiments; runs inherit it, so that it is held until the last run has ended.
-
-    Raises:
-        UserError: another process holds it.
+    Args:
+        artefacts: paths of the pair's files.
+        jobs: runs at once, and the number of clones.
+        lock: file descriptor of the lock, inherited by the runs.
     """
-    path = FOLDER / f"{pair}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
+
+    def __init__(self, artefacts: Artefacts, jobs: int, lock: int) -> None:
+        self._artefacts, self._jobs, self._file = artefacts, jobs, lock
+        self._idle: SimpleQueue[DvcClone] = SimpleQueue()
+        self._created, self._creating = 0, Lock()
+
+    def run(self, run: Run) -> None:
+        """Run training and evaluation as a DVC experiment, in the next idle clone."""
+        clone = self._take_clone()
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"experiments of the pair {pair!r} are still running, perhaps a run of a killed command",
-                where=str(path),
-                do="wait for them, or end their processes (`fuser` with this file lists them)",
-                code="running",
-            ) from error
-        yield file.fileno()
+            clone.run(run)
+        finally:
+            self._idle.put(clone)
+
+    def _take_clone(self) -> DvcClone:
+        with self._creating:
+            if self._created < self._jobs and self._idle.empty():
+                clone = DvcClone(self._artefacts, self._created + 1, self._jobs, self._file)
+                self._created += 1
+                return clone
+        return self._idle.get()
+
+    def finished(self, name: str) -> bool:
+        """Return whether the repository has an experiment with this name."""
+        return bool(experiment_refs(name))
+
+    def read(self, run: Run) -> FinishedRun:
+        """Read the outputs of an experiment from Git and DVC's cache.
+
+        Raises:
+            UserError: an output is missing, for example no longer in the cache.
+        """
+        return read_finished(run, self._artefacts)
 
 
 class DvcClone:
@@ -59,23 +79,15 @@ class DvcClone:
     Args:
         artefacts: paths of the pair's files.
         number: number of the clone, which names its folder.
-        threads: processor threads of each training.
+        jobs: runs at once, which share the processors.
         lock: file descriptor of the lock, inherited by the runs.
     """
 
-    def __init__(self, artefacts: Artefacts, number: int, threads: int, lock: int) -> None:
+    def __init__(self, artefacts: Artefacts, number: int, jobs: int, lock: int) -> None:
         self.pair, self.root = artefacts.pair, Path.cwd()
         self.folder = (FOLDER / f"{self.pair}-{number}").absolute()
         self._artefacts, self._lock = artefacts, lock
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
-        bin_folder = Path(sys.executable).parent
-        self._environment = {
-            **kept,
-            "PATH": f"{bin_folder}{os.pathsep}{kept.get('PATH', '')}",
-            "OMP_NUM_THREADS": str(threads),
-            # Checkpoints are kept outside the clone, so that any clone can resume those of a killed run.
-            "LECDSR_CHECKPOINTS": kept.get("LECDSR_CHECKPOINTS") or str(self.root / ".checkpoints"),
-        }
+        self._environment = run_environment(self.root, jobs)
         self._environment.pop("PYTHONPATH", None)  # the clone runs its own code
         self._clone()
 
@@ -91,15 +103,15 @@ class DvcClone:
             shutil.copy2(local, self.folder / ".dvc" / "config.local")
         git("config", "--file", ".dvc/config.local", "cache.dir", cache_folder(self.root), folder=self.folder)
 
-    def run(self, name: str, model: str, setting: dict[str, Any], seed: int) -> None:
-        """Run training and evaluation as the experiment ``name``, and fetch it into this repository.
+    def run(self, run: Run) -> None:
+        """Run training and evaluation as an experiment, and fetch it into this repository.
 
         Raises:
             RunFailed: DVC or a stage failed.
         """
         self._reset()
-        self._dvc(*command(self.pair, name, model, setting, seed)[1:])
-        refs = experiment_refs(name, self.folder)
+        self._dvc(*command(self.pair, run.name, run.model, run.setting, run.seed)[1:])
+        refs = experiment_refs(run.name, self.folder)
         if not refs:
             raise RunFailed("DVC created no experiment")
         ref = refs[0]
@@ -135,6 +147,41 @@ class DvcClone:
         return done.stdout
 
 
+def read_finished(run: Run, artefacts: Artefacts) -> FinishedRun:
+    """Read the outputs of an experiment from Git and DVC's cache.
+
+    Raises:
+        UserError: an output is missing, for example no longer in the cache.
+    """
+    revision = Revision(run.name)
+    try:
+        folder, model = artefacts.model(run.model), run.model
+
+        def text(path: Path) -> str:
+            found = revision.text(path)
+            if found is None:
+                raise UserError(
+                    "the experiment has no such file",
+                    where=f"{path} of {run.name}",
+                    do="run `lecdsr tune` to repeat the run",
+                    code="missing-file",
+                )
+            return found
+
+        def data(path: Path) -> dict[str, Any]:
+            return dict(json.loads(revision.data(path)))
+
+        return FinishedRun(
+            metrics=json.loads(text(artefacts.model_metrics(model))),
+            log=text(artefacts.training_log(model)),
+            config=data(folder / "config.json"),
+            times=data(artefacts.times(model)),
+            ranks=parse_ranks(revision.data(artefacts.ranks(model)), f"{artefacts.ranks(model)} of {run.name}"),
+        )
+    finally:
+        revision.close()
+
+
 def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int) -> list[str]:
     """Build the DVC command of an experiment: one pair, one model, one setting, one seed.
 
@@ -142,7 +189,7 @@ def command(pair: str, name: str, model: str, setting: dict[str, Any], seed: int
     not be here. DVC then runs the stages in the given order, so `settings` comes first; otherwise training would read
     the old settings.
     """
-    values = {f"train.{model}.{key}": value for key, value in setting.items()} | {"train.shared.seed": seed}
+    values = overrides(model, setting, seed)
     own = [f"pairs/{pair}.yaml:++{key}={json.dumps(value)}" for key, value in values.items()]
     changes = [f"active=[{pair}]", f"models=[{model}]", *own]
     switches = [part for change in changes for part in ("-S", change)]
@@ -163,12 +210,6 @@ def experiment_refs(name: str, folder: Path | None = None) -> list[str]:
     return git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", folder=folder).splitlines()
 
 
-def experiment_names() -> set[str]:
-    """Return the names of all experiments of this repository."""
-    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
-    return {ref.rsplit("/", 1)[1] for ref in refs if ref.count("/") == 4}
-
-
 def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
     """Run a git command and return its output.
 
@@ -184,10 +225,3 @@ def git(*arguments: str, folder: Path | None = None, check: bool = True) -> str:
             do="run the command inside a clone made by Git",
         )
     return done.stdout.strip()
-
-
-def failure_reason(output: str) -> str:
-    """Extract the error from the output of a failed command: the stage's message, else the last lines."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    start = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines) - SHOWN_LINES)
-    return "\n".join(lines[max(0, start) :][:SHOWN_LINES])

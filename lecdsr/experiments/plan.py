@@ -15,7 +15,7 @@ RunNaming = Callable[[str, Setting, int], str]
 
 
 class Run(NamedTuple):
-    """A planned training: ``setting`` overrides the model's block, ``name`` is the name of the DVC experiment."""
+    """A planned training: ``setting`` overrides the model's block, ``name`` names its results."""
 
     method: str
     model: str

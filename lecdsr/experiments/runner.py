@@ -1,14 +1,13 @@
-"""`lecdsr tune`: run the declared experiments as DVC experiments and record their results as tables in Git."""
+"""`lecdsr tune`: run the declared experiments and record their results as tables in Git."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Sequence
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
 from lecdsr.config.load import load_block, load_pair
 from lecdsr.core.console import say, warn
@@ -18,13 +17,13 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
 from lecdsr.evaluate.settings import Settings as Evaluate
 from lecdsr.experiments.config import Experiments, Setting, load_experiments, resolve, select_methods
-from lecdsr.experiments.dvc_clone import DvcClone, RunFailed, experiment_names, experiments_lock
+from lecdsr.experiments.dvc_clone import DvcRuns
 from lecdsr.experiments.fingerprint import fingerprint, hash_of_code, hash_of_data, tables
+from lecdsr.experiments.folder_runs import WORK, FolderRuns
 from lecdsr.experiments.plan import CONTROL, GRID, SEED, Run, best_run, grid_runs, seed_and_control_runs
 from lecdsr.experiments.records import (
     COLUMNS,
     SLICE_COLUMNS,
-    FinishedRun,
     Row,
     compact,
     has_parameters,
@@ -35,58 +34,92 @@ from lecdsr.experiments.records import (
     slice_rows,
     write_rows,
 )
-from lecdsr.experiments.revisions import Revision
-from lecdsr.experiments.sources import parse_ranks
+from lecdsr.experiments.runs import RunFailed, Runs, experiments_lock
 from lecdsr.train.settings import TrainSettings
 
 
-def tune(pair: str, names: Sequence[str], jobs: int, seeds: int | None = None) -> None:
+def tune(
+    pair: str,
+    names: Sequence[str],
+    jobs: int,
+    seeds: int | None = None,
+    folder: Path | None = None,
+    minutes: float | None = None,
+    record_only: bool = False,
+) -> None:
     """Run the experiments of a pair that are not recorded yet: grids, chosen settings, controls.
 
     Args:
         pair: name of the pair.
-        names: names of methods; empty for all.
+        names: names of methods, run in this order; empty for all.
         jobs: runs at once.
         seeds: number of declared seeds to run, starting with the first; None for all. Records of other seeds are kept.
+        folder: folder of runs that are made without DVC and Git; None makes DVC experiments.
+        minutes: time after which no run is started; None for no limit.
+        record_only: start no run, only record those that are finished.
 
     Raises:
         UserError: the declaration is invalid, the pair is not built, or some runs failed.
     """
+    start = time.monotonic()
     artefacts = Artefacts(pair)
     load_pair(pair)
     declared = load_experiments(pair)
-    methods = select_methods(declared, list(names))
+    methods = list(select_methods(declared, list(names)))
     for path in tables(artefacts):
         require(path, do=f"build the pair first: `dvc repro candidates@{pair} embed@{pair}`")
-    with experiments_lock(pair) as lock:
-        runner = ExperimentRunner(artefacts, declared, list(methods), jobs, lock, seeds)
-        runner.run_missing([run for method in methods for run in grid_runs(declared, method, runner.name)], {GRID})
-        runner.run_missing([run for method in methods for run in runner.runs_after_grid(method)], {SEED, CONTROL})
+    deadline = -math.inf if record_only else math.inf if minutes is None else start + 60 * minutes
+    with _open_runs(artefacts, folder, jobs) as runs:
+        runner = ExperimentRunner(artefacts, declared, runs, jobs, seeds, deadline)
+        runner.run_missing([run for one in methods for run in grid_runs(declared, one, runner.name)], methods, {GRID})
+        chosen = {method: runner.runs_after_grid(method) for method in methods if runner.grid_is_tried(method)}
+        runner.run_missing([run for some in chosen.values() for run in some], list(chosen), {SEED, CONTROL})
     say(f"table: {artefacts.experiments}")
-    if runner.failed:
-        raise UserError(
-            f"{len(runner.failed)} runs failed: {', '.join(runner.failed)}",
-            where=str(artefacts.experiments),
-            do="correct the errors shown above and run the same command: it repeats only the failed runs",
-            code="failed-runs",
-        )
+    runner.report()
+
+
+@contextmanager
+def _open_runs(artefacts: Artefacts, folder: Path | None, jobs: int) -> Iterator[Runs]:
+    """Lock the experiments of a pair, whose tables are written here, and yield the way to run them."""
+    with experiments_lock(artefacts.pair) as lock:
+        if folder is None:
+            yield DvcRuns(artefacts, jobs, lock)
+            return
+        with experiments_lock(artefacts.pair, folder / WORK) as second:
+            yield FolderRuns(artefacts, folder, jobs, [lock, second])
 
 
 class ExperimentRunner:
-    """Runner of the experiments of one pair; it also keeps their records."""
+    """Runner of the experiments of one pair; it also keeps their records.
+
+    Args:
+        artefacts: paths of the pair's files.
+        declared: the experiments.
+        runs: where runs are trained and their results kept.
+        jobs: runs at once.
+        seeds: number of declared seeds to run; None for all.
+        deadline: time of ``time.monotonic`` after which no run is started.
+    """
 
     def __init__(
-        self, artefacts: Artefacts, declared: Experiments, methods: list[str], jobs: int, lock: int, seeds: int | None
+        self,
+        artefacts: Artefacts,
+        declared: Experiments,
+        runs: Runs,
+        jobs: int,
+        seeds: int | None,
+        deadline: float,
     ) -> None:
-        self._artefacts, self._declared, self._methods = artefacts, declared, methods
+        self._artefacts, self._declared = artefacts, declared
+        self._runs, self._jobs, self._deadline = runs, jobs, deadline
         self._seeds = declared.seeds[:seeds]
-        self._jobs, self._lock = jobs, lock
         self.failed: list[str] = []
-        self._idle_clones: SimpleQueue[DvcClone] = SimpleQueue()
-        self._created = 0
+        #: Names of runs that were not started.
+        self.missing: set[str] = set()
         self._data = hash_of_data(artefacts)
         self._code: dict[str, str] = {}
-        self._planned: dict[str, set[str]] = {}
+        #: Names of the planned runs of a method in a role, once they are known.
+        self._planned: dict[tuple[str, str], set[str]] = {}
         self._rows = read_rows(artefacts.experiments, COLUMNS)
         self._slices = read_rows(artefacts.experiment_slices, SLICE_COLUMNS)
 
@@ -114,34 +147,46 @@ class ExperimentRunner:
         (row,) = [row for row in found if row["experiment"] == best.name]
         return seed_and_control_runs(self._declared, method, best.setting, self.name, has_parameters(row))
 
-    def run_missing(self, runs: Sequence[Run], roles: set[str]) -> None:
-        """Run the planned runs that are not recorded; drop records of the same roles and methods outside the plan."""
-        self._planned |= {role: {run.name for run in runs if run.role == role} for role in roles}
+    def grid_is_tried(self, method: str) -> bool:
+        """Return whether every setting of a method's grid has been tried, so that the best can be chosen."""
+        left = self.missing & {run.name for run in grid_runs(self._declared, method, self.name)}
+        if left:
+            say(f"{method}: no setting is chosen, because {len(left)} runs of its grid are missing")
+        return not left
+
+    def run_missing(self, runs: Sequence[Run], methods: Sequence[str], roles: set[str]) -> None:
+        """Run the planned runs of methods that are not recorded; drop other records of the same methods and roles."""
+        for method in methods:
+            for role in roles:
+                self._planned[method, role] = {run.name for run in runs if (run.method, run.role) == (method, role)}
         there = {(row["role"], row["control"], row["experiment"]) for row in self._rows}
         runs = [run for run in runs if run.seed in self._seeds]
         missing = [run for run in runs if (run.role, run.control, run.name) not in there]
-        known = experiment_names()
         todo: dict[str, list[Run]] = {}
         for run in missing:
             todo.setdefault(run.name, []).append(run)
-        done = len(runs) - len(missing)
-        say(f"{len(runs)} runs, {done} of them recorded, {len(set(todo) & known)} more finished")
-        for name in [name for name in todo if name in known]:
+        finished = [name for name in todo if self._runs.finished(name)]
+        say(f"{len(runs)} runs, {len(runs) - len(missing)} of them recorded, {len(finished)} more finished")
+        for name in finished:
             self._record(todo.pop(name))
         self._parallel(todo)
         self._write()
 
     def _parallel(self, todo: dict[str, list[Run]]) -> None:
+        waiting = list(todo.values())
         with ThreadPoolExecutor(self._jobs) as pool:
-            waiting = list(todo.values())
             under_way: dict[Future[None], list[Run]] = {}
-            while waiting or under_way:
-                while waiting and len(under_way) < self._jobs:
+            while under_way or (waiting and self._may_start()):
+                while waiting and len(under_way) < self._jobs and self._may_start():
                     same = waiting.pop(0)
-                    under_way[pool.submit(self._train, same[0], self._take_clone())] = same
+                    under_way[pool.submit(self._runs.run, same[0])] = same
                 finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in finished:
                     self._finish(future, under_way.pop(future))
+        self.missing |= {same[0].name for same in waiting}
+
+    def _may_start(self) -> bool:
+        return time.monotonic() < self._deadline
 
     def _finish(self, future: Future[None], same: list[Run]) -> None:
         run = same[0]
@@ -153,24 +198,27 @@ class ExperimentRunner:
             return
         self._record(same)
 
-    def _take_clone(self) -> DvcClone:
-        if self._created < self._jobs and self._idle_clones.empty():
-            threads = max(1, (os.cpu_count() or 1) // self._jobs)
-            self._created += 1
-            return DvcClone(self._artefacts, self._created, threads, self._lock)
-        return self._idle_clones.get()
+    def report(self) -> None:
+        """Say how many runs are missing.
 
-    def _train(self, run: Run, clone: DvcClone) -> None:
-        try:
-            clone.run(run.name, run.model, run.setting, run.seed)
-        finally:
-            self._idle_clones.put(clone)
+        Raises:
+            UserError: runs failed.
+        """
+        if self.missing:
+            say(f"{len(self.missing)} runs are missing: without --record-only and --minutes the command runs them")
+        if self.failed:
+            raise UserError(
+                f"{len(self.failed)} runs failed: {', '.join(self.failed)}",
+                where=str(self._artefacts.experiments),
+                do="correct the errors shown above and run the same command: it repeats only the failed runs",
+                code="failed-runs",
+            )
 
     def _record(self, same: Iterable[Run]) -> None:
         """Add the rows of a finished run and write the tables immediately."""
         for run in same:
             try:
-                finished = read_finished(run, self._artefacts)
+                finished = self._runs.read(run)
             except UserError as error:
                 self.failed.append(run.name)
                 warn(f"{run.name} cannot be read: {error}")
@@ -188,8 +236,8 @@ class ExperimentRunner:
     def _write(self) -> None:
         def stays(row: Row) -> bool:
             role = row.get("role") or (CONTROL if row["control"] else SEED)
-            wanted = self._planned.get(role)  # None: the runs of this role are not planned yet
-            return row["method"] not in self._methods or wanted is None or row["experiment"] in wanted
+            wanted = self._planned.get((row["method"], role))  # None: the runs of this role are not planned yet
+            return wanted is None or row["experiment"] in wanted
 
         rows = [row for row in self._rows if stays(row)]
         # A row in the first table marks a run as recorded, so that table is written last.
@@ -198,38 +246,3 @@ class ExperimentRunner:
         kept = {rank_file(self._artefacts, row["experiment"]) for row in rows if row["role"] != GRID}
         for path in set(self._artefacts.experiment_ranks.glob("*.parquet")) - kept:
             path.unlink()
-
-
-def read_finished(run: Run, artefacts: Artefacts) -> FinishedRun:
-    """Read the outputs of an experiment from Git and DVC's cache.
-
-    Raises:
-        UserError: an output is missing, for example no longer in the cache.
-    """
-    revision = Revision(run.name)
-    try:
-        folder, model = artefacts.model(run.model), run.model
-
-        def text(path: Path) -> str:
-            found = revision.text(path)
-            if found is None:
-                raise UserError(
-                    "the experiment has no such file",
-                    where=f"{path} of {run.name}",
-                    do="run `lecdsr tune` to repeat the run",
-                    code="missing-file",
-                )
-            return found
-
-        def data(path: Path) -> dict[str, Any]:
-            return dict(json.loads(revision.data(path)))
-
-        return FinishedRun(
-            metrics=json.loads(text(artefacts.model_metrics(model))),
-            log=text(artefacts.training_log(model)),
-            config=data(folder / "config.json"),
-            times=data(artefacts.times(model)),
-            ranks=parse_ranks(revision.data(artefacts.ranks(model)), f"{artefacts.ranks(model)} of {run.name}"),
-        )
-    finally:
-        revision.close()

@@ -102,6 +102,7 @@ def test_arms_by_name(declare):
     declared = declare()
     assert list(select_methods(declared, [])) == ["popularity", "sasrec-own"]
     assert list(select_methods(declared, ["sasrec-own"])) == ["sasrec-own"]
+    assert list(select_methods(declared, ["sasrec-own", "popularity", "sasrec-own"])) == ["sasrec-own", "popularity"]
     with refused("unknown-method", FILE) as caught:
         select_methods(declared, ["sasrec"])
     assert "'sasrec'" in caught.value.what

@@ -1,6 +1,7 @@
 """`lecdsr tune` without DVC and training: what is run, chosen, recorded, resumed and dropped."""
 
 import csv
+import functools
 import json
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from lecdsr.core.files import read_table
 from lecdsr.core.schemas import RANKS
 from lecdsr.experiments import runner
-from lecdsr.experiments.dvc_clone import RunFailed, command, failure_reason
+from lecdsr.experiments.dvc_clone import command
 from lecdsr.experiments.records import FinishedRun, ranks_of_test
+from lecdsr.experiments.runs import RunFailed, experiments_lock, failure_reason
 from tests.errors import refused
 from tests.evaluate.rank_tables import ranks
 
@@ -24,19 +26,28 @@ controls:
 """
 
 
-class FakeDvc:
-    """Replacement of DVC: experiments by name, and trainings whose score depends on their width."""
+class FakeRuns:
+    """Replacement of a way to run experiments: results by name, and trainings whose score depends on their width."""
 
     def __init__(self, folder):
         self.folder, self.experiments, self.trained = folder, {}, []
         self.scores = {8: 0.3, 16: 0.2}
         self.failing, self.stop_after = set(), None
         self.parameters = {}
+        self.now = 0.0
 
     def declare(self, text=DECLARED):
         (self.folder / "experiments.yaml").write_text(text)
 
-    def train(self, name, model, setting, seed):
+    def finished(self, name):
+        return name in self.experiments
+
+    def read(self, run):
+        return self.experiments[run.name]
+
+    def run(self, run):
+        name, model, setting, seed = run.name, run.model, run.setting, run.seed
+        self.now += 60
         if self.stop_after is not None and len(self.trained) == self.stop_after:
             raise KeyboardInterrupt
         self.trained.append(name)
@@ -45,7 +56,7 @@ class FakeDvc:
         score = self.scores.get(setting.get("width"), 0.1)
         block = {way: {"hr@5": seed, "hr@10": seed, "ndcg@10": seed, "mrr": seed} for way in ("full", "sampled")}
         config = {"valid_ndcg@10": score, "best_epoch": 1, "parameters": self.parameters.get(model, 7)}
-        times = {"seconds": 1.0, "device": "cpu", "threads": 1}
+        times = {"seconds": 1.0, "device": "cpu", "processor": "", "threads": 1, "torch": ""}
         table = ranks([(0, 0, 5, 0, seed)])
         self.experiments[name] = FinishedRun({"test": {"x": block}}, "epoch\n0\n1\n", config, times, table)
 
@@ -61,14 +72,7 @@ class FakeDvc:
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
-    made = FakeDvc(tmp_path)
-
-    class FakeClone:
-        def __init__(self, *_):
-            pass
-
-        def run(self, *given):
-            made.train(*given)
+    made = FakeRuns(tmp_path)
 
     def settings(pair, method, setting, where=""):
         return {**method.set, **setting}
@@ -77,16 +81,16 @@ def fake(tmp_path, monkeypatch):
     made.declare()
     monkeypatch.setattr(runner, "load_experiments", lambda pair: declared(pair, tmp_path / "experiments.yaml"))
     monkeypatch.setattr(runner, "resolve", settings)
-    monkeypatch.setattr(runner, "DvcClone", FakeClone)
-    monkeypatch.setattr(runner, "experiment_names", lambda: set(made.experiments))
-    monkeypatch.setattr(runner, "read_finished", lambda run, artefacts: made.experiments[run.name])
+    monkeypatch.setattr(runner, "DvcRuns", lambda *_: made)
+    monkeypatch.setattr(runner.time, "monotonic", lambda: made.now)
     monkeypatch.setattr(runner, "hash_of_data", lambda artefacts: "data")
     monkeypatch.setattr(runner, "hash_of_code", lambda model: f"code of {model}")
     monkeypatch.setattr(runner, "tables", lambda artefacts: [])
     monkeypatch.setattr(runner.Artefacts, "experiments", tmp_path / "metrics/demo/experiments.csv")
     monkeypatch.setattr(runner.Artefacts, "experiment_slices", tmp_path / "metrics/demo/experiments-slices.csv")
     monkeypatch.setattr(runner.Artefacts, "experiment_ranks", tmp_path / "metrics/demo/experiments-ranks")
-    monkeypatch.setattr("lecdsr.experiments.dvc_clone.FOLDER", tmp_path / ".experiments")
+    lock = functools.partial(experiments_lock, folder=tmp_path / ".experiments")
+    monkeypatch.setattr(runner, "experiments_lock", lock)
     return made
 
 
@@ -217,6 +221,45 @@ def test_other_code_or_data_is_another_run(fake, monkeypatch):
     monkeypatch.setattr(runner, "hash_of_data", lambda artefacts: "changed")
     runner.tune("demo", ["popularity"], 1)
     assert len(fake.trained) == 6
+
+
+def test_methods_run_in_the_given_order(fake):
+    runner.tune("demo", ["sasrec", "popularity"], 1)
+    models = [name.split("-")[1] for name in fake.trained]
+    assert models == ["sasrec", "sasrec", "popularity", "sasrec", "sasrec", "sasrec", "popularity"]
+    assert fake.kinds() == WHOLE
+
+
+@pytest.mark.parametrize("minutes", range(8))
+def test_no_run_starts_after_the_given_time(fake, minutes, capsys):
+    """A run takes a minute here. The second setting of the grid is the best, and must not be lost."""
+    fake.scores = {8: 0.2, 16: 0.3}
+    runner.tune("demo", [], 1, minutes=minutes)
+    assert len(fake.trained) == minutes
+    assert "are missing" in " ".join("".join(capsys.readouterr()).split()) or minutes == 7
+    assert {width for method, role, _, width in fake.kinds() if method == "sasrec" and role != "grid"} <= {16}
+    runner.tune("demo", [], 1)
+    assert len(fake.trained) == 7
+    assert fake.kinds() == [(*kind[:3], 16) if kind[3] == 8 and kind[1] != "grid" else kind for kind in WHOLE]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_recording_alone_starts_no_run(fake, jobs):
+    runner.tune("demo", [], jobs, record_only=True)
+    assert (fake.trained, fake.kinds()) == ([], [])
+    runner.tune("demo", [], jobs)
+    table = fake.table()
+    (fake.folder / "metrics/demo/experiments.csv").unlink()
+    runner.tune("demo", [], jobs, record_only=True)
+    assert fake.table() == table
+    assert len(fake.trained) == 7
+
+
+def test_what_was_chosen_before_stays_until_the_new_grid_is_tried(fake):
+    runner.tune("demo", [], 1)
+    fake.declare(DECLARED.replace("{width: 16}", "{width: 32}"))
+    runner.tune("demo", [], 1, record_only=True)
+    assert fake.kinds() == [kind for kind in WHOLE if kind[1::2] != ("grid", 16)]
 
 
 def test_two_at_once_are_refused(fake):
