@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lecdsr.data.batch import true_places
 
@@ -33,9 +31,7 @@ def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
     if qkv.device.type == "cpu":
         # In bfloat16 the backward pass takes three times as long as in float32.
         q, k, v = q.float(), k.float(), v.float()
-    # The fused kernels of a GPU add the parts of a gradient in any order, so that no two trainings are equal.
-    kernel = sdpa_kernel(SDPBackend.MATH) if qkv.device.type == "cuda" else nullcontext()
-    with torch.autocast(qkv.device.type, enabled=False), kernel:
+    with torch.autocast(qkv.device.type, enabled=False):
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
     return attended.transpose(1, 2).reshape(batch, length, width // 3)
 
