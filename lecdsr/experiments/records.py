@@ -113,6 +113,11 @@ def rank_file(artefacts: Artefacts, experiment: str) -> Path:
     return artefacts.experiment_ranks / f"{experiment}.parquet"
 
 
+def controls_file(artefacts: Artefacts) -> Path:
+    """Return the path, in Git, of the comparisons of the controls with their methods."""
+    return artefacts.metrics / "experiments-controls.json"
+
+
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read the rows of a table; return none if the file does not exist.
 
