@@ -26,16 +26,12 @@ from lecdsr.report.recorded import (
 OPTIONS = Options(TEST)
 
 
-def with_comparisons(one: Recorded, twin: Recorded | None = None) -> Recorded:
+def with_comparisons(one: Recorded) -> Recorded:
     """Add the comparisons of the best method and of the controls.
 
     Stored comparisons stay if they are of the recorded runs; they are made again if the ranks of more runs are here.
-
-    Args:
-        one: records of a pair.
-        twin: the same pair without descriptions by a language model.
     """
-    return _with_controls(_with_tests(one), twin)
+    return _with_controls(_with_tests(one))
 
 
 def _with_tests(one: Recorded) -> Recorded:
@@ -72,9 +68,9 @@ def _compared(names: Mapping[str, list[str]], best: str, artefacts: Artefacts) -
     }
 
 
-def _with_controls(one: Recorded, twin: Recorded | None) -> Recorded:
-    names = compared_controls(one, twin)
-    places = [Artefacts(each.facts.pair) for each in (one, twin) if each is not None]
+def _with_controls(one: Recorded) -> Recorded:
+    names = compared_controls(one)
+    places = [Artefacts(each.facts.pair) for each in (one, one.twin) if each is not None]
     stored = one.controls["experiments"] if one.controls is not None else {}
     valid = {name: runs for name, runs in stored.items() if names.get(name) == runs}
     here = {name: runs for name, runs in names.items() if _have_ranks([*runs["a"], *runs["b"]], *places)}

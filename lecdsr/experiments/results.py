@@ -20,7 +20,7 @@ from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, controls_file, re
 from lecdsr.models.registry import model_names
 from lecdsr.report.claim_charts import charts
 from lecdsr.report.draw import to_svg_file
-from lecdsr.report.recorded import PairFacts, Recorded, is_older, twin_of
+from lecdsr.report.recorded import PairFacts, Recorded, is_older, pair_twins
 from lecdsr.report.results_page import page
 from lecdsr.sequences.settings import Settings as Sequences
 
@@ -37,8 +37,8 @@ def write_results(pairs: Sequence[str]) -> None:
         UserError: a pair or its experiments cannot be read.
     """
     read = [recorded(Artefacts(pair)) for pair in dict.fromkeys(pairs)]
-    found = [with_comparisons(one, twin_of(one, read)) for one in read]
-    for one in found:
+    found = [with_comparisons(one) for one in pair_twins(read)]
+    for one in read:
         _warn_of_older(one)
     drawn = {f"{CHART}{plot.name}.svg": plot for plot in charts(found)}
     for path in set(IMAGES.glob(f"{CHART}*.svg")) - {IMAGES / name for name in drawn}:

@@ -22,7 +22,6 @@ from lecdsr.report.recorded import (
     current_controls,
     published_baselines,
     runs_of,
-    twin_of,
     values_of,
 )
 
@@ -68,7 +67,7 @@ def _controls(pairs: Sequence[Recorded]) -> list[Plot | None]:
     inputs: Series = {}
     parts: Series = {}
     for one in pairs:
-        for name, comparison in current_controls(one, twin_of(one, pairs)).items():
+        for name, comparison in current_controls(one).items():
             declared = one.declared.controls.get(name)
             group = inputs if declared is None or set(declared.set) <= READ else parts
             for key, row in comparison_of(comparison).items():

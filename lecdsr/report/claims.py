@@ -32,7 +32,6 @@ from lecdsr.report.recorded import (
     other_methods,
     published_baselines,
     runs_of,
-    twin_of,
     values_of,
 )
 
@@ -108,7 +107,7 @@ def descriptions(pairs: Sequence[Recorded]) -> str | None:
     clauses = []
     for end, words in ends.items():
         for one in pairs:
-            clauses.append(_control(one, twin_of(one, pairs), f"{best_method(one)}{end}", words))
+            clauses.append(_control(one, f"{best_method(one)}{end}", words))
     return _sentence(clauses)
 
 
@@ -290,19 +289,19 @@ def _controls(pairs: Sequence[Recorded], settings: Mapping[str, Setting]) -> str
         for one in pairs:
             for name, control in one.declared.controls.items():
                 if control.method == best_method(one) and control.set == setting:
-                    clauses.append(_control(one, twin_of(one, pairs), name, words))
+                    clauses.append(_control(one, name, words))
     return _sentence(clauses)
 
 
-def _control(one: Recorded, twin: Recorded | None, name: str, words: str) -> Clause | None:
+def _control(one: Recorded, name: str, words: str) -> Clause | None:
     """State how far a control is from its method; None if they are not compared."""
-    comparison = current_controls(one, twin).get(name)
+    comparison = current_controls(one).get(name)
     found = comparison_of(comparison)
     if comparison is None or not found:
         return None
     parts = [f"{_effect(row)} in {_domain(one, key)}" for key, row in found.items()]
     names = {*comparison["a"]["seeds"], *comparison["b"]["seeds"]}
-    rows = [row for each in (one, twin) if each is not None for row in each.rows if row["experiment"] in names]
+    rows = [row for each in (one, one.twin) if each is not None for row in each.rows if row["experiment"] in names]
     start = f"{words}, NDCG@10 of `{comparison['b']['name']}` changes"
     return start, f"by {' and '.join(parts)} {_basis(one, comparison['a']['seeds'], found, rows)}"
 

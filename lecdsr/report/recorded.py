@@ -51,6 +51,7 @@ class Recorded(NamedTuple):
 
     ``tests`` compares the best method with the others, ``controls`` every control with its method; None if they are
     not computed. ``code`` is the fingerprint of the present code of each model; without it no run is called older.
+    ``twin`` is the same pair without descriptions by a language model: its runs are controls of this pair.
     """
 
     facts: PairFacts
@@ -60,6 +61,7 @@ class Recorded(NamedTuple):
     tests: dict[str, Any] | None
     controls: dict[str, Any] | None = None
     code: Mapping[str, str] | None = None
+    twin: Recorded | None = None
 
 
 def best_method(recorded: Recorded) -> str | None:
@@ -114,18 +116,15 @@ def rankings(one: Recorded) -> list[tuple[str, str, str]]:
     return [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
 
 
-def compared_controls(recorded: Recorded, twin: Recorded | None = None) -> dict[str, dict[str, Any]]:
+def compared_controls(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """Return what to compare for each control: its method, its runs ``a``, and the method's runs ``b``, seed by seed.
 
-    Args:
-        recorded: records of a pair.
-        twin: the same pair without descriptions by a language model (see :func:`twin_of`); the best method's runs in
-            it count as controls.
+    Runs of the best method in the twin are controls too.
     """
     found = {}
     for name, control in recorded.declared.controls.items():
         found[name] = _pairing(recorded, control.method, runs_of(recorded.rows, control.method, CONTROL, name))
-    best = best_method(recorded)
+    best, twin = best_method(recorded), recorded.twin
     if twin is not None and best is not None:
         found[f"{best}{NO_DESCRIPTIONS}"] = _pairing(recorded, best, runs_of(twin.rows, best, SEED))
         for name, control in twin.declared.controls.items():
@@ -141,11 +140,17 @@ def _pairing(recorded: Recorded, method: str, rows: Sequence[Row]) -> dict[str, 
     return {"method": method, "a": list(own.values()), "b": [chosen[seed] for seed in own]}
 
 
-def twin_of(one: Recorded, pairs: Iterable[Recorded]) -> Recorded | None:
-    """Find the pair with the same domains, split and negatives whose item texts lack the answers of a language model.
+def pair_twins(pairs: Sequence[Recorded]) -> list[Recorded]:
+    """Attach to every pair its twin, and drop the twins themselves from the list.
 
-    None if the texts of ``one`` lack them too, or if there is no such pair.
+    A twin has the same domains, split and number of negatives, and its item texts lack the answers of a language model.
     """
+    found = [one._replace(twin=_twin_of(one, pairs)) for one in pairs]
+    twins = {one.twin.facts.pair for one in found if one.twin is not None}
+    return [one for one in found if one.facts.pair not in twins]
+
+
+def _twin_of(one: Recorded, pairs: Iterable[Recorded]) -> Recorded | None:
     if ANSWER not in one.facts.item_text:
         return None
     same = (other for other in pairs if other.facts[1:4] == one.facts[1:4])
@@ -175,11 +180,11 @@ def published_baselines(facts: PairFacts) -> list[Row]:
     return [row for row in rows if (row["pair"], row["split"], row["negatives"]) == wanted]
 
 
-def current_controls(recorded: Recorded, twin: Recorded | None = None) -> dict[str, dict[str, Any]]:
+def current_controls(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """Return the stored comparisons of controls, by name, whose runs are those that are recorded now."""
     if recorded.controls is None:
         return {}
-    names, stored = compared_controls(recorded, twin), recorded.controls["experiments"]
+    names, stored = compared_controls(recorded), recorded.controls["experiments"]
     found = zip(stored, recorded.controls["comparisons"], strict=True)
     return {name: comparison for name, comparison in found if names.get(name) == stored[name]}
 

@@ -31,7 +31,6 @@ from lecdsr.report.recorded import (
     published_baselines,
     rankings,
     runs_of,
-    twin_of,
     values_of,
 )
 
@@ -49,7 +48,7 @@ def page(
     """Write the results page as Markdown: sentences to quote, charts, and an appendix of tables.
 
     Args:
-        pairs: records of the pairs to show.
+        pairs: records of the pairs to show; that of a twin stands in the appendix.
         others: names of the other pairs of the repository, which are not shown.
         images: charts by path relative to the page.
         sections: sections written elsewhere, as Markdown that begins with a heading; placed after the charts.
@@ -62,20 +61,22 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in pairs)])
+    every = [each for one in pairs for each in (one, one.twin) if each is not None]
+    command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in every)])
     charts = [
         {"path": path, "alt": _image_text(plot.alt), "caption": _image_text(plot.caption)}
         for path, plot in (images or {}).items()
     ]
     return environment.get_template("results.md.jinja").render(
-        pairs=[_section(one, pairs) for one in pairs],
+        pairs=[_section(one) for one in every],
         sentences=opening(pairs),
         not_shown=not_shown(pairs, others),
         charts=charts,
         sections=[text.strip() for text in sections],
         order=_order(pairs),
+        ordered=len(pairs),
         command=command,
-        older=any(is_older(row, one) for one in pairs for row in one.rows),
+        older=any(is_older(row, one) for one in every for row in one.rows),
     )
 
 
@@ -84,8 +85,8 @@ def _image_text(text: str) -> str:
     return re.sub(r"[\[\]\\<&]", lambda match: ENTITIES.get(match[0], f"\\{match[0]}"), text)
 
 
-def _section(one: Recorded, pairs: Sequence[Recorded]) -> dict[str, Any]:
-    best, twin = best_method(one), twin_of(one, pairs)
+def _section(one: Recorded) -> dict[str, Any]:
+    best = best_method(one)
     places = rankings(one)
     return {
         **one.facts._asdict(),
@@ -98,7 +99,7 @@ def _section(one: Recorded, pairs: Sequence[Recorded]) -> dict[str, Any]:
         "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
         "tests": None if best is None else _tests(one, best),
         "controls": _controls(one) if one.declared.controls else None,
-        "control_tests": _control_tests(one, twin),
+        "control_tests": _control_tests(one),
         "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in places],
         "tried": _tried(one),
         "machines": _machines(one),
@@ -196,9 +197,9 @@ def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
     return {"tables": _comparison_tables(one, tests["comparisons"]), "count": tests["tests"], "unread": unread}
 
 
-def _control_tests(one: Recorded, twin: Recorded | None) -> dict[str, Any] | None:
+def _control_tests(one: Recorded) -> dict[str, Any] | None:
     """Make tables of the stored comparisons of controls with their methods; None if there are none."""
-    found = current_controls(one, twin)
+    found = current_controls(one)
     if one.controls is None or not found:
         return None
     return {"tables": _comparison_tables(one, list(found.values())), "count": one.controls["tests"]}

@@ -138,7 +138,7 @@ def test_a_twin_keeps_its_ranks_in_its_own_folder(folder):
     table = ranks([(user, 0, 5, 0, 30.0) for user in range(10)])
     write_table(rank_file(Artefacts("titles"), "titles1"), table, RANKS)
     rows = [one for one in ROWS if one["role"] != "control"]
-    found = with_comparisons(recorded(facts=facts, rows=rows), twin).controls
+    found = with_comparisons(recorded(facts=facts, rows=rows, twin=twin)).controls
     assert found["experiments"] == {
         "sasrec: no descriptions": {"method": "sasrec", "a": ["titles1"], "b": ["sasrec1"]}
     }  # fmt: skip

@@ -20,7 +20,8 @@ from lecdsr.report.claims import (
     text,
     under_the_temporal_split,
 )
-from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs
+from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs, pair_twins
+from lecdsr.report.results_page import page
 from tests.report.test_results_page import row
 
 FACTS = PairFacts(
@@ -184,7 +185,7 @@ def test_a_twin_without_descriptions_is_a_control():
         [],
         None,
     )
-    found = compared_controls(recorded(), twin)
+    found = compared_controls(recorded(twin=twin))
     assert found["tandem: no descriptions"] == {
         "method": "tandem", "a": ["titles1", "titles2"], "b": ["tandem1", "tandem2"]
     }  # fmt: skip
@@ -194,11 +195,14 @@ def test_a_twin_without_descriptions_is_a_control():
         "tests": 4,
         "comparisons": [compared((name, each["a"]), ("tandem", each["b"]), -0.04) for name, each in found.items()],
     }
-    one = recorded(controls=controls)
-    assert figures(descriptions([one, twin]))[0] == "-0.0400"
-    assert descriptions([one, twin]).count("`food_kitchen`") == 2
-    assert descriptions([one]) is None
-    assert descriptions([twin]) is None
+    (one,) = pair_twins([recorded(controls=controls), twin])
+    assert figures(descriptions([one]))[0] == "-0.0400"
+    assert descriptions([one]).count("`food_kitchen`") == 2
+    assert descriptions([one._replace(twin=None)]) is None
+    assert "\n### titles\n" in page([one])
+    assert pair_twins([twin]) == [twin]
+    other = twin._replace(facts=twin.facts._replace(split="temporal"))
+    assert [each.twin for each in pair_twins([recorded(), other])] == [None, None]
 
 
 def test_cost_by_hand():
