@@ -422,12 +422,30 @@ def tune(
 @app.command()
 def results(
     pair: Annotated[list[str], typer.Option(help="Pair whose experiments are shown; may be repeated.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: repeat one recorded run and compare its figures.")
+    ] = False,
+    draw: Annotated[int, typer.Option(min=0, help="With --check: seed by which the run is drawn.")] = 1,
 ) -> None:
-    """Write docs/results.md from the recorded experiments: methods, tests, controls, slices, settings.
+    """Write docs/results.md from the recorded experiments: sentences to quote, charts, and tables.
 
-    Reads metrics/PAIR/experiments.csv and the other records that `lecdsr tune` writes and Git keeps. The comparison of
-    the best method with the others is recomputed if their runs changed, and kept in Git too.
+    Reads metrics/PAIR/experiments.csv and the other records that `lecdsr tune` writes and Git keeps. Comparisons are
+    recomputed if their runs changed, and kept in Git too. Warns of runs of older code.
+
+    With --check, one run of the present code is drawn and repeated in a folder of its own, which needs the tables of
+    its pair. On the same device, processor, number of threads and version of PyTorch every figure must be equal;
+    elsewhere it may differ by four standard deviations over the seeds of the method (10 % of it for one seed).
+
+    Examples:
+
+    * `lecdsr results --pair food_kitchen --pair food_kitchen_temporal`: the page
+    * `lecdsr results --pair food_kitchen --check --draw 7`: repeat a run
     """
+    if check:
+        from lecdsr.experiments.repeat import check_results
+
+        check_results(pair, draw)
+        return
     from lecdsr.experiments.results import write_results
 
     write_results(pair)

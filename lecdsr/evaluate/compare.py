@@ -13,7 +13,7 @@ from lecdsr.core.console import track
 from lecdsr.core.errors import UserError
 from lecdsr.core.schemas import DOMAINS, SPLITS
 from lecdsr.evaluate.metrics import user_means
-from lecdsr.evaluate.significance import LEVEL, RESAMPLES, Paired, holm, paired
+from lecdsr.evaluate.significance import LEVEL, RESAMPLES, Paired, bootstrap_interval, holm, paired
 from lecdsr.evaluate.slices import parts
 from lecdsr.evaluate.targets import check_same, held_out
 
@@ -90,6 +90,18 @@ class Cell(NamedTuple):
     user: NDArray[np.int64]
 
 
+class Estimate(NamedTuple):
+    """Mean of a method's metric over users and seeds, with its 95 % interval over users (None for one user)."""
+
+    domain: str
+    protocol: str
+    metric: str
+    users: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
 def compare(comparisons: Sequence[Comparison], options: Options) -> list[Row]:
     """Compare A with B in every comparison, and adjust the p-values for all tests together.
 
@@ -111,6 +123,30 @@ def compare(comparisons: Sequence[Comparison], options: Options) -> list[Row]:
     rows = [_row(cell, tables[cell.comparison], options.resamples) for cell in track(cells, "comparing")]
     adjusted = holm([row.paired.p for row in rows])
     return [row._replace(p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def estimate(side: Side, options: Options) -> list[Estimate]:
+    """Estimate every metric of one method by domain and protocol, over all targets of the split."""
+    found = []
+    for code, name in enumerate(DOMAINS):
+        for protocol in options.protocols:
+            for metric in options.metrics:
+                values = values_by_user(side, options, code, protocol, metric).mean(axis=0)
+                if len(values):
+                    low, high = bootstrap_interval(values, options.resamples)
+                    found.append(Estimate(name, protocol, metric, len(values), float(values.mean()), low, high))
+    return found
+
+
+def values_by_user(side: Side, options: Options, domain: int, protocol: str, metric: str) -> Array:
+    """Return the metric of each user under each seed of a method, ``[S, U]``; users in ascending order."""
+    seeds = []
+    for ranks in side.ranks:
+        targets = held_out(ranks, options.split)
+        chosen = targets["domain"].to_numpy() == domain
+        _, user = np.unique(targets["user"].to_numpy()[chosen], return_inverse=True)
+        seeds.append(user_means(targets[f"rank_{protocol}"].to_numpy()[chosen], user)[metric])
+    return np.stack(seeds)
 
 
 def _aligned(comparison: Comparison, split: int) -> tuple[list[pa.Table], list[pa.Table]]:

@@ -28,7 +28,7 @@ FACTS = ("valid_ndcg@10", "best_epoch", "epochs", "seconds", "device", "processo
 TESTS = tuple(
     f"test.{domain}.{protocol}.{metric}" for domain in DOMAINS for protocol in PROTOCOLS for metric in METRICS
 )
-COLUMNS = (*KEY, *FACTS, *TESTS, "experiment")
+COLUMNS = (*KEY, *FACTS, *TESTS, "code", "experiment")
 SLICE_COLUMNS = ("method", "control", "seed", "domain", "slice", "ranking", "users", "targets", *METRICS, "experiment")
 
 #: A row of a table: text by column name.
@@ -50,8 +50,14 @@ def compact(setting: dict[str, Any]) -> str:
     return json.dumps(setting, sort_keys=True, separators=(",", ":"))
 
 
-def row_of(run: Run, finished: FinishedRun) -> Row:
-    """Convert a finished run to a row; a grid run gets no test metrics, because only the chosen setting is tested."""
+def row_of(run: Run, finished: FinishedRun, code: str) -> Row:
+    """Convert a finished run to a row; a grid run gets no test metrics, because only the chosen setting is tested.
+
+    Args:
+        run: the planned run.
+        finished: its outputs.
+        code: fingerprint of the code that it ran (``fingerprint.hash_of_code``).
+    """
     facts: dict[str, Any] = {
         "valid_ndcg@10": f"{finished.config['valid_ndcg@10']:.6f}",
         "best_epoch": finished.config["best_epoch"],
@@ -61,7 +67,7 @@ def row_of(run: Run, finished: FinishedRun) -> Row:
     }
     tests = {name: "" if run.role == GRID else _figure(finished.metrics, name) for name in TESTS}
     key = {name: getattr(run, name) for name in KEY} | {"setting": compact(run.setting)}
-    values = {**key, **facts, **tests, "experiment": run.name}
+    values = {**key, **facts, **tests, "code": code, "experiment": run.name}
     return {name: str(values[name]) for name in COLUMNS}
 
 
@@ -105,6 +111,11 @@ def ranks_of_test(ranks: pa.Table) -> pa.Table:
 def rank_file(artefacts: Artefacts, experiment: str) -> Path:
     """Return the path, in Git, of the test ranks of a run."""
     return artefacts.experiment_ranks / f"{experiment}.parquet"
+
+
+def controls_file(artefacts: Artefacts) -> Path:
+    """Return the path, in Git, of the comparisons of the controls with their methods."""
+    return artefacts.metrics / "experiments-controls.json"
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:

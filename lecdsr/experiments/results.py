@@ -6,38 +6,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lecdsr.ask.settings import Settings as Ask
 from lecdsr.candidates.settings import Settings as Candidates
-from lecdsr.config.load import load_block, load_pair
+from lecdsr.config.load import PAIRS, load_block, load_pair
 from lecdsr.core.console import say, warn
-from lecdsr.core.files import read_json, read_table, write_json, write_text
+from lecdsr.core.files import read_json, write_text
 from lecdsr.core.paths import Artefacts
-from lecdsr.core.schemas import RANKS, TEST
-from lecdsr.evaluate.compare import Comparison, Options, Side, compare
-from lecdsr.evaluate.compare_tables import to_json
+from lecdsr.embed.settings import Settings as Embed
+from lecdsr.experiments.comparisons import with_comparisons
 from lecdsr.experiments.config import load_experiments
-from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, rank_file, read_rows
-from lecdsr.report.results_page import (
-    PairFacts,
-    Recorded,
-    best_method,
-    compared_runs,
-    matches_runs,
-    other_methods,
-    page,
-)
+from lecdsr.experiments.fingerprint import hash_of_code
+from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, controls_file, read_rows
+from lecdsr.models.registry import model_names
+from lecdsr.report.claim_charts import charts
+from lecdsr.report.draw import to_svg_file
+from lecdsr.report.recorded import PairFacts, Recorded, is_older, pair_twins
+from lecdsr.report.results_page import page
 from lecdsr.sequences.settings import Settings as Sequences
 
 PAGE = Path("docs") / "results.md"
+IMAGES = Path("docs") / "images"
+#: Beginning of the names of the charts' files.
+CHART = "results-"
 
 
 def write_results(pairs: Sequence[str]) -> None:
-    """Compare methods that are not compared yet, and write the results page.
+    """Compare methods that are not compared yet, draw the charts, and write the results page.
 
     Raises:
         UserError: a pair or its experiments cannot be read.
     """
-    found = [_with_comparisons(recorded(Artefacts(pair))) for pair in dict.fromkeys(pairs)]
-    write_text(PAGE, page(found))
+    read = [recorded(Artefacts(pair)) for pair in dict.fromkeys(pairs)]
+    found = [with_comparisons(one) for one in pair_twins(read)]
+    for one in read:
+        _warn_of_older(one)
+    drawn = {f"{CHART}{plot.name}.svg": plot for plot in charts(found)}
+    for path in set(IMAGES.glob(f"{CHART}*.svg")) - {IMAGES / name for name in drawn}:
+        path.unlink()
+    for name, plot in drawn.items():
+        write_text(IMAGES / name, to_svg_file(plot))
+    others = sorted({path.stem for path in PAIRS.glob("*.yaml")} - set(pairs))
+    images = {f"{IMAGES.name}/{name}": plot for name, plot in drawn.items()}
+    write_text(PAGE, page(found, others=others, images=images))
     say(f"page: {PAGE}")
 
 
@@ -47,46 +57,42 @@ def recorded(artefacts: Artefacts) -> Recorded:
     Raises:
         UserError: the pair or its experiments cannot be read.
     """
-    pair = artefacts.pair
-    facts = PairFacts(
+    rows = read_rows(artefacts.experiments, COLUMNS)
+    return Recorded(
+        _facts(artefacts.pair),
+        load_experiments(artefacts.pair),
+        rows,
+        read_rows(artefacts.experiment_slices, SLICE_COLUMNS),
+        _stored(artefacts.experiment_tests),
+        _stored(controls_file(artefacts)),
+        {model: hash_of_code(model) for model in sorted({row["model"] for row in rows} & set(model_names()))},
+    )
+
+
+def _facts(pair: str) -> PairFacts:
+    embed, ask = load_block("embed", Embed, pair), load_block("ask", Ask, pair)
+    tables = [table for table in (ask.items, ask.profiles) if table is not None]
+    writers = ((table.written_by, table.written_on) for table in tables if table.written_by)
+    return PairFacts(
         pair,
         load_pair(pair).domains,
         load_block("sequences", Sequences, pair).split,
         load_block("candidates", Candidates, pair).negatives,
+        tuple(dict.fromkeys(part for view in embed.item_views for part in view)),
+        tuple([embed.encoder] if isinstance(embed.encoder, str) else embed.encoder),
+        tuple(dict.fromkeys((str(who), when or "an unknown date") for who, when in writers)),
     )
-    tests = read_json(artefacts.experiment_tests) if artefacts.experiment_tests.exists() else None
-    rows = read_rows(artefacts.experiments, COLUMNS)
-    return Recorded(facts, load_experiments(pair), rows, read_rows(artefacts.experiment_slices, SLICE_COLUMNS), tests)
 
 
-def _with_comparisons(one: Recorded) -> Recorded:
-    """Add the comparisons of the best method: stored ones, or new ones if the ranks of more methods are available."""
-    best = best_method(one)
-    if best is None or not other_methods(one, best):
-        return one
-    artefacts, names = Artefacts(one.facts.pair), compared_runs(one, best)
-    stored = one.tests["experiments"] if one.tests is not None and matches_runs(one.tests, best, names) else {}
-    if stored == names:
-        return one
-    lost = [method for method, some in names.items() if not all(rank_file(artefacts, name).exists() for name in some)]
-    here = {method: some for method, some in names.items() if method not in lost}
-    if lost:
+def _stored(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.exists() else None
+
+
+def _warn_of_older(one: Recorded) -> None:
+    older = [row for row in one.rows if is_older(row, one)]
+    if older:
+        methods = ", ".join(dict.fromkeys(row["method"] for row in older))
         warn(
-            f"{one.facts.pair}: comparisons are not updated, because {artefacts.experiment_ranks} lacks ranks of "
-            f"{', '.join(lost)}; remove their rows from the table and run `lecdsr tune` to make them again"
+            f"{one.facts.pair}: {len(older)} of {len(one.rows)} recorded runs are of older code ({methods}); "
+            f"`lecdsr tune --pair {one.facts.pair}` runs them again"
         )
-    if best in lost or len(here) < 2 or not stored.keys() <= here.keys():
-        return one
-    tests = {"best": best, "experiments": here, **_compared(artefacts, here, best)}
-    write_json(artefacts.experiment_tests, tests)
-    return one._replace(tests=tests)
-
-
-def _compared(artefacts: Artefacts, names: dict[str, list[str]], best: str) -> dict[str, Any]:
-    options = Options(TEST)
-    sides = {
-        method: Side(method, some, [read_table(rank_file(artefacts, name), RANKS) for name in some])
-        for method, some in names.items()
-    }
-    comparisons = [Comparison(sides[best], side) for method, side in sides.items() if method != best]
-    return to_json(comparisons, compare(comparisons, options), options)

@@ -66,6 +66,13 @@ def to_svg(plot: Plot) -> str:
     return text
 
 
+def to_svg_file(plot: Plot) -> str:
+    """Draw the figure as an SVG file, black on white, so that it can be read on a dark page as well."""
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    text = _saved(plot, "svg", 72, metadata=nothing).decode()
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
 def to_png(plot: Plot, dpi: int) -> bytes:
     """Draw the figure as PNG, black on white."""
     return _saved(plot, "png", dpi, metadata={"Software": None})
@@ -92,6 +99,50 @@ def level_bars(axes: Axes, values: Mapping[str, Value], label: str, groups: Mapp
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(label)
     axes.grid(visible=False, axis="y")
+
+
+def level_points(axes: Axes, series: Mapping[str, Mapping[str, Value]], label: str, zero: bool = False) -> None:
+    """Draw one line per name and on it a point with its interval for every series that has it, first name on top.
+
+    Args:
+        axes: axes to draw on.
+        series: values by name of the series, then by name of the line.
+        label: label of the values.
+        zero: mark the value 0, which separates losses from gains; without it the values begin at 0.
+    """
+    names = list(dict.fromkeys(name for values in series.values() for name in values))
+    step = 0.6 / max(1, len(series))
+    for order, (title, values) in enumerate(series.items()):
+        shift = (order - (len(series) - 1) / 2) * step
+        for place, (name, value) in enumerate(values.items()):
+            axes.errorbar(
+                value.mean, names.index(name) + shift, xerr=_error(value), fmt=MARKERS[order % len(MARKERS)],
+                markersize=5, color=COLOURS[order % len(COLOURS)], capsize=2, elinewidth=1, clip_on=False,
+                label=title if place == 0 else None,
+            )  # fmt: skip
+    axes.set_yticks(range(len(names)), [_cut(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    if zero:
+        axes.axvline(0, color="black", linewidth=0.8)
+    else:
+        axes.set_xlim(left=0)
+    axes.set_xlabel(label)
+    axes.grid(visible=False, axis="y")
+    legend_above(axes)
+
+
+def rank_lines(axes: Axes, ranks: Mapping[str, Sequence[int]], ticks: Sequence[str], label: str) -> None:
+    """Draw the rank of every name under each measure, first rank on top, and a line that connects them."""
+    for order, (name, places) in enumerate(ranks.items()):
+        style: Any = {"color": COLOURS[order % len(COLOURS)], "linestyle": DASHES[order % len(DASHES)]}
+        axes.plot(range(len(ticks)), places, marker=MARKERS[order % len(MARKERS)], label=name, **style)
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.invert_yaxis()
+    axes.set_ylabel(label)
+    axes.grid(visible=False, axis="x")
+    legend_above(axes)
 
 
 def grouped_points(

@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jinja2
 import numpy as np
 
-from lecdsr.core.markdown import Markdown, escape, table
+from lecdsr.core.markdown import ENTITIES, Markdown, escape, table, text_table
 from lecdsr.core.schemas import DOMAINS
-from lecdsr.evaluate.compare import PROTOCOLS
 from lecdsr.evaluate.slices import ALL
-from lecdsr.experiments.config import Experiments
 from lecdsr.experiments.plan import CONTROL, GRID, SEED
-from lecdsr.experiments.records import Row, compact, has_parameters
+from lecdsr.experiments.records import Row, compact
+from lecdsr.report.claims import OLDER, not_shown, opening
+from lecdsr.report.draw import Plot
 from lecdsr.report.rank_order import RankOrder, rank_order
+from lecdsr.report.recorded import (
+    Recorded,
+    any_parameters,
+    best_method,
+    compared_runs,
+    complete_runs,
+    current_controls,
+    current_tests,
+    is_older,
+    most_seeds,
+    published_baselines,
+    rankings,
+    runs_of,
+    values_of,
+)
 
-PUBLISHED_BASELINES = Path(__file__).with_name("published_baselines.csv")
 METRICS = ("hr@10", "ndcg@10", "mrr")
 HEADINGS = {"hr@5": "HR@5", "hr@10": "HR@10", "ndcg@10": "NDCG@10", "mrr": "MRR"}
 MISSING = Markdown("not run")
 
 
-class PairFacts(NamedTuple):
-    """Name of a pair, its domains, its split and its number of negatives."""
+def page(
+    pairs: Sequence[Recorded],
+    others: Sequence[str] = (),
+    images: Mapping[str, Plot] | None = None,
+    sections: Sequence[str] = (),
+) -> str:
+    """Write the results page as Markdown: sentences to quote, charts, and an appendix of tables.
 
-    pair: str
-    domains: tuple[str, str]
-    split: str
-    negatives: int
-
-
-class Recorded(NamedTuple):
-    """Records of a pair: declared experiments, runs, slices, and comparisons of the best method."""
-
-    facts: PairFacts
-    declared: Experiments
-    rows: list[Row]
-    slices: list[Row]
-    tests: dict[str, Any] | None
-
-
-def page(pairs: Sequence[Recorded]) -> str:
-    """Write the results page as Markdown."""
+    Args:
+        pairs: records of the pairs to show; that of a twin stands in the appendix.
+        others: names of the other pairs of the repository, which are not shown.
+        images: charts by path relative to the page.
+        sections: sections written elsewhere, as Markdown that begins with a heading; placed after the charts.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lecdsr.report", "templates"),
         autoescape=False,
@@ -55,60 +61,33 @@ def page(pairs: Sequence[Recorded]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in pairs)])
-    sections = [_section(one) for one in pairs]
-    return environment.get_template("results.md.jinja").render(pairs=sections, order=_order(pairs), command=command)
-
-
-def best_method(recorded: Recorded) -> str | None:
-    """Return the method with the best mean validation score among those with complete runs; None without records."""
-    scores = {
-        method: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
-        for method in recorded.declared.methods
-        if (rows := complete_runs(recorded, method))
-    }
-    return max(scores, key=lambda method: scores[method], default=None)
-
-
-def other_methods(recorded: Recorded, best: str) -> list[str]:
-    """List the methods with complete runs that use another model than the best method."""
-    methods = recorded.declared.methods
-    others = [method for method in methods if methods[method].model != methods[best].model]
-    return [method for method in others if complete_runs(recorded, method)]
-
-
-def most_seeds(recorded: Recorded) -> int:
-    """Return the largest number of seeds of a trainable method; methods with fewer are shown but not compared."""
-    runs = [_of(recorded.rows, method, SEED) for method in recorded.declared.methods]
-    return max((len(rows) for rows in runs if _any_parameters(rows)), default=1)
-
-
-def complete_runs(recorded: Recorded, method: str) -> list[Row]:
-    """Return the runs of a method's chosen setting; none if it is trainable and another method has more seeds."""
-    rows = _of(recorded.rows, method, SEED)
-    return rows if not _any_parameters(rows) or len(rows) == most_seeds(recorded) else []
-
-
-def _any_parameters(rows: Sequence[Row]) -> bool:
-    return any(map(has_parameters, rows))
-
-
-def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
-    """Return the experiments to compare by method: the best method, and the methods of other models."""
-    methods = (best, *other_methods(recorded, best))
-    return {method: [row["experiment"] for row in complete_runs(recorded, method)] for method in methods}
-
-
-def matches_runs(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> bool:
-    """Return whether stored comparisons are of ``best`` and only of runs in ``names`` (see :func:`compared_runs`)."""
-    return bool(tests["best"] == best) and all(
-        names.get(method) == some for method, some in tests["experiments"].items()
+    every = [each for one in pairs for each in (one, one.twin) if each is not None]
+    command = " ".join(["lecdsr results", *(f"--pair {one.facts.pair}" for one in every)])
+    charts = [
+        {"path": path, "alt": _image_text(plot.alt), "caption": _image_text(plot.caption)}
+        for path, plot in (images or {}).items()
+    ]
+    return environment.get_template("results.md.jinja").render(
+        pairs=[_section(one) for one in every],
+        sentences=opening(pairs),
+        not_shown=not_shown(pairs, others),
+        charts=charts,
+        sections=[text.strip() for text in sections],
+        order=_order(pairs),
+        ordered=len(pairs),
+        command=command,
+        older=any(is_older(row, one) for one in every for row in one.rows),
     )
+
+
+def _image_text(text: str) -> str:
+    """Escape what would end the description of an image, or begin an HTML element."""
+    return re.sub(r"[\[\]\\<&]", lambda match: ENTITIES.get(match[0], f"\\{match[0]}"), text)
 
 
 def _section(one: Recorded) -> dict[str, Any]:
     best = best_method(one)
-    rankings = _rankings(one)
+    places = rankings(one)
     return {
         **one.facts._asdict(),
         "seeds": len(one.declared.seeds),
@@ -116,40 +95,36 @@ def _section(one: Recorded) -> dict[str, Any]:
         "best": best,
         "compared_seeds": most_seeds(one),
         "left": [method for method in one.declared.methods if not complete_runs(one, method)],
-        "published": sorted({row["source"] for row in _published_baselines(one.facts)}),
-        "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in rankings],
+        "published": sorted({row["source"] for row in published_baselines(one.facts)}),
+        "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
         "tests": None if best is None else _tests(one, best),
         "controls": _controls(one) if one.declared.controls else None,
-        "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in rankings],
+        "control_tests": _control_tests(one),
+        "slices": [{"title": _title(name, way), "table": _slices(one, code, way)} for code, name, way in places],
         "tried": _tried(one),
         "machines": _machines(one),
-        "commands": _commands(one),
+        "runs": _runs(one),
     }
 
 
 def _order(pairs: Sequence[Recorded]) -> RankOrder | None:
     """Compare the order of the methods that have a run in every pair; None for fewer than two methods."""
-    methods = [method for method in pairs[0].declared.methods if all(_of(one.rows, method, SEED) for one in pairs)]
+    methods = [method for method in pairs[0].declared.methods if all(runs_of(one.rows, method, SEED) for one in pairs)]
     if len(methods) < 2:
         return None
     scores = {}
     for one in pairs:
-        for code, name, way in _rankings(one):
+        for code, name, way in rankings(one):
             column = f"test.{code}.{way}.ndcg@10"
-            means = [_average(_of(one.rows, method, SEED), column) for method in methods]
+            means = [_average(runs_of(one.rows, method, SEED), column) for method in methods]
             scores[f"{escape(one.facts.pair)}, {_title(name, way)}"] = dict(zip(methods, means, strict=True))
     return rank_order(scores)
 
 
 def _average(rows: Sequence[Row], column: str) -> float:
     """Average a metric over runs; 0 if the domain has no targets."""
-    values = _values(rows, column)
+    values = values_of(rows, column)
     return float(np.mean(values)) if values else 0.0
-
-
-def _rankings(one: Recorded) -> list[tuple[str, str, str]]:
-    """List code and name of each domain together with each protocol."""
-    return [(code, name, way) for code, name in zip(DOMAINS, one.facts.domains, strict=True) for way in PROTOCOLS]
 
 
 def _title(domain: str, protocol: str) -> str:
@@ -157,33 +132,34 @@ def _title(domain: str, protocol: str) -> str:
 
 
 def _methods(one: Recorded, domain: str, protocol: str) -> str:
-    head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "seconds"]
+    head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "seconds", "code"]
     body: list[list[object]] = []
     if protocol == "sampled":
-        for method, rows in _grouped(_published_baselines(one.facts), "method"):
+        for method, rows in _grouped(published_baselines(one.facts), "method"):
             found = {row["metric"]: row for row in rows if row["domain"] == domain}
             cells = [_published_cell(found.get(metric)) for metric in METRICS]
-            body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None])
+            body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None, None])
     for method in one.declared.methods:
-        rows = _of(one.rows, method, SEED)
+        rows = runs_of(one.rows, method, SEED)
         cells = [mean(rows, f"test.{domain}.{protocol}.{metric}") for metric in METRICS]
         size = int(rows[0]["parameters"]) if rows else None
-        body.append([_named(method, rows, one), *cells, size, _mean(rows, "seconds", "{:.0f}")])
+        body.append([_named(method, rows, one), *cells, size, _mean(rows, "seconds", "{:.0f}"), _code(rows)])
     return table(head, body)
 
 
 def _controls(one: Recorded) -> str:
-    columns = {_title(name, way): f"test.{code}.{way}.ndcg@10" for code, name, way in _rankings(one)}
-    head = [Markdown("control"), *map(Markdown, columns)]
+    columns = {_title(name, way): f"test.{code}.{way}.ndcg@10" for code, name, way in rankings(one)}
+    head = [Markdown("control"), *map(Markdown, columns), "code"]
     body: list[list[object]] = []
     for method in dict.fromkeys(control.method for control in one.declared.controls.values()):
-        chosen = _of(one.rows, method, SEED)
-        body.append([_named(method, chosen, one), *(mean(chosen, column) for column in columns.values())])
+        chosen = runs_of(one.rows, method, SEED)
+        cells = [mean(chosen, column) for column in columns.values()]
+        body.append([_named(method, chosen, one), *cells, _code(chosen)])
         for name, control in one.declared.controls.items():
             if control.method == method:
-                rows = _of(one.rows, method, CONTROL, name)
+                rows = runs_of(one.rows, method, CONTROL, name)
                 cells = [_against(rows, chosen, column) for column in columns.values()]
-                body.append([_named(name, rows, one), *cells])
+                body.append([_named(name, rows, one), *cells, _code(rows)])
     return table(head, body)
 
 
@@ -202,7 +178,7 @@ def _slices(one: Recorded, domain: str, protocol: str) -> str | None:
         if not own:
             continue
         cells = [mean([row for row in own if row["slice"] == name], "ndcg@10") for name in names]
-        body.append([_named(label, _of(one.rows, method, CONTROL if control else SEED, control), one), *cells])
+        body.append([_named(label, runs_of(one.rows, method, CONTROL if control else SEED, control), one), *cells])
     return table(["method", *(Markdown(name) for name in names)], body)
 
 
@@ -214,20 +190,39 @@ def _slice_order(name: str) -> tuple[int, int, str]:
 
 def _tests(one: Recorded, best: str) -> dict[str, Any] | None:
     """Make tables of the stored comparisons and list the methods not in them; None if they are of other runs."""
-    runs = compared_runs(one, best)
-    if one.tests is None or not matches_runs(one.tests, best, runs):
+    tests = current_tests(one)
+    if tests is None:
         return None
+    unread = [method for method in compared_runs(one, best) if method not in tests["experiments"]]
+    return {"tables": _comparison_tables(one, tests["comparisons"]), "count": tests["tests"], "unread": unread}
+
+
+def _control_tests(one: Recorded) -> dict[str, Any] | None:
+    """Make tables of the stored comparisons of controls with their methods; None if there are none."""
+    found = current_controls(one)
+    if one.controls is None or not found:
+        return None
+    return {"tables": _comparison_tables(one, list(found.values())), "count": one.controls["tests"]}
+
+
+def _comparison_tables(one: Recorded, comparisons: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     names = dict(zip(DOMAINS, one.facts.domains, strict=True))
     head = ["domain", "ranking", "metric", "users", Markdown("A"), Markdown("B"), Markdown("A − B")]
     head += [Markdown("95 % interval"), Markdown("d_z"), Markdown("Holm p"), "detectable"]
     tables = []
-    for comparison in one.tests["comparisons"]:
+    for comparison in comparisons:
         body = [[names[row["domain"]], row["protocol"], Markdown(HEADINGS[row["metric"]]), row["users"],
                  *_statistics(row)] for row in comparison["rows"]]  # fmt: skip
-        title = f"A = {escape(comparison['a']['name'])}, B = {escape(comparison['b']['name'])}"
-        tables.append({"title": title, "table": table(head, body), "conclusion": escape(comparison["conclusion"])})
-    unread = [method for method in runs if method not in one.tests["experiments"]]
-    return {"tables": tables, "count": one.tests["tests"], "unread": unread}
+        sides = [f"{letter} = {_counted(comparison[letter.lower()])}" for letter in "AB"]
+        conclusion = escape(comparison["conclusion"])
+        tables.append({"title": ", ".join(sides), "table": table(head, body), "conclusion": conclusion})
+    return tables
+
+
+def _counted(side: dict[str, Any]) -> str:
+    """Format the name of one side of a comparison with the number of its seeds."""
+    seeds = len(side["seeds"])
+    return f"{escape(side['name'])} ({seeds} seed{'' if seeds == 1 else 's'})"
 
 
 def _statistics(row: dict[str, Any]) -> list[Markdown]:
@@ -253,8 +248,8 @@ def _statistics(row: dict[str, Any]) -> list[Markdown]:
 def _tried(one: Recorded) -> str:
     body: list[list[object]] = []
     for method, given in one.declared.methods.items():
-        found = {row["setting"]: row for row in _of(one.rows, method, GRID)}
-        chosen = {row["setting"] for row in _of(one.rows, method, SEED)}
+        found = {row["setting"]: row for row in runs_of(one.rows, method, GRID)}
+        chosen = {row["setting"] for row in runs_of(one.rows, method, SEED)}
         for point in given.grid:
             setting = compact({**given.set, **point})
             row = found.get(setting)
@@ -264,14 +259,23 @@ def _tried(one: Recorded) -> str:
     return table(["method", "setting", "", Markdown("NDCG@10"), "best epoch", "seconds"], body)
 
 
-def _commands(one: Recorded) -> list[dict[str, Any]]:
-    """Return the command that repeats the runs of each method, and the names of its experiments."""
-    found = []
+def _runs(one: Recorded) -> str:
+    """List the runs of every method and control: command that repeats them, code, and names of the experiments."""
+    body: list[list[str]] = []
     for method in one.declared.methods:
-        rows = _of(one.rows, method, SEED)
-        line = f"lecdsr tune --pair {one.facts.pair} --method {method}"
-        found.append({"method": method, "command": line, "experiments": [row["experiment"] for row in rows]})
-    return found
+        controls = [name for name, control in one.declared.controls.items() if control.method == method]
+        for name, role in ((method, SEED), *((name, CONTROL) for name in controls)):
+            rows = runs_of(one.rows, method, role, name if role == CONTROL else "")
+            names = ", ".join(f"`{row['experiment']}`" for row in rows)
+            command = f"`lecdsr tune --pair {one.facts.pair} --method {method}`" if role == SEED else ""
+            body.append([_named(name, rows, one), command, _code(rows), names or MISSING])
+    return text_table(["method or control", "command", "code", "experiments"], body)
+
+
+def _code(rows: Sequence[Row]) -> Markdown:
+    """Format the fingerprints of the code that made these runs."""
+    found = dict.fromkeys(f"`{row['code']}`" if row["code"] else "not recorded" for row in rows)
+    return Markdown(", ".join(found) or "–")
 
 
 def _machines(one: Recorded) -> list[str]:
@@ -289,44 +293,28 @@ def mean(rows: Sequence[Row], column: str) -> Markdown:
 
 
 def _mean(rows: Sequence[Row], column: str, form: str) -> Markdown:
-    values = _values(rows, column)
+    values = values_of(rows, column)
     if not values:
         return MISSING if not rows else Markdown("–")
     text = form.format(np.mean(values))
     return Markdown(text if len(values) == 1 else f"{text} ± {form.format(np.std(values, ddof=1))}")
 
 
-def _values(rows: Sequence[Row], column: str) -> list[float]:
-    """List the values of a column, without the runs that have none."""
-    return [float(row[column]) for row in rows if row[column]]
-
-
 def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdown:
     """Format the mean of a control and, in brackets, its difference to the method under the same seeds."""
     seeds = {row["seed"] for row in rows}
     same = [row for row in chosen if row["seed"] in seeds]
-    own, other = (_values(some, column) for some in (rows, same))
+    own, other = (values_of(some, column) for some in (rows, same))
     text = mean(rows, column)
     return Markdown(f"{text} ({np.mean(own) - np.mean(other):+.4f})") if own and other else text
 
 
 def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
-    """Format the name of a method, with the number of its seeds if some are missing."""
+    """Format the name of a method, with the number of its seeds if some are missing, and a mark for older code."""
     seeds = len(one.declared.seeds)
-    missing = _any_parameters(rows) and len(rows) < seeds
-    return Markdown(f"{escape(name)} ({len(rows)} of {seeds} seeds)" if missing else escape(name))
-
-
-def _of(rows: Iterable[Row], method: str, role: str, control: str = "") -> list[Row]:
-    return [row for row in rows if (row["method"], row["role"], row["control"]) == (method, role, control)]
-
-
-def _published_baselines(facts: PairFacts) -> list[Row]:
-    """Read the published baselines of the same pair, split and number of negatives."""
-    with open(PUBLISHED_BASELINES, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    wanted = (facts.pair, facts.split, str(facts.negatives))
-    return [row for row in rows if (row["pair"], row["split"], row["negatives"]) == wanted]
+    missing = any_parameters(rows) and len(rows) < seeds
+    older = OLDER if any(is_older(row, one) for row in rows) else ""
+    return Markdown(f"{escape(name)}{f' ({len(rows)} of {seeds} seeds)' if missing else ''}{older}")
 
 
 def _published_cell(row: Row | None) -> Markdown:

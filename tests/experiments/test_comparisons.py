@@ -7,9 +7,9 @@ import pytest
 from lecdsr.core.files import write_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import RANKS
-from lecdsr.experiments.records import rank_file
-from lecdsr.experiments.results import _with_comparisons
-from lecdsr.report.results_page import compared_runs
+from lecdsr.experiments.comparisons import with_comparisons
+from lecdsr.experiments.records import controls_file, rank_file
+from lecdsr.report.recorded import compared_runs
 from tests.evaluate.rank_tables import ranks
 from tests.report.test_results_page import FACTS, ROWS, recorded, row
 
@@ -41,7 +41,7 @@ def stored():
 
 def test_made_from_ranks_in_git_alone(folder):
     all_of("sasrec", "hgn")
-    tests = _with_comparisons(recorded()).tests
+    tests = with_comparisons(recorded()).tests
     assert tests == stored()
     assert tests["experiments"] == compared_runs(recorded(), "sasrec")
     (comparison,) = tests["comparisons"]
@@ -54,7 +54,7 @@ def test_made_from_ranks_in_git_alone(folder):
 def test_without_ranks_nothing_is_compared_and_it_is_told(folder, capsys):
     all_of("sasrec")
     put("hgn", 1)
-    assert _with_comparisons(recorded()).tests is None
+    assert with_comparisons(recorded()).tests is None
     assert not Artefacts(PAIR).experiment_tests.exists()
     shown = " ".join("".join(capsys.readouterr()).split())
     assert "lacks ranks of hgn" in shown
@@ -62,9 +62,9 @@ def test_without_ranks_nothing_is_compared_and_it_is_told(folder, capsys):
 
 def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
     all_of("sasrec", "hgn")
-    before = _with_comparisons(recorded()).tests
+    before = with_comparisons(recorded()).tests
     more = recorded(rows=[*ROWS, *(row("popularity", "seed", seed, 0.01, 0.01) for seed in (1, 2, 3))], tests=before)
-    assert _with_comparisons(more).tests == before == stored()
+    assert with_comparisons(more).tests == before == stored()
     assert "lacks ranks of popularity" in " ".join("".join(capsys.readouterr()).split())
     # The ranks of a method that was compared are lost: the stored comparison has more than a new one could.
     all_of("popularity")
@@ -72,10 +72,10 @@ def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
     kept = [path.read_bytes() for path in lost]
     for path in lost:
         path.unlink()
-    assert _with_comparisons(more).tests == before == stored()
+    assert with_comparisons(more).tests == before == stored()
     for path, data in zip(lost, kept, strict=True):
         path.write_bytes(data)
-    tests = _with_comparisons(more).tests
+    tests = with_comparisons(more).tests
     assert [one["b"]["name"] for one in tests["comparisons"]] == ["popularity", "hgn"]
     # Among all items every user loses the hit to popularity, so there is no deviation and no test.
     assert tests["tests"] == before["tests"] + 3
@@ -83,14 +83,64 @@ def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
 
 def test_comparisons_of_runs_that_are_no_more_do_not_stand(folder):
     all_of("sasrec", "hgn")
-    before = _with_comparisons(recorded()).tests
+    before = with_comparisons(recorded()).tests
     again = [{**one, "experiment": "hgn3 again"} if one["experiment"] == "hgn3" else one for one in ROWS]
     assert (
-        _with_comparisons(recorded(rows=again, tests=before)).tests == before
+        with_comparisons(recorded(rows=again, tests=before)).tests == before
     )  # stays stored; the page does not show it
     rank_file(Artefacts(PAIR), "hgn3").rename(rank_file(Artefacts(PAIR), "hgn3 again"))
-    assert _with_comparisons(recorded(rows=again, tests=before)).tests["experiments"]["hgn"] == [
+    assert with_comparisons(recorded(rows=again, tests=before)).tests["experiments"]["hgn"] == [
         "hgn1",
         "hgn2",
         "hgn3 again",
     ]
+
+
+def controls():
+    return json.loads(controls_file(Artefacts(PAIR)).read_text())
+
+
+def test_controls_are_compared_with_their_method_under_their_seeds(folder):
+    all_of("sasrec")
+    for seed in (1, 2):
+        put("hgn", seed)
+        name = rank_file(Artefacts(PAIR), f"hgn{seed}")
+        name.rename(rank_file(Artefacts(PAIR), f"sasrecsasrec: shuffled{seed}"))
+    rows = [one for one in ROWS if one["role"] != "control" or one["seed"] != "3"]
+    found = with_comparisons(recorded(rows=rows)).controls
+    assert found == controls()
+    assert found["experiments"] == {
+        "sasrec: shuffled": {
+            "method": "sasrec",
+            "a": ["sasrecsasrec: shuffled1", "sasrecsasrec: shuffled2"],
+            "b": ["sasrec1", "sasrec2"],
+        }
+    }
+    ((comparison,),) = [found["comparisons"]]
+    ndcg = {(line["protocol"], line["metric"]): line["difference"] for line in comparison["rows"]}
+    # 1 / log2(1 + rank) at 8 and 9, less that at 2 and 3.
+    assert ndcg["full", "ndcg@10"] == pytest.approx((0.3154648768 + 0.3010299957 - 0.6309297536 - 0.5) / 2)
+
+
+def test_stored_comparisons_of_controls_stay_without_ranks(folder):
+    before = {"experiments": {"sasrec: shuffled": {"method": "sasrec", "a": ["x"], "b": ["y"]}}, "comparisons": []}
+    assert with_comparisons(recorded(controls=before)).controls == before
+    assert not controls_file(Artefacts(PAIR)).exists()
+
+
+def test_a_twin_keeps_its_ranks_in_its_own_folder(folder):
+    all_of("sasrec")
+    facts = FACTS._replace(item_text=("title", "answer"))
+    twin = recorded(
+        facts=FACTS._replace(pair="titles", item_text=("title",)),
+        rows=[{**one, "experiment": f"titles{one['seed']}"} for one in ROWS if one["experiment"] == "sasrec1"],
+    )
+    table = ranks([(user, 0, 5, 0, 30.0) for user in range(10)])
+    write_table(rank_file(Artefacts("titles"), "titles1"), table, RANKS)
+    rows = [one for one in ROWS if one["role"] != "control"]
+    found = with_comparisons(recorded(facts=facts, rows=rows, twin=twin)).controls
+    assert found["experiments"] == {
+        "sasrec: no descriptions": {"method": "sasrec", "a": ["titles1"], "b": ["sasrec1"]}
+    }  # fmt: skip
+    hits = {line["difference"] for line in found["comparisons"][0]["rows"] if line["metric"] == "hr@10"}
+    assert hits == {-1.0}

@@ -42,7 +42,7 @@ def run_of(role, control="", seed=2):
 
 
 def test_a_row_by_hand():
-    row = row_of(run_of(SEED), FinishedRun(METRICS, LOG, CONFIG, TIMES, None))
+    row = row_of(run_of(SEED), FinishedRun(METRICS, LOG, CONFIG, TIMES, None), "c0de")
     assert tuple(row) == COLUMNS
     assert [row[name] for name in COLUMNS[:15]] == [
         "sasrec-own", "sasrec", "seed", "", '{"domains":"own","width":8}', "2",
@@ -51,11 +51,11 @@ def test_a_row_by_hand():
     assert row["test.x.full.hr@10"] == "0.250000"
     assert row["test.x.sampled.mrr"] == "0.333333"
     assert row["test.y.full.hr@10"] == ""  # no targets there
-    assert row["experiment"] == "demo-seed2"
+    assert (row["code"], row["experiment"]) == ("c0de", "demo-seed2")
 
 
 def test_what_was_not_chosen_has_no_test_figures():
-    row = row_of(run_of(GRID), FinishedRun(METRICS, LOG, CONFIG, TIMES, None))
+    row = row_of(run_of(GRID), FinishedRun(METRICS, LOG, CONFIG, TIMES, None), "c0de")
     assert {row[name] for name in TESTS} == {""}
     assert row["valid_ndcg@10"] == "0.125000"
 
@@ -78,7 +78,7 @@ def test_slices_by_hand():
 def some_rows(count=5):
     runs = [run_of(SEED, seed=seed) for seed in range(1, count + 1)]
     runs += [run_of(GRID), run_of(CONTROL, "b", 10), run_of(CONTROL, "a", 9)]
-    return [row_of(run, FinishedRun(METRICS, LOG, CONFIG, TIMES, None)) for run in runs]
+    return [row_of(run, FinishedRun(METRICS, LOG, CONFIG, TIMES, None), "c0de") for run in runs]
 
 
 def test_files_are_sorted_and_read_back(tmp_path):

@@ -4,7 +4,9 @@ import pytest
 
 from lecdsr.experiments.config import Experiments
 from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS
-from lecdsr.report.results_page import PairFacts, Recorded, best_method, compared_runs, mean, other_methods, page
+from lecdsr.report.draw import Plot
+from lecdsr.report.recorded import PairFacts, Recorded, best_method, compared_runs, other_methods
+from lecdsr.report.results_page import mean, page
 
 FACTS = PairFacts("food_kitchen", ("Food", "Kitchen"), "leave_one_out", 999)
 DECLARED = Experiments.model_validate(
@@ -26,7 +28,7 @@ def row(method, role, seed, valid, test=None, control="", setting='{"width":16}'
     values = dict.fromkeys(COLUMNS, "") | {
         "method": method, "model": method, "role": role, "control": control, "setting": setting, "seed": str(seed),
         "valid_ndcg@10": str(valid), "best_epoch": "3", "epochs": "8", "seconds": seconds, "parameters": parameters,
-        "experiment": f"{method}{control}{seed}",
+        "code": "c0de", "experiment": f"{method}{control}{seed}", "device": "cpu", "threads": "1",
     }  # fmt: skip
     if test is not None:
         values |= {name: str(test) for name in COLUMNS if name.startswith("test.x.full")}
@@ -80,7 +82,7 @@ def test_means_by_hand():
     text = page([recorded()])
     # Mean 0.3; deviations -0.2, -0.1, 0.3: √(0.14 / 2) = 0.2646.
     (full, *_) = lines(text, "| sasrec |")
-    assert full == "| sasrec | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 1,200 | 20 ± 10 |"
+    assert full == "| sasrec | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 0.3000 ± 0.2646 | 1,200 | 20 ± 10 | `c0de` |"
     assert "| hgn | 0.0500 ± 0.0000 |" in text
     # 0.2 of the control less 0.3.
     assert "| sasrec: shuffled | 0.2000 ± 0.0000 (-0.1000) |" in text.replace("\\", "")
@@ -90,12 +92,12 @@ def test_means_by_hand():
 
 def test_what_is_missing_is_said_to_be():
     text = page([recorded()])
-    assert lines(text, "| popularity |")[0] == "| popularity | not run | not run | not run | – | not run |"
+    assert lines(text, "| popularity |")[0] == "| popularity | not run | not run | not run | – | not run | – |"
     assert lines(text, "| sasrec-text (1 of 3 seeds) |")
     assert '| hgn | `{"width":8}` |  | not run | – | – |' in text
     assert '| sasrec | `{"width":16}` | chosen | 0.1500 | 3 | 10 |' in text
     assert '| sasrec | `{"width":8}` |  | 0.1000 | 3 | 10 |' in text
-    assert "`lecdsr tune --pair food_kitchen --method popularity`: not run" in text
+    assert "| popularity | `lecdsr tune --pair food_kitchen --method popularity` | – | not run |" in text
     assert "nan" not in text
     empty = page([recorded(rows=[], slices=[])])
     assert "No run is recorded." in empty
@@ -137,7 +139,7 @@ def test_the_best_is_that_of_validation_of_those_with_most_seeds():
 
 def test_what_learns_nothing_needs_one_seed():
     text = page([recorded(rows=[*ROWS, row("popularity", "seed", 1, 0.5, 0.25, parameters="0")])])
-    assert "| popularity | 0.2500 | 0.2500 | 0.2500 | 0 | 10 |" in text  # no word of missing seeds
+    assert "| popularity | 0.2500 | 0.2500 | 0.2500 | 0 | 10 | `c0de` |" in text  # no word of missing seeds
     learned = [one for one in ROWS if one["seed"] == "1"]
     five = [row("popularity", "seed", seed, 0.5, 0.25, parameters="0") for seed in range(5)]
     for rows, names in (
@@ -186,7 +188,10 @@ FOUND = {
 
 
 def test_comparisons_of_other_runs_are_not_shown():
-    comparison = {"a": {"name": "sasrec"}, "b": {"name": "hgn"}, "conclusion": "sasrec is better.", "rows": [FOUND]}
+    sides = {
+        name: {"name": method, "seeds": ["one", "two", "three"]} for name, method in (("a", "sasrec"), ("b", "hgn"))
+    }
+    comparison = {**sides, "conclusion": "sasrec is better.", "rows": [FOUND]}
     tests = {
         "best": "sasrec",
         "experiments": compared_runs(recorded(), "sasrec"),
@@ -195,7 +200,7 @@ def test_comparisons_of_other_runs_are_not_shown():
     }
     shown = page([recorded(tests=tests)])
     assert "| 2,419 | 0.3000 | 0.0500 | +0.2500 | +0.2000 … +0.3000 | +0.500 | <.0001 | 0.0100 |" in shown
-    assert "A = sasrec, B = hgn" in shown
+    assert "A = sasrec (3 seeds), B = hgn (3 seeds)" in shown
     old = {**tests, "experiments": {**tests["experiments"], "hgn": ["hgn1", "hgn2", "another"]}}
     text = page([recorded(tests=old)])
     assert "+0.2500" not in text
@@ -207,10 +212,28 @@ def test_the_page_repeats_and_names_its_command():
     pairs = [recorded(), recorded(facts=FACTS._replace(pair="toy_game"))]
     assert page(pairs) == page(pairs)
     assert "`lecdsr results --pair food_kitchen --pair toy_game`" in page(pairs)
-    assert page(pairs).count("\n### Methods") == 2
+    assert page(pairs).count("\n#### Methods") == 2
 
 
 def test_mean_of_one_run_has_no_deviation():
     assert mean([{"a": "0.5"}], "a") == "0.5000"
     assert mean([], "a") == "not run"
     assert mean([{"a": ""}], "a") == "–"
+
+
+def test_runs_of_older_code_are_marked():
+    """Two of the three models have changed since; only their rows are marked, in every table."""
+    text = page([recorded(code={"sasrec": "c0de", "hgn": "other", "sasrec-text": "other"})])
+    assert lines(text, "| hgn † | 0.0500")
+    assert lines(text, "| sasrec-text (1 of 3 seeds) † |")
+    assert lines(text, "| sasrec | 0.3000")
+    assert "†" not in page([recorded(code={"sasrec": "c0de", "hgn": "c0de", "sasrec-text": "c0de"})])
+    assert "†" not in page([recorded()])  # it is not known what the present code is
+
+
+def test_charts_and_other_sections_stand_before_the_appendix():
+    plot = Plot("methods", "A caption", "Bars: a [b] <c>", lambda axes: None)
+    text = page([recorded()], images={"images/methods.svg": plot}, sections=["## Peers\n\nA table.\n"])
+    assert "![Bars: a \\[b\\] &lt;c>](images/methods.svg)" in text
+    places = [text.index(part) for part in ("## What", "images/methods.svg", "## Peers", "## Appendix", "#### Methods")]
+    assert places == sorted(places)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lecdsr.data.batch import true_places
 
@@ -36,7 +38,9 @@ def attend(qkv: Tensor, heads: int, allowed: Tensor) -> Tensor:
         q, k, v = q.float(), k.float(), v.float()
     if allowed.is_floating_point():
         allowed = allowed.to(q.dtype)
-    with torch.autocast(qkv.device.type, enabled=False):
+    # The fused kernels of a GPU add the parts of a gradient in any order, so that no two trainings are equal.
+    kernel = sdpa_kernel(SDPBackend.MATH) if qkv.device.type == "cuda" else nullcontext()
+    with torch.autocast(qkv.device.type, enabled=False), kernel:
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # [B, heads, L, d / heads]
     return attended.transpose(1, 2).reshape(batch, length, width // 3)
 

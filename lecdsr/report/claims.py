@@ -1,0 +1,385 @@
+"""Write the sentences that open the results page: each states a figure, its 95 % interval, seeds and users.
+
+Every function returns one sentence, or None if the records do not hold what it states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from lecdsr.core.markdown import escape
+from lecdsr.core.schemas import DOMAINS
+from lecdsr.evaluate.significance import LEVEL
+from lecdsr.experiments.config import Setting
+from lecdsr.experiments.plan import CONTROL, SEED
+from lecdsr.experiments.records import Row
+from lecdsr.models.registry import find_model
+from lecdsr.report.recorded import (
+    NO_DESCRIPTIONS,
+    NO_PROFILE,
+    TITLES,
+    Recorded,
+    any_parameters,
+    best_method,
+    complete_runs,
+    current_controls,
+    current_tests,
+    is_older,
+    other_methods,
+    published_baselines,
+    runs_of,
+    values_of,
+)
+
+#: Mark of a figure that older code made.
+OLDER = " †"
+TEMPORAL = "temporal"
+#: Settings that say how a model reads text.
+TEXT_SETTINGS = ("item_text", "user_text", "profile_text")
+
+#: What a figure is of, and the figure with its interval, seeds and users.
+Clause = tuple[str, str]
+#: Results of a comparison by domain: rows of the stored JSON.
+ByDomain = dict[str, dict[str, Any]]
+
+
+def opening(pairs: Sequence[Recorded]) -> list[str]:
+    """Write the sentences that the records support, in a fixed order, at most one for each claim."""
+    return [sentence for claim in CLAIMS if (sentence := claim(pairs)) is not None]
+
+
+def against_published(pairs: Sequence[Recorded]) -> str | None:
+    """Compare HR@10 of the best method in sampled ranking with the published baseline, whose mean counts as exact."""
+    clauses = []
+    for one in pairs:
+        published = [row for row in published_baselines(one.facts) if row["metric"] == "hr@10"]
+        best, found = best_method(one), estimates_of(one, "sampled", "hr@10")
+        given = {row["domain"]: row for row in published}
+        if best is None or not found or not found.keys() <= given.keys():
+            continue
+        parts = [
+            f"{_mean_over_seeds(one, best, f'test.{key}.sampled.hr@10')} in {_domain(one, key)} "
+            f"({_relative(row, given[key])})"
+            for key, row in found.items()
+        ]
+        basis = _basis(one, complete_runs(one, best), found)
+        start = f"among {one.facts.negatives} negatives `{best}` reaches HR@10"
+        clauses.append((start, f"of {' and '.join(parts)} {basis}"))
+    return _sentence(clauses)
+
+
+def against_second_best(pairs: Sequence[Recorded]) -> str | None:
+    """Compare the best method with the second best on validation, by NDCG@10 in full ranking; temporal pairs apart."""
+    clauses = []
+    for one in pairs:
+        second = None if one.facts.split == TEMPORAL else best_other(one, one.declared.methods)
+        clauses.append(_against(one, second, "the best of another model on validation"))
+    return _sentence(clauses)
+
+
+def under_the_temporal_split(pairs: Sequence[Recorded]) -> str | None:
+    """Compare the best method of temporal pairs with untrained text similarity and with the best model without text."""
+    clauses = []
+    for one in pairs:
+        if one.facts.split == TEMPORAL:
+            untrained = [name for name, method in one.declared.methods.items() if method.model == "content"]
+            ids_only = [name for name in one.declared.methods if not reads_text(one, name)]
+            clauses.append(_against(one, best_other(one, untrained), "which is not trained"))
+            clauses.append(_against(one, best_other(one, ids_only), "the best on validation that reads no text"))
+    return _sentence(clauses)
+
+
+def text(pairs: Sequence[Recorded]) -> str | None:
+    """State what the best method loses without any text."""
+    return _controls(pairs, {"without any text, of items and of users": {"item_text": "none"}})
+
+
+def descriptions(pairs: Sequence[Recorded]) -> str | None:
+    """State what the best method loses without descriptions, and without descriptions and profiles."""
+    ends = {
+        NO_DESCRIPTIONS: "without the descriptions of a language model",
+        TITLES: "without its descriptions and profiles",
+    }
+    clauses = []
+    for end, words in ends.items():
+        for one in pairs:
+            clauses.append(_control(one, f"{best_method(one)}{end}", words))
+    return _sentence(clauses)
+
+
+def profiles(pairs: Sequence[Recorded]) -> str | None:
+    """State what the best method loses without profiles, and with those of other users."""
+    return _controls(
+        pairs, {"without profiles": NO_PROFILE, "with the profile of another user": {"profile_text": "shuffled"}}
+    )
+
+
+def substitutes(pairs: Sequence[Recorded]) -> str | None:
+    """State what the best method loses if its text vectors are noise, or those of other items."""
+    return _controls(
+        pairs,
+        {
+            "with noise in place of text vectors": {"item_text": "random"},
+            "with the text vectors of other items": {"item_text": "shuffled"},
+        },
+    )
+
+
+def second_domain(pairs: Sequence[Recorded]) -> str | None:
+    """State what the best method loses if each domain is trained and ranked by its own history."""
+    return _controls(pairs, {"without the history in the other domain": {"domains": "own"}})
+
+
+def cost(pairs: Sequence[Recorded]) -> str | None:
+    """State time of training and number of parameters of the best and the second best method of the first pair."""
+    for one in pairs:
+        best = best_method(one)
+        trained = [name for name in one.declared.methods if any_parameters(complete_runs(one, name))]
+        second = best_other(one, trained)
+        if best is not None and second is not None and best in trained:
+            sides = [_cost(method, complete_runs(one, method)) for method in (best, second)]
+            rows = [row for method in (best, second) for row in complete_runs(one, method)]
+            basis = _basis(one, complete_runs(one, best), {}, rows)
+            return _sentence([("one training takes", f"{' and '.join(sides)} {basis}")])
+    return None
+
+
+def protocols(pairs: Sequence[Recorded]) -> str | None:
+    """State how many method pairs full and sampled ranking put in the same order."""
+    clauses = []
+    for one in pairs:
+        tests, best = current_tests(one), best_method(one)
+        found = {} if tests is None else {row["domain"]: row for row in tests.get("agreement", [])}
+        if found and tests is not None and best is not None:
+            parts = [f"{_share(row)} in {_domain(one, key)}" for key, row in found.items()]
+            start = "full and sampled ranking order the methods alike by NDCG@10"
+            rows = [row for method in tests["experiments"] for row in complete_runs(one, method)]
+            basis = _basis(one, complete_runs(one, best), found, rows)
+            clauses.append((start, f"in {' and '.join(parts)} {basis}"))
+    return _sentence(clauses)
+
+
+#: Claims in the order of the page.
+CLAIMS: tuple[Callable[[Sequence[Recorded]], str | None], ...] = (
+    against_published, against_second_best, under_the_temporal_split, text, descriptions, profiles, substitutes,
+    second_domain, cost, protocols,
+)  # fmt: skip
+
+
+def not_shown(pairs: Sequence[Recorded], others: Sequence[str] = ()) -> str:
+    """Write the sentence on what the page does not show.
+
+    Args:
+        pairs: records of the pairs on the page.
+        others: names of the other pairs of the repository.
+    """
+    parts = [part for one in pairs for part in _not_run(one)]
+    parts += [part for one in pairs if (part := _tied(one))]
+    if others:
+        parts.append(f"runs on the other pairs of the repository ({', '.join(others)})")
+    if len({one.facts.domains for one in pairs}) == 1:
+        parts.append(f"other domains than {' and '.join(map(escape, pairs[0].facts.domains))}")
+    encoders = {name for one in pairs for name in one.facts.encoders}
+    if len(encoders) == 1:
+        parts.append(f"other text encoders than {escape(encoders.pop())}")
+    for who, when in dict.fromkeys(writer for one in pairs for writer in one.facts.writers):
+        parts.append(
+            f"how far descriptions and profiles by {escape(who)} of {escape(when)} rest on hindsight about items"
+        )
+    if any(is_older(row, one) for one in pairs for row in one.rows):
+        parts.append("figures of the present code in place of those marked †")
+    return f"Not shown: {'; '.join(parts)}." if parts else "Every declared run is recorded."
+
+
+def _not_run(one: Recorded) -> list[str]:
+    """List methods without runs, methods with fewer seeds than declared, and count controls with fewer."""
+    seeds = len(one.declared.seeds)
+    count = {method: len(rows) for method in one.declared.methods if _lacks(rows := _seed_runs(one, method), seeds)}
+    controls = [
+        len(runs_of(one.rows, control.method, CONTROL, name)) for name, control in one.declared.controls.items()
+    ]
+    few = [number for number in controls if number < seeds]
+    parts = (
+        ("no run of", [f"`{method}`" for method, number in count.items() if not number]),
+        (f"fewer than {seeds} seeds of", [f"`{method}` ({number})" for method, number in count.items() if number]),
+        (f"fewer than {seeds} seeds of", [f"{len(few)} of {len(controls)} controls"] if few else []),
+    )
+    told = [f"{words} {', '.join(names)}" for words, names in parts if names]
+    return [f"on `{one.facts.pair}` {', '.join(told)}"] if told else []
+
+
+def _seed_runs(one: Recorded, method: str) -> list[Row]:
+    return runs_of(one.rows, method, SEED)
+
+
+def _lacks(rows: Sequence[Row], seeds: int) -> bool:
+    """Return whether runs of a method are missing; without parameters one run is enough."""
+    return not rows or (any_parameters(rows) and len(rows) < seeds)
+
+
+def _tied(one: Recorded) -> str | None:
+    """State the share of test targets on the day of the item before, from the recorded slices."""
+    sizes = {
+        (row["domain"], row["slice"]): int(row["targets"]) for row in one.slices if row["slice"] in ("tied", "untied")
+    }
+    tied = sum(size for (_, name), size in sizes.items() if name == "tied")
+    if not tied:
+        return None
+    share = 100 * tied / sum(sizes.values())
+    return f"on `{one.facts.pair}` the order within a day, unknown for {share:.0f} % of the test targets"
+
+
+def reads_text(one: Recorded, method: str) -> bool:
+    """Return whether a method reads text vectors, by the defaults of its model and its fixed settings."""
+    declared = one.declared.methods[method]
+    values = find_model(declared.model).settings().model_dump() | declared.set
+    return values.get("start") == "text" or any(values.get(name, "none") != "none" for name in TEXT_SETTINGS)
+
+
+def best_other(one: Recorded, among: Iterable[str]) -> str | None:
+    """Return the best of some methods on validation that is of another model than the best of all; None if none is."""
+    best, wanted = best_method(one), set(among)
+    rivals = [] if best is None else [method for method in other_methods(one, best) if method in wanted]
+
+    def score(method: str) -> float:
+        return float(np.mean(values_of(complete_runs(one, method), "valid_ndcg@10")))
+
+    return max(rivals, key=score, default=None)
+
+
+def estimates_of(one: Recorded, protocol: str, metric: str, method: str | None = None) -> ByDomain:
+    """Return the stored estimates of a method, or of the best, by domain; none if they are of other runs."""
+    tests, name = current_tests(one), method or best_method(one)
+    found = [] if tests is None else tests.get("estimates", {}).get(name, [])
+    return {row["domain"]: row for row in found if (row["protocol"], row["metric"]) == (protocol, metric)}
+
+
+def comparison_of(comparison: dict[str, Any] | None, protocol: str = "full", metric: str = "ndcg@10") -> ByDomain:
+    """Return the rows of a stored comparison, by domain."""
+    rows = [] if comparison is None else comparison["rows"]
+    return {row["domain"]: row for row in rows if (row["protocol"], row["metric"]) == (protocol, metric)}
+
+
+def tested_against(one: Recorded, method: str) -> dict[str, Any] | None:
+    """Return the stored comparison of the best method with another one."""
+    tests = current_tests(one)
+    found = [] if tests is None else tests["comparisons"]
+    return next((each for each in found if each["b"]["name"] == method), None)
+
+
+def _against(one: Recorded, rival: str | None, words: str) -> Clause | None:
+    """State how far the best method is from another one."""
+    best, found = best_method(one), {} if rival is None else comparison_of(tested_against(one, rival))
+    if best is None or rival is None or not found:
+        return None
+    parts = [f"{_effect(row, row['p_holm'])} in {_domain(one, key)}" for key, row in found.items()]
+    rows = [*complete_runs(one, best), *complete_runs(one, rival)]
+    start = f"NDCG@10 of `{best}` minus that of `{rival}`, {words}, is"
+    return start, f"{' and '.join(parts)} {_basis(one, complete_runs(one, best), found, rows)}"
+
+
+def _controls(pairs: Sequence[Recorded], settings: Mapping[str, Setting]) -> str | None:
+    """State how far the controls of the best method that change it by these settings are from it."""
+    clauses = []
+    for words, setting in settings.items():
+        for one in pairs:
+            for name, control in one.declared.controls.items():
+                if control.method == best_method(one) and control.set == setting:
+                    clauses.append(_control(one, name, words))
+    return _sentence(clauses)
+
+
+def _control(one: Recorded, name: str, words: str) -> Clause | None:
+    """State how far a control is from its method; None if they are not compared."""
+    comparison = current_controls(one).get(name)
+    found = comparison_of(comparison)
+    if comparison is None or not found:
+        return None
+    parts = [f"{_effect(row)} in {_domain(one, key)}" for key, row in found.items()]
+    names = {*comparison["a"]["seeds"], *comparison["b"]["seeds"]}
+    rows = [row for each in (one, one.twin) if each is not None for row in each.rows if row["experiment"] in names]
+    start = f"{words}, NDCG@10 of `{comparison['b']['name']}` changes"
+    return start, f"by {' and '.join(parts)} {_basis(one, comparison['a']['seeds'], found, rows)}"
+
+
+def _sentence(clauses: Iterable[Clause | None]) -> str | None:
+    """Join clauses to a sentence that begins with a capital letter; None without clauses.
+
+    The start of a clause is left out after one with the same start, as for two pairs.
+    """
+    found = [clause for clause in clauses if clause is not None]
+    before = ["", *(start for start, _ in found)]
+    parts = [rest if start == last else f"{start} {rest}" for (start, rest), last in zip(found, before, strict=False)]
+    whole = "; ".join(parts)
+    return f"{whole[0].upper()}{whole[1:]}." if whole else None
+
+
+def _effect(row: dict[str, Any], p: float | None = None) -> str:
+    """Format the difference of a comparison, also in per cent of B, with its interval and its corrected p-value."""
+    parts = [f"{100 * row['difference'] / row['b']['mean']:+.0f} %"] if row["b"]["mean"] else []
+    parts.append("no interval" if row["interval"] is None else _interval(*(f"{end:+.4f}" for end in row["interval"])))
+    if p is not None:
+        parts.append("Holm p below 0.0001" if p < 0.0001 else f"Holm p {p:.4f}")
+    return f"{row['difference']:+.4f} ({', '.join(parts)})"
+
+
+def _relative(row: dict[str, Any], published: Row) -> str:
+    """Format how far an estimate is above or below a published mean, in per cent, with its interval."""
+    given = float(published["mean"])
+    side = "above" if row["mean"] >= given else "below"
+    change = f"{100 * abs(row['mean'] / given - 1):.1f} % {side} the {given:.4f} of {escape(published['method'])}"
+    ends = [row[end] for end in ("low", "high") if row[end] is not None]
+    interval = _interval(*(f"{100 * (end / given - 1):+.1f} %" for end in ends)) if ends else "no interval"
+    return f"{change} as published, {interval}"
+
+
+def _share(row: dict[str, Any]) -> str:
+    """Format the share of method pairs that keep their order."""
+    interval = _interval(f"{100 * row['low']:.0f} %", f"{100 * row['high']:.0f} %")
+    return f"{row['same']} of {row['pairs']} pairs ({100 * row['same'] / row['pairs']:.0f} %, {interval})"
+
+
+def _interval(low: str, high: str) -> str:
+    return f"95 % interval {low} to {high}"
+
+
+def _mean_over_seeds(one: Recorded, method: str, column: str) -> str:
+    values = values_of(complete_runs(one, method), column)
+    return f"{np.mean(values):.4f}" + (f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else "")
+
+
+def _cost(method: str, rows: Sequence[Row]) -> str:
+    """State seconds of training and parameters of a method, with the t interval of the mean over seeds."""
+    values = values_of(rows, "seconds")
+    parts = []
+    if len(values) > 1:
+        half = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+        parts.append(_interval(f"{max(0.0, np.mean(values) - half):,.0f}", f"{np.mean(values) + half:,.0f}"))
+    parts.append(f"{rows[0]['device']}, {rows[0]['threads']} thread{'' if rows[0]['threads'] == '1' else 's'}")
+    parts.append(f"{int(rows[0]['parameters']):,} parameters")
+    return f"{np.mean(values):,.0f} seconds for `{method}` ({', '.join(parts)})"
+
+
+def _domain(one: Recorded, key: str) -> str:
+    return escape(one.facts.domains[DOMAINS.index(key)])
+
+
+def _basis(one: Recorded, runs: Sequence[object], found: ByDomain, rows: Iterable[Row] | None = None) -> str:
+    """State pair, split, and numbers of seeds and users; mark figures of older code.
+
+    Args:
+        one: records of the pair.
+        runs: one for each seed.
+        found: estimates or comparisons, which hold the numbers of users.
+        rows: rows that the figures are from; those of the best method if None.
+    """
+    best = best_method(one)
+    used = rows if rows is not None else [] if best is None else complete_runs(one, best)
+    users = " and ".join(f"{row['users']:,}" for row in found.values())
+    parts = [f"`{one.facts.pair}`", f"split `{one.facts.split}`", f"{len(runs)} seed{'' if len(runs) == 1 else 's'}"]
+    parts += [f"{users} users"] if users else []
+    return f"[{', '.join(parts)}]{OLDER if any(is_older(row, one) for row in used) else ''}"
