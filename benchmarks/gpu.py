@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -103,11 +104,11 @@ def check_models() -> str:
 def check_bytes() -> str:
     """2: the same seed gives the same bytes."""
     data = pair()
-    for model in ("tandem", "lecdsr"):
-        first, second = (fitted(model, data).result.weights for _ in range(2))
+    for model, precision in itertools.product(("tandem", "sasrec", "lecdsr"), ("float32", "bfloat16")):
+        first, second = (fitted(model, data, precision=precision).result.weights for _ in range(2))
         differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
-        assert not differing, f"{model}: {differing[:3]} differ"
-    return "two trainings of tandem and of lecdsr have equal weights"
+        assert not differing, f"{model} in {precision}: {differing[:3]} differ"
+    return "two trainings of tandem, sasrec and lecdsr have equal weights, in float32 and bfloat16"
 
 
 def check_syncs() -> str:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from benchmarks.common.item_texts import ITEM_TEXTS
 from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block, load_pair
 from lecdsr.core.console import console, say, silent
-from lecdsr.core.device import has_bfloat16
+from lecdsr.core.device import choose_device, has_bfloat16
 from lecdsr.core.files import atomic_path, read_table, write_table
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import ANSWERS, CANDIDATES, ITEMS, RANKS, SPLITS, VALID
@@ -48,7 +49,6 @@ from lecdsr.models.saved import build
 from lecdsr.train.fit import fit_model, prepare_process
 from lecdsr.train.settings import SharedSettings
 
-CPU = torch.device("cpu")
 TITLES, DESCRIBED = "titles", "titles + descriptions"
 NO_PROFILE = {"profile_text": "none"}
 
@@ -116,11 +116,11 @@ class Work(NamedTuple):
         )
 
 
-def load(work: Work, changed: dict[str, Any]) -> tuple[Any, SharedSettings, PairData]:
+def load(work: Work, changed: dict[str, Any], device: torch.device) -> tuple[Any, SharedSettings, PairData]:
     """Settings, and the data with the texts of a method."""
     shared = load_block("train", SharedSettings, work.pair, "shared")
-    shared = shared.model_copy(update={"seed": work.seed, "device": "cpu"})
-    if not has_bfloat16(CPU):
+    shared = shared.model_copy(update={"seed": work.seed, "device": device.type})
+    if not has_bfloat16(device):
         shared = shared.model_copy(update={"precision": "float32"})
     schema = find_model(work.model).settings
     default = load_block("train", schema, work.pair, work.model)
@@ -150,50 +150,75 @@ def item_vectors(pair: str, items: str) -> Tensor:
     return torch.from_numpy(np.vstack([rows, np.zeros((1, rows.shape[1]), rows.dtype)]))
 
 
-def train(work: Work, path: Path) -> None:
+def train(work: Work, device: torch.device, path: Path) -> None:
     """Train one model, and write its weights."""
     prepare_process()
-    settings, shared, data = load(work, {})
+    settings, shared, data = load(work, {}, device)
     fitted = fit_model(work.model, settings, shared, data, quiet=True)
     with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in fitted.network.state_dict().items()}, temporary)
+        weights = fitted.network.cpu().state_dict()
+        save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
     result = fitted.result
     say(f"{work.items}, {work.trained}, seed {work.seed}: epoch {result.best_epoch}, {result.best_score:.4f}")
 
 
-def rank(work: Work, changed: dict[str, Any], weights: Path, path: Path) -> None:
+def rank(work: Work, changed: dict[str, Any], device: torch.device, weights: Path, path: Path) -> None:
     """Rank the validation and test targets with trained weights, some settings changed."""
     prepare_process()
-    settings, _, data = load(work, changed)
+    settings, _, data = load(work, changed, device)
     network = build(work.model, settings, data.info, work.seed)
     if weights.exists():
         network.load_state_dict(load_file(weights), strict=False)
     else:
         network.count(data.sequences.of_split(0))
+    network.to(device)
     chosen = load_block("evaluate", EvaluateSettings, work.pair)
     candidates = read_table(Artefacts(work.pair).candidates, CANDIDATES)
     with silent(True):
-        ranks = rank_held_out(network, data.sequences, data.info, candidates, settings.history_length, chosen, CPU)
+        ranks = rank_held_out(network, data.sequences, data.info, candidates, settings.history_length, chosen, device)
     write_table(path, ranks, RANKS)
 
 
-def ranks_of(
-    folder: Path, pair: str, model: str, method: Method, seed: int, more: dict[str, Any] | None = None
-) -> pa.Table:
-    """Train and rank one method with one seed, each in a process of its own, unless the folder has the result."""
-    work, changed = Work(pair, model, seed, method.items, method.trained), {**method.ranked, **(more or {})}
-    weights, ranks = work.path(folder, "safetensors"), work.path(folder, "parquet", **changed)
-    if not ranks.exists():
-        if find_model(model).recommender.objective != "counts" and not weights.exists():
-            measure(train, work, weights)
-        measure(rank, work, changed, weights, ranks)
-    return read_table(ranks, RANKS)
+class Bench(NamedTuple):
+    """Where methods are trained and ranked, each in a process of its own; results that the folder has are kept."""
+
+    folder: Path
+    pair: str
+    model: str
+    device: torch.device
+
+    def work(self, method: Method, seed: int) -> Work:
+        """Return the training of a method."""
+        return Work(self.pair, self.model, seed, method.items, method.trained)
+
+    def train(self, work: Work) -> None:
+        """Train, unless nothing is to be trained."""
+        weights = work.path(self.folder, "safetensors")
+        if find_model(self.model).recommender.objective != "counts" and not weights.exists():
+            measure(train, work, self.device, weights)
+
+    def ranks(self, method: Method, seed: int, more: dict[str, Any] | None = None) -> pa.Table:
+        """Train and rank one method with one seed; ``more`` are further settings changed after training."""
+        work, changed = self.work(method, seed), {**method.ranked, **(more or {})}
+        path = work.path(self.folder, "parquet", **changed)
+        if not path.exists():
+            self.train(work)
+            measure(rank, work, changed, self.device, work.path(self.folder, "safetensors"), path)
+        return read_table(path, RANKS)
+
+    def prepare(self, methods: Sequence[Method], seeds: Sequence[int], jobs: int) -> None:
+        """Train and rank several methods at once; a training that methods share is done once."""
+        runs = [(method, seed) for seed in seeds for method in methods]
+        works = {str(work.path(self.folder, "")): work for work in (self.work(*run) for run in runs)}
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(self.train, works.values()))
+            list(pool.map(lambda run: self.ranks(*run), runs))
 
 
-def sweep(folder: Path, pair: str, model: str, method: Method, seed: int, key: str, values: Sequence[float]) -> None:
+def sweep(bench: Bench, method: Method, seed: int, key: str, values: Sequence[float]) -> None:
     """Print the validation metrics of some values of a setting."""
     for value in values:
-        metrics = metrics_of(ranks_of(folder, pair, model, method, seed, {key: value}))[SPLITS[VALID]]
+        metrics = metrics_of(bench.ranks(method, seed, {key: value}))[SPLITS[VALID]]
         found = {
             domain: f"{block['full']['ndcg@10']:.4f} {block['sampled']['ndcg@10']:.4f}"
             for domain, block in metrics.items()
@@ -233,11 +258,14 @@ def main() -> None:
     parser.add_argument("--pair", default="food_kitchen")
     parser.add_argument("--model", default="tandem")
     parser.add_argument("--methods", nargs="+", help="by default all")
+    parser.add_argument("--against", help="method that all are compared with; by default what each adds to")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--split", choices=SPLITS[1:], default="valid", help="look at test once, at the end")
     parser.add_argument("--slices", nargs="*", default=[], help="kinds of slices: training, history, ties")
     parser.add_argument("--sweep", nargs="+", help="a setting and its values, for the first method and seed")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
     parser.add_argument("--folder", type=Path, required=True)
     chosen = parser.parse_args()
     enter_repository()
@@ -246,17 +274,22 @@ def main() -> None:
     folder = chosen.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     methods = methods_of(chosen.model)
+    if chosen.against:
+        methods = {name: replace(method, against=chosen.against) for name, method in methods.items()}
     names = [name for name in chosen.methods or methods if name in methods]
+    bench = Bench(folder, chosen.pair, chosen.model, choose_device(chosen.device, "--device"))
 
     def found(name: str) -> Side:
         sources = [str(seed) for seed in chosen.seeds]
-        ranks = [ranks_of(folder, chosen.pair, chosen.model, methods[name], seed) for seed in chosen.seeds]
+        ranks = [bench.ranks(methods[name], seed) for seed in chosen.seeds]
         return Side(name, sources, ranks)
 
     if chosen.sweep:
         values = [float(value) for value in chosen.sweep[1:]]
-        sweep(folder, chosen.pair, chosen.model, methods[names[0]], chosen.seeds[0], chosen.sweep[0], values)
+        sweep(bench, methods[names[0]], chosen.seeds[0], chosen.sweep[0], values)
         return
+    used = {name: methods[name] for name in [*names, *(methods[name].against for name in names)]}
+    bench.prepare(list(used.values()), chosen.seeds, chosen.jobs)
     compared = [name for name in names if name != methods[name].against]
     options = Options(SPLITS.index(chosen.split), slices=tuple(chosen.slices))
     rows = compare([Comparison(found(name), found(methods[name].against)) for name in compared], options)

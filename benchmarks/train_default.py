@@ -7,7 +7,8 @@ start from the same weights and see the same batches. A pair must have been buil
 Seconds are those until the end of the best epoch, validations included. The difference of NDCG@10 is over validation
 targets, each the mean over the seeds, with its 95 % interval.
 
-    python benchmarks/train_default.py [--pairs demo] [--seeds 1 2 3] [--plain-seeds 1] [--folder FOLDER] [--profile]
+    python benchmarks/train_default.py [--pairs demo] [--seeds 1 2 3] [--plain-seeds 1] [--device cuda]
+        [--folder FOLDER] [--profile]
 
 `--folder` keeps the result of every training, so that a run that was stopped goes on with the next.
 """
@@ -28,12 +29,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile
 
 from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block
 from lecdsr.core.console import console, say, silent
-from lecdsr.core.device import has_bfloat16
+from lecdsr.core.device import choose_device, has_bfloat16
 from lecdsr.core.files import atomic_path
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import VALID
@@ -50,7 +51,6 @@ from lecdsr.train.step import Steps
 from lecdsr.train.validator import Validator, validation_batch
 
 MODEL = "tandem"
-CPU = torch.device("cpu")
 #: What the plain side changes of the settings.
 PLAIN_SHARED = {"patience": 4, "lr_decays": 3, "lr_decay_factor": 0.3}
 PLAIN_MODEL = {"loss": "full", "lr_schedule": "steps"}
@@ -75,10 +75,10 @@ class Training:
     ndcg: list[float]
 
 
-def train(pair: str, seed: int, plain: bool) -> Training:
+def train(pair: str, seed: int, plain: bool, device: torch.device) -> Training:
     """Train the default model once and rank the validation targets with its best weights."""
     prepare_process()
-    settings, shared, data = load(pair, seed, plain)
+    settings, shared, data = load(pair, seed, plain, device)
     network = build(MODEL, settings, data.info, seed)
     if plain:
         _rebuild_tables(network)
@@ -93,25 +93,33 @@ def train(pair: str, seed: int, plain: bool) -> Training:
         return scores
 
     Validator.evaluate = timed  # type: ignore[method-assign, assignment]
-    result = trainer.train(network, data.sequences, data.info, settings, shared, CPU)
+    result = trainer.train(network, data.sequences, data.info, settings, shared, device)
     network.load_state_dict(result.weights)
     valid = data.sequences.of_split(VALID)
     with silent(True):
-        ranks = rank_targets(network, valid, data.info, settings.history_length, validation_batch(data.info), CPU).full
+        ranks = rank_targets(
+            network, valid, data.info, settings.history_length, validation_batch(data.info), device
+        ).full
     ndcg = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0)
     wall, used = ends[result.best_epoch]
     return Training(wall, used, (result.best_epoch, len(result.log) - 1), result.best_score, ndcg.tolist())
 
 
-def load(pair: str, seed: int, plain: bool) -> tuple[Any, SharedSettings, PairData]:
+def load(pair: str, seed: int, plain: bool, device: torch.device) -> tuple[Any, SharedSettings, PairData]:
     """Settings of one side, and the data."""
-    shared = load_block("train", SharedSettings, pair, "shared").model_copy(update={"seed": seed, "device": "cpu"})
+    shared = load_block("train", SharedSettings, pair, "shared").model_copy(
+        update={"seed": seed, "device": device.type}
+    )
     settings = load_block("train", find_model(MODEL).settings, pair, MODEL)
-    if not has_bfloat16(CPU):
+    if not has_bfloat16(device):
         shared = shared.model_copy(update={"precision": "float32"})
     if plain:
         shared, settings = shared.model_copy(update=PLAIN_SHARED), settings.model_copy(update=PLAIN_MODEL)
-    return settings, shared, load_pair_data(Artefacts(pair), settings.domains, settings.order, seed)
+    return (
+        settings,
+        shared,
+        load_pair_data(Artefacts(pair), settings.domains, settings.order, seed, settings.profiles_read),
+    )
 
 
 def _rebuild_tables(network: Recommender) -> None:
@@ -123,12 +131,12 @@ def _rebuild_tables(network: Recommender) -> None:
     network.query_encoder = query_encoder  # type: ignore[method-assign]
 
 
-def kept(folder: Path, pair: str, seed: int, plain: bool) -> Training:
+def kept(folder: Path, pair: str, seed: int, plain: bool, device: torch.device) -> Training:
     """Train in a process of its own, unless the folder has the result."""
     path = folder / f"{pair}-{'plain' if plain else 'ours'}-{seed}.json"
     if not path.exists():
         say(f"{pair}, {'the plain loop' if plain else 'ours'}, seed {seed}")
-        found = measure(train, pair, seed, plain).result
+        found = measure(train, pair, seed, plain, device).result
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(found.__dict__))
     return Training(**json.loads(path.read_text()))
@@ -160,14 +168,14 @@ def _mean(runs: dict[int, Training], seeds: list[int]) -> NDArray[np.float64]:
     return found
 
 
-def profile_steps(pair: str, plain: bool, steps: int = 20) -> None:
+def profile_steps(pair: str, plain: bool, device: torch.device, steps: int = 20) -> None:
     """Print where the time of a step goes."""
     prepare_process()
-    settings, shared, data = load(pair, 1, plain)
-    network = build(MODEL, settings, data.info, 1)
-    loop = Steps(network, data.sequences, data.info, settings, shared, CPU)
+    settings, shared, data = load(pair, 1, plain, device)
+    network = build(MODEL, settings, data.info, 1).to(device)
+    loop = Steps(network, data.sequences, data.info, settings, shared, device)
     network.train()
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile() as seen:
         for number, batch in zip(range(steps), loop.batches(1), strict=False):
             loop.step(batch, number)
     print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=40))
@@ -180,22 +188,24 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--plain-seeds", nargs="+", type=int, help="seeds of the plain side, by default the same")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, where processor seconds say little")
     parser.add_argument("--folder", type=Path, help="keep the result of every training here")
     parser.add_argument("--profile", action="store_true", help="print where the time of a step goes, and stop")
     arguments = parser.parse_args()
+    device = choose_device(arguments.device)
     enter_repository()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     if arguments.profile:
         for side in (True, False):
-            profile_steps(arguments.pairs[0], side)
+            profile_steps(arguments.pairs[0], side, device)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         plain_seeds = arguments.plain_seeds or arguments.seeds
         for pair in arguments.pairs:
-            ours = {seed: kept(folder, pair, seed, False) for seed in arguments.seeds}
-            plain = {seed: kept(folder, pair, seed, True) for seed in plain_seeds}
+            ours = {seed: kept(folder, pair, seed, False, device) for seed in arguments.seeds}
+            plain = {seed: kept(folder, pair, seed, True, device) for seed in plain_seeds}
             report(pair, plain, ours)
 
 

@@ -43,7 +43,7 @@ class MemoryEstimate:
         weights: weights of the model.
         gradients_and_optimiser: a gradient and two moments of AdamW for each weight.
         best_copy: the weights of the best epoch.
-        vectors: copies of the text vectors on a GPU.
+        vectors: what the GPU holds before the first step beside the weights: text vectors and the users' histories.
         activations: what lives at the same time in a step, beside weights, their gradients and moments.
         validation: what lives at the same time in a validation batch, beside weights.
         checkpoint: copies of weights and moments while a checkpoint is being written.
@@ -140,11 +140,18 @@ def complete_estimate(estimate: MemoryEstimate, steps: Steps, info: DatasetInfo,
         kept = kept_bytes(steps.model, info, valid, steps.device)
         found = dataclasses.replace(found, validation=estimate_validation(steps, info, valid), rerank_term=kept)
     if steps.device.type == "cuda":
-        return found
+        return dataclasses.replace(found, vectors=held_on_gpu(steps.model, steps.device))
     # Whatever the model's construction and the small batches needed for a moment is freed; what they loaded stays.
     release_freed_memory()
     held = resident_memory() - sum(local_rows(weight).nbytes for weight in steps.model.parameters())
     return dataclasses.replace(found, process=held, so_far=peak_memory())
+
+
+def held_on_gpu(model: Recommender, device: torch.device) -> int:
+    """Return the bytes that a GPU holds beside the weights of a model that is built there."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return sum(buffer.nbytes for buffer in model.buffers())
+    return torch.cuda.memory_allocated(device) - sum(local_rows(weight).nbytes for weight in model.parameters())
 
 
 def estimate_validation(steps: Steps, info: DatasetInfo, valid: Sequences) -> int:
@@ -173,7 +180,7 @@ def _measure_ranking(steps: Steps, info: DatasetInfo, windows: Sequences) -> int
         rank_targets(model, windows, info, length, len(windows), steps.device)
 
     with _unchanged(model), silent(True):
-        return peak_of(work, (*model.parameters(), *model.buffers())).peak
+        return peak_of(work, (*model.parameters(), *model.buffers()), steps.device).peak
 
 
 def estimate_activations(steps: Steps) -> int:
@@ -214,7 +221,7 @@ def _measure_step(steps: Steps, count: int) -> LiveMemory:
 
     with _unchanged(steps.model):
         steps.draws.share(slice(None), count)
-        found = peak_of(step, (*steps.model.parameters(), *steps.model.buffers()))
+        found = peak_of(step, (*steps.model.parameters(), *steps.model.buffers()), steps.device)
         steps.model.zero_grad(set_to_none=True)
     steps.draws.generator.set_state(state)
     return found

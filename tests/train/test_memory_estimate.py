@@ -9,6 +9,7 @@ import torch
 from lecdsr.core.schemas import VALID
 from lecdsr.models.saved import build
 from lecdsr.train import memory_estimate
+from lecdsr.train.live_memory import peak_of
 from lecdsr.train.memory_estimate import (
     HEAP_GROWTH,
     MemoryEstimate,
@@ -17,6 +18,7 @@ from lecdsr.train.memory_estimate import (
     estimate_activations,
     estimate_memory,
     estimate_validation,
+    held_on_gpu,
 )
 from lecdsr.train.step import Steps
 from tests.errors import refused
@@ -123,3 +125,26 @@ def test_activations_too_large_get_other_advice(monkeypatch):
     with refused("not-enough-memory", "train.sasrec") as caught:
         check_memory(MemoryEstimate(0, 1, 3, 1, 0, 500, 1, 1), "sasrec", CPU, 1)
     assert "train.sasrec.batch_size" in caught.value.do
+
+
+@pytest.fixture
+def allocator(monkeypatch):
+    """An allocator of a GPU that holds 100 bytes before a piece of work and 5,100 at its peak."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5_100)
+
+
+@pytest.mark.parametrize(("device", "peak"), [("cpu", 40), ("cuda", 5_000)])
+def test_on_a_gpu_the_allocator_counts_what_operations_need_inside(allocator, device, peak):
+    assert peak_of(lambda: torch.ones(10), (), torch.device(device)).peak == peak
+
+
+def test_what_a_gpu_holds_beside_the_weights(allocator):
+    assert held_on_gpu(torch.nn.Linear(4, 1, bias=False), torch.device("cuda")) == 100 - 16
+
+
+def test_without_an_allocator_the_buffers_are_what_a_gpu_holds():
+    network = torch.nn.BatchNorm1d(3)
+    assert held_on_gpu(network, torch.device("cuda")) == 2 * 3 * 4 + 8  # mean, variance, number of batches
