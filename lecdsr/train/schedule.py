@@ -43,10 +43,10 @@ def make_schedule(settings: Any, shared: SharedSettings, steps_per_epoch: int) -
         shared: settings of all models.
         steps_per_epoch: steps of an epoch.
     """
-    if not falls_linearly(settings, steps_per_epoch):
-        return StepSchedule(shared)
     if settings.lr_schedule == "plateau":
         return PlateauSchedule(settings.plateau_epochs, settings.plateau_patience, settings.plateau_decay_factor)
+    if not falls_linearly(settings, steps_per_epoch):
+        return StepSchedule(shared)
     epochs = max(settings.linear_epochs, -(-settings.linear_steps // steps_per_epoch))
     return LinearSchedule(min(epochs, shared.epochs))
 
