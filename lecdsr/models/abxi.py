@@ -263,8 +263,8 @@ class ABXI(Recommender):
         Zero vectors have one key and one value, those of the biases. So all of them are one more position, with the
         logarithm of their number added to its logit.
         """
-        length = x.shape[1]
-        bias = x.new_zeros(len(x), 1, length + 1, length + 1)
+        batch, length = x.shape[:2]
+        bias = x.new_zeros(batch, 1, length + 1, length + 1)
         bias[:, :, :length, :length].masked_fill_(~allowed, float("-inf"))
         bias[:, 0, :length, length] = padding.clamp(min=0).to(x.dtype).log()
         return attend(self.qkv(F.pad(x, (0, 0, 0, 1))), self.settings.heads, bias)[:, :length]
