@@ -188,7 +188,7 @@ def not_shown(pairs: Sequence[Recorded], others: Sequence[str] = ()) -> str:
         parts.append(f"other text encoders than {escape(encoders.pop())}")
     for who, when in dict.fromkeys(writer for one in pairs for writer in one.facts.writers):
         parts.append(
-            f"how far descriptions and profiles by {escape(who)} of {escape(when)} rest on hindsight about items"
+            f"how far descriptions and profiles by {escape(who)} of {escape(when)} depend on hindsight about items"
         )
     if any(is_older(row, one) for one in pairs for row in one.rows):
         parts.append("figures of the present code in place of those marked †")
@@ -359,7 +359,8 @@ def _cost(method: str, rows: Sequence[Row]) -> str:
     if len(values) > 1:
         half = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
         parts.append(_interval(f"{max(0.0, np.mean(values) - half):,.0f}", f"{np.mean(values) + half:,.0f}"))
-    parts.append(f"{rows[0]['device']}, {rows[0]['threads']} thread{'' if rows[0]['threads'] == '1' else 's'}")
+    machine = escape(rows[0]["processor"] or rows[0]["device"])
+    parts.append(f"{machine}, {rows[0]['threads']} thread{'' if rows[0]['threads'] == '1' else 's'}")
     parts.append(f"{int(rows[0]['parameters']):,} parameters")
     return f"{np.mean(values):,.0f} seconds for `{method}` ({', '.join(parts)})"
 
