@@ -75,4 +75,4 @@ def _measure(clock: EpochClock, stop: bool) -> None:
         clock.resume()
         return scores
 
-    Validator.evaluate = measured  # type: ignore[method-assign]
+    Validator.evaluate = measured  # type: ignore[method-assign, assignment]

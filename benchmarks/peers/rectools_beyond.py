@@ -39,7 +39,7 @@ def recommendations(path: Path, domain: int) -> pd.DataFrame:
 
 def cosine_distance(vectors: NDArray[np.float32]) -> Any:
     """RecTools' calculator of distances, for text vectors; not a number where an item has no text."""
-    from rectools.metrics.distances import PairwiseDistanceCalculator  # type: ignore[import-not-found]
+    from rectools.metrics.distances import PairwiseDistanceCalculator
 
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, np.nan)
@@ -62,7 +62,7 @@ def theirs(reco: pd.DataFrame, before: pd.DataFrame, items: NDArray[np.int64], d
         items: items of the domain.
         distance: from :func:`cosine_distance`; None without vectors.
     """
-    from rectools.metrics import (  # type: ignore[import-not-found]
+    from rectools.metrics import (
         AvgRecPopularity,
         CatalogCoverage,
         IntraListDiversity,

@@ -93,9 +93,9 @@ def trainer(task: Task, held: Callable[[], Held], **options: Any) -> Any:
         held: returns the held-out targets; called when the training begins, since the network is built by then.
         options: further options of the trainer.
     """
-    import pytorch_lightning as pl  # type: ignore[import-not-found]
+    import pytorch_lightning as pl
 
-    class Validation(pl.Callback):  # type: ignore[misc]
+    class Validation(pl.Callback):
         """Validate after each epoch by the rule of our own training."""
 
         def __deepcopy__(self, memo: Any) -> Validation:

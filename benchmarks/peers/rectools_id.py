@@ -27,9 +27,9 @@ MODELS = {"rectools-sasrec": "SASRecModel", "rectools-hstu": "HSTUModel"}
 
 def train(side: str, task: Task) -> Trained:
     """Train one of :data:`MODELS`."""
-    import rectools.models  # type: ignore[import-not-found]
+    import rectools.models
     from pytorch_lightning import seed_everything
-    from rectools.dataset import Dataset  # type: ignore[import-not-found]
+    from rectools.dataset import Dataset
 
     from benchmarks.peers.rectools_common import Held, result, trainer, training_frame
 

@@ -23,7 +23,7 @@ GRID: list[dict[str, Any]] = [{}, {"lr": 3e-4}, {"lr": 1e-3, "dropout": 0.3}]
 def train(side: str, task: Task) -> Trained:
     """Train the model."""
     from pytorch_lightning import seed_everything
-    from rectools.fast_transformers import UniSRecModel  # type: ignore[import-not-found]
+    from rectools.fast_transformers import UniSRecModel
 
     from benchmarks.peers.rectools_common import Held, result, trainer, training_rows
 

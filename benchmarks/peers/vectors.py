@@ -84,7 +84,9 @@ def score(vectors: TargetVectors, targets: Sequences, info: DatasetInfo, batch_s
         batch_size: targets ranked at once.
     """
     model, device = _Given(vectors), vectors.keys.device
-    ranks = rank_targets(model, _numbered(targets), info, 1, batch_size, device, label="validation").full
+    ranks = rank_targets(model, _numbered(targets), info, 1, batch_size, device, label="validation").full.astype(
+        np.float64
+    )
     in_y = targets.target >= info.n_x
     parts = [chosen for chosen in (~in_y, in_y) if chosen.any()]
     return float(np.mean([mean_over_users(ranks[part], targets.user[part])[MONITOR] for part in parts]))

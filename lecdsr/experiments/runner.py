@@ -223,7 +223,7 @@ class ExperimentRunner:
                 self.failed.append(run.name)
                 warn(f"{run.name} cannot be read: {error}")
                 continue
-            self._rows.append(row_of(run, finished))
+            self._rows.append(row_of(run, finished, self._code[run.model]))
             if run.role != GRID:
                 write_table(rank_file(self._artefacts, run.name), ranks_of_test(finished.ranks), RANKS)
                 old = (run.name, run.control)
