@@ -95,7 +95,7 @@ def trainer(task: Task, held: Callable[[], Held], **options: Any) -> Any:
     """
     import pytorch_lightning as pl
 
-    class Validation(pl.Callback):
+    class Validation(pl.Callback):  # type: ignore[misc]
         """Validate after each epoch by the rule of our own training."""
 
         def __deepcopy__(self, memo: Any) -> Validation:
