@@ -38,7 +38,9 @@ def refit(artefacts: Artefacts, config: dict[str, Any], settings: Any, shared: S
     data = load_everything(artefacts, settings, shared.seed)
     checkpoints = Checkpoints(artefacts.pair, f"refit-{name}", {"data": hash_tables(artefacts), TRAINED_ON: ALL})
     label = f"{name} on everything of {artefacts.pair}"
-    return fit_model(name, settings, shared, data, checkpoints=checkpoints, label=label, schedule=schedule, term_weights=weights)
+    return fit_model(
+        name, settings, shared, data, checkpoints=checkpoints, label=label, schedule=schedule, term_weights=weights
+    )
 
 
 def load_everything(artefacts: Artefacts, settings: Any, seed: int) -> PairData:

@@ -37,7 +37,6 @@ STEPS = 50
 TOLERANCE = 1e-9
 
 
-
 @torch.no_grad()
 def fit_term_weights(
     network: Recommender, valid: Sequences, info: DatasetInfo, length: int, device: torch.device, seed: int
