@@ -6,8 +6,8 @@ K sampled items each, under a prior that keeps them where they start::
     Σ_targets log softmax(Σ_j f_j t_j)[target]  -  ½ Σ_j (f_j - start_j)²,   f ≥ 0
 
 The prior weighs as much as one target, so that few targets change little. With uniform samples the estimate is
-consistent (McFadden 1978), and the sum is concave in f, so that it has one maximum, which Newton's method finds in a few
-steps. Test targets are never read.
+consistent (McFadden 1978). The sum is concave in f, so it has one maximum, which Newton's method finds in a few steps.
+Test targets are never read.
 
 Shape legend: B targets, K sampled items, J terms, N items of a domain.
 """
