@@ -335,7 +335,7 @@ class Tandem(ItemSoftmax):
         return self.needs is not None
 
     def rerank_term(self) -> Scorer | None:
-        """The largest similarity of an item to a phrase of the user's profile, times weight / temperature and factor."""
+        """The largest similarity of an item to a phrase of the profile, times weight / temperature and its factor."""
         return None if self.phrases is None else self.phrases.term(self._weighted_texts())
 
     def rerank_vectors(self) -> tuple[Tensor, Callable[[Histories], Tensor]] | None:
