@@ -88,7 +88,17 @@ def _training(config: Mapping[str, Any]) -> str:
     score = config["valid_ndcg@10"]
     return (
         f"Seed {config['seed']}. The weights are those of epoch {config['best_epoch']}, which has the best NDCG@10 on "
-        f"validation (full ranking, mean of both domains): {score:.4f}."
+        f"validation (full ranking, mean of both domains): {score:.4f}.{_fitted(config)}"
+    )
+
+
+def _fitted(config: Mapping[str, Any]) -> str:
+    """Tell that the score is not independent of validation, where weights were fitted to it."""
+    if not config.get("term_weights"):
+        return ""
+    return (
+        " The weights of the terms of the score (`term_weights` in `config.json`) were fitted to the validation "
+        "targets after that epoch, and the figure is the one with them."
     )
 
 
