@@ -27,7 +27,9 @@ CALLS = {
     "dvc": "import sys; from dvc.cli import main; sys.exit(main())",
     "lecdsr": "import sys; from lecdsr.cli.main import run; sys.exit(run())",
 }
-FORWARDED = (signal.SIGINT, signal.SIGTERM)
+#: Signals that a client passes on to its fork, and what the fork gets. A client that is killed itself takes its fork
+#: with it too, but a moment later; after SIGUSR1 it ends when its fork has ended.
+FORWARDED = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGTERM, signal.SIGUSR1: signal.SIGKILL}
 
 
 def serve(descriptor: int) -> None:
@@ -72,6 +74,8 @@ def _run(connection: socket.socket) -> None:
     import traceback
 
     code = 1
+    import time
+
     try:
         asked = _receive(connection)
         threading.Thread(target=_obey, args=(connection,), daemon=True).start()
@@ -85,6 +89,9 @@ def _run(connection: socket.socket) -> None:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+            t = os.times()
+            open(os.environ["FORKLOG"], "a").write(
+                f"{t.user + t.system:.2f} {t.children_user + t.children_system:.2f} {time.time() - t0:.1f} {sys.argv}\n"
         connection.sendall(bytes([code]))
         os._exit(code)
 
@@ -99,7 +106,7 @@ def _receive(connection: socket.socket) -> dict:
         asked = json.loads(stream.read(int(length)))
     sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - as long as the process
     for name, number in (("stdout", 1), ("stderr", 2)):
-        setattr(sys, name, open(number, "w", buffering=1, closefd=False, encoding="utf-8"))
+        setattr(sys, name, open(number, "w", buffering=1, closefd=False, encoding="utf-8"))  # noqa: SIM115
         setattr(sys, f"__{name}__", getattr(sys, name))
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -115,27 +122,28 @@ def _obey(connection: socket.socket) -> None:
 
 
 def _call(asked: dict) -> int:
-    """Run ``python -m MODULE``, ``python -c CODE`` or the script of a package; return the exit code."""
+    """Run ``python -m MODULE``, ``python -c CODE``, ``python FILE`` or a script of CALLS; return the exit code."""
     import runpy
     import types
 
-    if asked["program"] in CALLS:
-        kind, what, rest = asked["program"], CALLS[asked["program"]], asked["arguments"]
-    else:
-        kind, what, *rest = asked["arguments"]
+    program, arguments = asked["program"], asked["arguments"]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    folders = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    sys.path[:0] = ["", *folders] if asked["program"] == "python" else folders
-    # What this program starts by itself is a fork too.
-    sys.executable = asked["executable"]
+    sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.executable = asked["executable"]  # what this program starts by itself is a fork too
     try:
-        if kind == "-m":
-            sys.argv = [what, *rest]
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = [kind, *rest]
+        if arguments[0] == "-m" and program == "python":
+            sys.path.insert(0, "")
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        elif arguments[0] == "-c" or program in CALLS:
+            sys.path.insert(0, "")
+            sys.argv = ["-c", *arguments[2:]] if program == "python" else [program, *arguments]
             main = sys.modules["__main__"] = types.ModuleType("__main__")
-            exec(compile(what, "<string>", "exec"), main.__dict__)
+            exec(CALLS.get(program) or arguments[1], main.__dict__)
+        else:
+            sys.path.insert(0, os.path.dirname(arguments[0]))
+            sys.argv = arguments
+            runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
@@ -146,8 +154,8 @@ def _call(asked: dict) -> int:
 
 def request(path: str, python: str, program: str, *arguments: str) -> None:
     """Run a program in a fork of the server, with the files, folder and environment of this process, and end as it."""
-    plain = arguments[:1] not in (("-m",), ("-c",)) or "--multiprocessing-fork" in arguments
-    if program == "python" and plain:
+    options = not arguments or (arguments[0][0] == "-" and arguments[0] not in ("-m", "-c"))
+    if program == "python" and (options or "--multiprocessing-fork" in arguments):
         os.execv(python, [python, *arguments])
     asked = {
         "arguments": arguments,
@@ -160,13 +168,15 @@ def request(path: str, python: str, program: str, *arguments: str) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(path)
         for number in FORWARDED:
-            signal.signal(number, lambda received, _: server.sendall(bytes([received])))
+            signal.signal(number, lambda received, _: server.sendall(bytes([FORWARDED[received]])))
         server.sendmsg(
             [f"{len(message):8}".encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
         )
         server.sendall(message)
         ended = server.recv(1)
-    sys.exit(ended[0] if ended else 70)
+    if not ended:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.exit(ended[0])
 
 
 if __name__ == "__main__":

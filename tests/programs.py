@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from tests import fork_server
 
 #: Folder of the scripts ``python``, ``dvc`` and ``lecdsr``, for all processes of the test run.
 VARIABLE = "LECDSR_TEST_PROGRAMS"
+
+
+#: Signal that kills a fork and ends its client with it, where ``Popen.kill`` would end the client first.
+KILL = signal.SIGUSR1
 
 
 class Programs:
@@ -40,6 +45,11 @@ class Programs:
         del os.environ[VARIABLE]
         self.process.communicate()
         shutil.rmtree(self.folder)
+
+
+def program(name: str) -> str:
+    """The path of the script ``python``, ``dvc`` or ``lecdsr``."""
+    return str(Path(os.environ[VARIABLE], name))
 
 
 def search_path() -> str:

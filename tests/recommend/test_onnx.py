@@ -3,7 +3,6 @@
 import functools
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from lecdsr.recommend.onnx import GRAPH, WEIGHTS, write_graph
 from lecdsr.recommend.recommender import open_recommender
 from tests.errors import refused
 from tests.models import zoo
+from tests.programs import program
 from tests.recommend.built import ROOT, TWO_TOWERS, recommender_of, write_pair, written_recommender
 
 N, WITHOUT = zoo.PADDING, zoo.USERS - 1  # the last user has no profile
@@ -277,7 +277,7 @@ def test_the_example_recommends_what_the_model_does(tmp_path, monkeypatch):
     recommender = open_recommender(Artefacts("demo"), "sasrec")
     export(recommender, {}, tmp_path / "out", onnx=True)
     history = [6, 0, 7]
-    command = [sys.executable, ROOT / "examples/query.py", "out", *(f"B{item:09d}" for item in history), "-k", "3"]
+    command = [program("python"), ROOT / "examples/query.py", "out", *(f"B{item:09d}" for item in history), "-k", "3"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = [line.split("\t") for line in done.stdout.splitlines()]
