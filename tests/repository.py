@@ -90,6 +90,17 @@ class Repository:
         lines = self.run(*command).splitlines()
         return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
 
+    def change(self, key: str, value: object) -> None:
+        """Set a key of ``params.yaml``, such as ``train.shared.patience``, as `dvc exp run -S` does before it runs."""
+        yaml, path = YAML(), self.folder / "params.yaml"
+        values = block = yaml.load(path.read_text(encoding="utf-8"))
+        *blocks, last = key.split(".")
+        for name in blocks:
+            block = block.setdefault(name, {})
+        block[last] = value
+        with open(path, "w", encoding="utf-8") as handle:
+            yaml.dump(values, handle)
+
     def init(self) -> None:
         """Make the folder a Git repository."""
         self.run("git", "init", "-q", "-b", "main")
