@@ -70,12 +70,11 @@ def _reap() -> None:
 
 def _run(connection: socket.socket) -> None:
     """Become the program that a client asks for; never return."""
+    import atexit
     import threading
     import traceback
 
     code = 1
-    import time
-
     try:
         asked = _receive(connection)
         threading.Thread(target=_obey, args=(connection,), daemon=True).start()
@@ -84,14 +83,9 @@ def _run(connection: socket.socket) -> None:
         traceback.print_exc()
     finally:
         threading._shutdown()
-        import atexit
-
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-            t = os.times()
-            open(os.environ["FORKLOG"], "a").write(
-                f"{t.user + t.system:.2f} {t.children_user + t.children_system:.2f} {time.time() - t0:.1f} {sys.argv}\n"
         connection.sendall(bytes([code]))
         os._exit(code)
 
@@ -124,22 +118,23 @@ def _obey(connection: socket.socket) -> None:
 def _call(asked: dict) -> int:
     """Run ``python -m MODULE``, ``python -c CODE``, ``python FILE`` or a script of CALLS; return the exit code."""
     import runpy
-    import types
 
     program, arguments = asked["program"], asked["arguments"]
+    if program in CALLS:
+        arguments = [program, *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     sys.executable = asked["executable"]  # what this program starts by itself is a fork too
     try:
-        if arguments[0] == "-m" and program == "python":
+        if arguments[0] == "-m":
             sys.path.insert(0, "")
             sys.argv = arguments[1:]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-        elif arguments[0] == "-c" or program in CALLS:
+        elif arguments[0] == "-c":
             sys.path.insert(0, "")
-            sys.argv = ["-c", *arguments[2:]] if program == "python" else [program, *arguments]
-            main = sys.modules["__main__"] = types.ModuleType("__main__")
-            exec(CALLS.get(program) or arguments[1], main.__dict__)
+            _execute(arguments[1], ["-c", *arguments[2:]])
+        elif program in CALLS:
+            _execute(CALLS[program], arguments)
         else:
             sys.path.insert(0, os.path.dirname(arguments[0]))
             sys.argv = arguments
@@ -150,6 +145,14 @@ def _call(asked: dict) -> int:
             return 1
         return int(ended.code or 0)
     return 0
+
+
+def _execute(code: str, arguments: list[str]) -> None:
+    import types
+
+    sys.argv = arguments
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(code, main.__dict__)
 
 
 def request(path: str, python: str, program: str, *arguments: str) -> None:
