@@ -51,9 +51,9 @@ def session(folder):
 
 
 @functools.cache
-def tower(model, variant, domains="both"):
+def tower(model, variant):
     """Return a recommender with the graph of its query tower, its facts, and a session that runs it."""
-    recommender = recommender_of(model, variant, domains)
+    recommender = recommender_of(model, variant)
     with tempfile.TemporaryDirectory() as folder:
         facts = write_graph(recommender, Path(folder))
         graph = onnx.load(Path(folder) / GRAPH)
