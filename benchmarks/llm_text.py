@@ -48,6 +48,7 @@ from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
 from lecdsr.train.fit import fit_model, prepare_process
 from lecdsr.train.settings import SharedSettings
+from lecdsr.train.term_weights import fit_term_weights
 
 TITLES, DESCRIBED = "titles", "titles + descriptions"
 NO_PROFILE = {"profile_text": "none"}
@@ -169,6 +170,9 @@ def rank(work: Work, changed: dict[str, Any], device: torch.device, weights: Pat
     network = build(work.model, settings, data.info, work.seed)
     if weights.exists():
         network.load_state_dict(load_file(weights), strict=False)
+        network.to(device)
+        valid = data.sequences.of_split(VALID)
+        fit_term_weights(network, valid, data.info, settings.history_length, device, work.seed)
     else:
         network.count(data.sequences.of_split(0))
     network.to(device)

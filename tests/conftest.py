@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fixtures import built, copy, prepared
+from tests.programs import Programs
 
 __all__ = ["built", "copy", "prepared"]
 
@@ -46,6 +47,13 @@ def pytest_runtest_protocol(item: pytest.Item):
         return (yield)
     finally:
         _Running.fast = ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of programs in the process that all others start from."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        programs = Programs()
+        config.add_cleanup(programs.close)
 
 
 def _needs_demo(item: pytest.Item) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lecdsr.core.console import console, stderr
+from tests.programs import search_path
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -29,7 +30,11 @@ CALLS = "import importlib, sys\nfor call in sys.argv[1:]:\n n, *a = call.split()
 
 
 class Repository:
-    """A folder in which commands run with this environment's programs."""
+    """A folder in which commands run with this environment's programs.
+
+    :meth:`run` starts ``python``, ``dvc`` and ``lecdsr``, and DVC its stages, as forks of one process that has
+    imported the packages of others; what is started with :attr:`environment` is a plain process, which may be killed.
+    """
 
     def __init__(self, folder: Path, store: Path) -> None:
         self.folder, self.store = folder, store
@@ -50,7 +55,7 @@ class Repository:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**self.environment, **environment},
+            env={**self.environment, "PATH": search_path(), **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,6 +90,17 @@ class Repository:
         lines = self.run(*command).splitlines()
         return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
 
+    def change(self, key: str, value: object) -> None:
+        """Set a key of ``params.yaml``, such as ``train.shared.patience``, as `dvc exp run -S` does before it runs."""
+        yaml, path = YAML(), self.folder / "params.yaml"
+        values = block = yaml.load(path.read_text(encoding="utf-8"))
+        *blocks, last = key.split(".")
+        for name in blocks:
+            block = block.setdefault(name, {})
+        block[last] = value
+        with open(path, "w", encoding="utf-8") as handle:
+            yaml.dump(values, handle)
+
     def init(self) -> None:
         """Make the folder a Git repository."""
         self.run("git", "init", "-q", "-b", "main")
@@ -105,7 +121,7 @@ class Copy(Repository):
 
     def stages(self, *calls: str, **environment: str) -> str:
         """Run stages, each as ``NAME PAIR [MODEL]``, in one process; return their output."""
-        return self.run(sys.executable, "-c", CALLS, *(f"stages.{call}" for call in calls), **environment)
+        return self.run("python", "-c", CALLS, *(f"stages.{call}" for call in calls), **environment)
 
     def extend(self, name: str, source: str, target: str) -> None:
         """Follow the page of an example: copy its file, and apply its patch if there is one."""

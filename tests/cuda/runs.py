@@ -27,8 +27,6 @@ BY_ROWS = [
     for model, variant in zoo.TRAINED
     if zoo.make(model, variant).row_tables() and variant in ("sampled softmax", "masked", "ids only", "bce", "psl")
 ]
-#: One variant of each model.
-ONE_EACH = list({model: (model, variant) for model, variant in reversed(zoo.ALL)}.values())
 
 
 def trained(

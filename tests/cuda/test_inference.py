@@ -10,11 +10,11 @@ from lecdsr.recommend.explain import explain, similar
 from lecdsr.recommend.export import export
 from lecdsr.recommend.user import target_user
 from tests.cuda.pretended import CUDA
-from tests.cuda.runs import CPU, ONE_EACH, ranked
+from tests.cuda.runs import CPU, ranked
 from tests.models import zoo
 from tests.recommend.built import USER_IDS, recommender_of
 
-MODELS = [pytest.param(*case, marks=() if case in ONE_EACH else pytest.mark.slow) for case in zoo.ALL]
+MODELS = [pytest.param(*case, marks=() if case in zoo.ONE_EACH else pytest.mark.slow) for case in zoo.ALL]
 
 
 def on(device, model, variant):
@@ -37,9 +37,9 @@ def answers(recommender):
 @pytest.mark.parametrize(("model", "variant"), MODELS)
 def test_a_gpu_answers_as_the_cpu(cuda, tmp_path, model, variant):
     here, there = on(CUDA, model, variant), on(CPU, model, variant)
-    items, numbers = answers(here)
-    assert items == answers(there)[0]
-    np.testing.assert_allclose(numbers, answers(there)[1], rtol=1e-4, atol=1e-5)
+    (items, numbers), (wanted, expected) = answers(here), answers(there)
+    assert items == wanted
+    np.testing.assert_allclose(numbers, expected, rtol=1e-4, atol=1e-5)
     if here.network.is_two_tower:
         for one, name in ((here, "gpu"), (there, "cpu")):
             export(one, {}, tmp_path / name)

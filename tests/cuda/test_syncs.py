@@ -3,13 +3,13 @@
 import pytest
 
 from tests.cuda.pretended import CUDA, syncs
-from tests.cuda.runs import BY_ROWS, ONE_EACH, steps_on, trained, trains
+from tests.cuda.runs import BY_ROWS, steps_on, trained, trains
 from tests.models import zoo
 
 #: In a catalogue of a few items the default loss of tandem is the full one.
 SAMPLED = [(model, "sampled softmax") for model in ("abxi", "lecdsr", "tandem")]
 #: Checked always; the rest is slow.
-DENSE = [case for case in ONE_EACH if trains(case[0])] + SAMPLED
+DENSE = [case for case in zoo.ONE_EACH if trains(case[0])] + SAMPLED
 
 
 def syncs_of(model, variant, **shared):

@@ -1,9 +1,7 @@
 """Real processes killed between two chunks: stored vectors stay unchanged, and only the rest is encoded."""
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from itertools import chain
 from pathlib import Path
@@ -17,6 +15,7 @@ from lecdsr.embed.server_encoder import ServerEncoder
 from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY
 from tests.embed.served import reply_to, unit
+from tests.programs import KILL, program
 
 pytestmark = pytest.mark.slow  # every test kills processes
 
@@ -60,14 +59,14 @@ def killed_after(count, code, path, **environment):
     """Run ``code``, kill it when ``count`` vectors are stored, and return these."""
     log = path.parent / "log"
     with log.open("wb") as file:
-        command = [sys.executable, "-c", code, str(path), str(path.parent / "texts")]
+        command = [program("python"), "-c", code, str(path), str(path.parent / "texts")]
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=file, stderr=file)
     until = time.monotonic() + 120
     while len(rows_of(path)) < count:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(KILL)
     process.wait()
     assert KEY.encode() not in log.read_bytes()
     return rows_of(path)

@@ -34,6 +34,12 @@ def copy(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def before(copy):
+    """Return the hashes of two models in the unchanged copy."""
+    return [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+
+
 @pytest.fixture
 def changed(copy):
     """Return the hashes of two models after text was added to a file."""
@@ -69,8 +75,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_code_that_decides(copy, changed, name):
-    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
+def test_code_that_decides(before, changed, name):
     after = changed(name, CODE)
     assert tuple(a != b for a, b in zip(before, after, strict=True)) == NAMES[name]
 
@@ -88,9 +93,8 @@ WORDS = {
 
 
 @pytest.mark.parametrize("kind", WORDS)
-def test_words_decide_nothing(copy, kind):
+def test_words_decide_nothing(copy, before, kind):
     name, change = WORDS[kind]
-    before = [hash_of_code(model, copy) for model in ("sasrec", "popularity")]
     path = copy / name
     text = path.read_text(encoding="utf-8")
     assert change(text) != text

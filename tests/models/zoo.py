@@ -38,6 +38,8 @@ TOY = {
     **{"history_length": 8, "batch_size": 8, "learning_rate": 0.01},
 }
 ALL = [(model, variant) for model in model_names() for variant in find_model(model).recommender.contract.variants]
+#: One variant of each model.
+ONE_EACH = list({model: (model, variant) for model, variant in reversed(ALL)}.values())
 TRAINED = [(model, variant) for model, variant in ALL if find_model(model).recommender.objective != "counts"]
 TOYS = [(model, toy) for model in model_names() for toy in find_model(model).recommender.contract.toys]
 

@@ -43,15 +43,12 @@ def test_data_is_not_in_git(built):
     assert {"dvc.lock", "metrics/demo/sasrec.json", "metrics/demo/training/sasrec.csv"} <= set(tracked)
 
 
-def test_training_setting_reruns_training_and_switching_back_nothing(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.shared.patience=7")
+def test_shared_setting_of_training_reruns_training(repository):
+    repository.change("train.shared.patience", 7)
+    ran = repository.stages_run("dvc", "repro")
     # The same tiny training gives the same models, so that nothing after `train` need run.
     assert ran <= {f"train@demo-{model}" for model in MODELS} | TRAINING | {"settings@demo", "report@demo"}
     assert "train@demo-sasrec" in ran
-    repository.run("git", "checkout", "-q", ".")
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.01")
-    assert ran == {"settings@demo", *stages_of("sasrec"), "report@demo"}
-    assert repository.stages_run("dvc", "exp", "run", "-S", "train.sasrec.learning_rate=0.001") == set()
 
 
 def test_setting_of_a_pair_reruns_its_model_alone(repository):
@@ -69,36 +66,41 @@ def test_another_pair_leaves_the_first_alone(repository):
     assert ran == {"settings@demo", "settings@second", "download@second", "sequences@second"}
 
 
-def test_diffs_show_what_changed(repository):
-    repository.run("dvc", "exp", "run", "-n", "wider", "-S", "train.sasrec.learning_rate=0.02")
+def test_experiment_reruns_its_model_alone_and_is_compared_with_what_it_began_from(repository):
+    changes = ("-S", "train.sasrec.learning_rate=0.05", "-S", "++train.sasrec.dropout=0.4")
+    ran = repository.stages_run("dvc", "exp", "run", "-n", "faster", *changes)
+    assert ran == {"settings@demo", *stages_of("sasrec"), "report@demo"}
     params = repository.run("dvc", "params", "diff", "--md")
-    assert re.search(r"train\.sasrec\.learning_rate \| 0\.001\s*\| 0\.02", params)
+    assert re.search(r"train\.sasrec\.learning_rate \| 0\.001\s*\| 0\.05", params)
     metrics = repository.run("dvc", "metrics", "diff", "--md", "--all")
     assert "sasrec.test.x.ndcg@10" in metrics
     assert "metrics/demo/summary/sasrec.json" in metrics
     table = repository.run("dvc", "exp", "show", "--csv", "--no-pager")
     rows = list(csv.DictReader(io.StringIO(table[table.index("Experiment,") :])))
-    figures = [float(row["sasrec.test.y.hr@10"]) for row in rows if row["Experiment"] == "wider"]
+    figures = [float(row["sasrec.test.y.hr@10"]) for row in rows if row["Experiment"] == "faster"]
     assert len(figures) == 1  # a revision that DVC cannot show is empty
     plots = json.loads(repository.run("dvc", "plots", "diff", "--json"))
     text = json.dumps(plots)
     assert "valid_ndcg@10" in text
     assert "metrics/demo/training/sasrec.csv" in text
+    compared(repository, "faster")
+    repository.run("git", "checkout", "-q", ".")
+    assert repository.stages_run("dvc", "repro") == set()
 
 
-def test_experiment_is_compared_with_what_it_began_from(repository):
-    repository.run("dvc", "exp", "run", "-n", "faster", "-S", "train.sasrec.learning_rate=0.05")
-    shown = repository.run("lecdsr", "compare", "main", "faster", "--format", "json", "--split", "valid")
+def compared(repository, experiment: str) -> None:
+    """Compare the experiment with the branch ``main``, and check the figures of both."""
+    shown = repository.lecdsr("compare", "main", experiment, "--format", "json", "--split", "valid")
     found = json.loads(shown[shown.index("{\n") :])
     (comparison,) = found["comparisons"]  # the other models have the same ranks and are left out
-    assert (comparison["a"]["seeds"], comparison["b"]["seeds"]) == (["main:sasrec"], ["faster:sasrec"])
+    assert (comparison["a"]["seeds"], comparison["b"]["seeds"]) == (["main:sasrec"], [f"{experiment}:sasrec"])
     metrics = json.loads(repository.run("git", "show", "main:metrics/demo/sasrec.json"))
     for row in comparison["rows"]:
         block = metrics["valid"][row["domain"]]
         assert row["a"]["mean"] == pytest.approx(block[row["protocol"]][row["metric"]])
         assert row["users"] == block["users"]
     assert "not known" not in shown
-    assert "A = sasrec, B = lecdsr" in repository.run("lecdsr", "compare", "sasrec", "lecdsr")
+    assert "A = sasrec, B = lecdsr" in repository.lecdsr("compare", "sasrec", "lecdsr")
 
 
 def test_metrics_are_nested_and_tell_what_they_rest_on(built):

@@ -19,13 +19,6 @@ def test_a_line_of_one_model_reruns_that_model_alone(repository):
     assert repository.stages_run("dvc", "repro") == set()
 
 
-def test_a_setting_of_one_model_reruns_that_model_alone(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "++train.sasrec.dropout=0.4")
-    assert ran == {"settings@demo", *SASREC}
-    repository.run("git", "checkout", "-q", ".")
-    assert repository.stages_run("dvc", "repro") == set()
-
-
 def test_a_default_that_changes_in_code_is_a_changed_setting(repository):
     path = repository.folder / "lecdsr/models/sasrec.py"
     text = path.read_text(encoding="utf-8")
@@ -35,7 +28,8 @@ def test_a_default_that_changes_in_code_is_a_changed_setting(repository):
 
 
 def test_a_setting_of_the_prompts_reruns_from_there_on_and_back_nothing(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "++prompts.profile_instruction='Say what they like.'")
+    repository.change("prompts.profile_instruction", "Say what they like.")
+    ran = repository.stages_run("dvc", "repro")
     assert {"settings@demo", "prompts@demo", "ask@demo", "embed@demo"} <= ran
     assert not ran & {"download@demo", "sequences@demo", "card@demo", "candidates@demo"}
     repository.run("git", "checkout", "-q", ".")
@@ -52,14 +46,16 @@ def test_adding_a_model_trains_it_alone(repository):
 
 
 def test_a_setting_of_recommend_reruns_it_alone_and_back_nothing(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "++recommend.k=3")
+    repository.change("recommend.k", 3)
+    ran = repository.stages_run("dvc", "repro")
     assert ran == {"settings@demo"} | {f"recommend@demo-{model}" for model in MODELS}
     repository.run("git", "checkout", "-q", ".")
     assert repository.stages_run("dvc", "repro") == set()
 
 
 def test_refit_trains_for_production_and_evaluates_nothing_again(repository):
-    ran = repository.stages_run("dvc", "exp", "run", "-S", "++train.shared.refit=all")
+    repository.change("train.shared.refit", "all")
+    ran = repository.stages_run("dvc", "repro")
     assert ran == {"settings@demo"} | {f"{stage}@demo-{model}" for stage in ("refit", "recommend") for model in MODELS}
     assert (repository.folder / "data/demo/production/sasrec/model.safetensors").exists()
     repository.run("git", "checkout", "-q", ".")

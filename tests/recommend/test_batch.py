@@ -17,7 +17,6 @@ from tests.models import zoo
 from tests.recommend.built import recommender_of
 
 CPU = torch.device("cpu")
-every_model = pytest.mark.parametrize(("model", "variant"), zoo.ALL)
 
 
 def batch_of(one, **options):
@@ -98,9 +97,12 @@ def test_no_user():
     assert list(batch.blocks(np.empty(0, np.int64))) == []
 
 
-@pytest.mark.parametrize("include_owned", [False, True])
-@pytest.mark.parametrize("domains", ["both", "own"])
-@every_model
+#: Both choices of domains for every variant, and all four pairs of choices for one variant of each model.
+CHOICES = [(*case, *choice) for case in zoo.ALL for choice in (("both", False), ("own", True))]
+CHOICES += [(*case, *choice) for case in zoo.ONE_EACH for choice in (("both", True), ("own", False))]
+
+
+@pytest.mark.parametrize(("model", "variant", "domains", "include_owned"), CHOICES)
 def test_equal_to_one_user_after_the_other(model, variant, domains, include_owned):
     """The users of the zoo: histories longer than the model reads, and one of a single domain."""
     one, users = recommender_of(model, variant, domains), [0, 1, 2, 3, 2]

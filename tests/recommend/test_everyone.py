@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,6 +19,7 @@ from lecdsr.recommend import everyone
 from lecdsr.recommend.batch import Options
 from lecdsr.recommend.recommender import open_recommender
 from tests.models import zoo
+from tests.programs import KILL, program
 from tests.recommend.built import ROOT, USER_IDS, write_pair
 
 CPU = torch.device("cpu")
@@ -115,7 +115,7 @@ def test_nan_leaves_nothing_half_written(demo):
 
 def launch(folder, seconds):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SCRIPT, str(seconds)]
+    command = [program("python"), "-c", SCRIPT, str(seconds)]
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
 
 
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(demo, tmp_path):
     process = launch(tmp_path, 0.3)
     for _ in range(3):  # the first two blocks are finished when the third one begins
         assert process.stdout.readline() == "block\n"
-    process.kill()
+    process.send_signal(KILL)
     process.wait()
     assert not OUT.exists()
     printed = launch(tmp_path, 0).communicate(timeout=120)[0].splitlines()

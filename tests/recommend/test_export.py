@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from lecdsr.recommend.export import export
 from lecdsr.recommend.recommender import open_recommender
 from tests.errors import refused
 from tests.models import zoo
+from tests.programs import program
 from tests.recommend.built import ROOT, TWO_TOWERS, USER_IDS, write_pair, written_recommender
 from tests.recommend.test_every_model import exported_scores
 
@@ -107,7 +107,7 @@ def test_files_of_another_models_phrases_are_removed(tmp_path, monkeypatch):
 def test_index_finds_the_same(tmp_path, monkeypatch, model):
     exported(tmp_path, monkeypatch, model)
     enlarge(tmp_path / "out")
-    command = [sys.executable, ROOT / "examples" / "ann.py", tmp_path / "out"]
+    command = [program("python"), ROOT / "examples" / "ann.py", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [f"domain {key}: the same top 10 for 4 of 4 users" for key in "xy"]

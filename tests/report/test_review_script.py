@@ -1,7 +1,6 @@
 """The review script that users and CI call, in a repository that was built."""
 
 import json
-import sys
 
 import pytest
 
@@ -24,7 +23,7 @@ def changed(copy):
 
 
 def test_it_tells_settings_metrics_and_training(changed):
-    shown = changed.run(sys.executable, "scripts/review.py", "main")
+    shown = changed.run("python", "scripts/review.py", "main")
     assert "train.tandem.temperature | 0.1" in shown
     assert "test.x.full.ndcg@10" in shown.split("<details>")[0]
     assert "0.75" in shown
@@ -46,13 +45,13 @@ def test_a_branch_is_held_against_where_it_began(changed):
     changed.replace("params.yaml", "tau: 9.0", "tau: 8.0")
     changed.commit("meanwhile")
     changed.run("git", "checkout", "-q", "change")
-    shown = changed.run(sys.executable, "scripts/review.py", "main")
+    shown = changed.run("python", "scripts/review.py", "main")
     assert "train.tandem.temperature" in shown
     assert "lecdsr.tau" not in shown
 
 
 def test_an_unknown_revision_is_one_clear_message(changed):
-    shown = changed.run(sys.executable, "scripts/review.py", "nowhere", check=False)
+    shown = changed.run("python", "scripts/review.py", "nowhere", check=False)
     assert "nowhere" in shown
     assert "where: git " in shown
     assert "Traceback" not in shown

@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from lecdsr.serve.app import App
 from lecdsr.serve.limits import Limits
 from lecdsr.serve.load import load_export
 from lecdsr.serve.worker import Service
+from tests.programs import KILL, program
 from tests.recommend.built import ROOT, TWO_TOWERS, write_pair
 
 FACTS = {"pair": "demo", "domains": {"x": "Food", "y": "Kitchen"}}
@@ -79,8 +80,8 @@ class Running:
         raise AssertionError("".join(self.lines))
 
 
-def command(folder, *options):
-    return [sys.executable, "-m", "lecdsr.cli.main", "serve", str(folder), "--port", "0", *options]
+def command(folder, *options, python=None):
+    return [python or program("python"), "-m", "lecdsr.cli.main", "serve", str(folder), "--port", "0", *options]
 
 
 def environment(**more):
@@ -89,11 +90,11 @@ def environment(**more):
 
 
 @contextmanager
-def running(folder, *options, **variables):
-    """Start a service and wait until it listens."""
+def running(folder, *options, python=None, **variables):
+    """Start a service and wait until it listens; its memory can be asked if ``python`` is a plain one."""
     where = {"cwd": folder, "env": environment(**variables), "text": True}
     with subprocess.Popen(
-        command(folder, *options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where
+        command(folder, *options, python=python), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where
     ) as process:
         try:
             lines = []
@@ -104,4 +105,4 @@ def running(folder, *options, **variables):
             assert "listening on" in "".join(lines[-1:]), "".join(lines)
             yield Running(process, lines)
         finally:
-            process.kill()
+            process.send_signal(signal.SIGKILL if python else KILL)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -118,7 +119,7 @@ def test_sighup_under_load_swaps_exports_and_loses_no_request(tmp_path):
 
 
 def test_a_body_of_100_mb_is_refused_and_takes_no_memory(folder):
-    with running(folder) as service:
+    with running(folder, python=sys.executable) as service:
         service.ask(body={"user": "ANNA"})
         before, size = service.memory(), 100_000_000
         for chunked in (False, True):
@@ -179,7 +180,7 @@ def test_garbage_is_refused(folder):
 
 
 def test_memory_stays_flat(folder):
-    with running(folder) as service:
+    with running(folder, python=sys.executable) as service:
         connection = http.client.HTTPConnection("127.0.0.1", service.port)
 
         def many(count):
@@ -189,9 +190,9 @@ def test_memory_stays_flat(folder):
                 connection.request("POST", "/recommend", json.dumps(body[turn % 4]), headers)
                 connection.getresponse().read()
 
-        many(500)
+        many(300)
         before = service.memory()
-        many(3000)
+        many(1500)
         assert service.memory() < before + 10
 
 

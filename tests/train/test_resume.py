@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.programs import KILL
 from tests.train.toy import finish, kill, launch, pair_of_processes, write_pair
 
 pytestmark = pytest.mark.slow  # every test starts trainings
@@ -107,7 +108,7 @@ def test_two_processes_killed_and_resumed_end_as_unbroken_ones(folders):
         finish(process)
     main, other = pair_of_processes(broken, chosen)
     kill(main, "epoch 2:", 0.1)
-    other.kill()
+    other.send_signal(KILL)
     other.communicate()
     main, other = pair_of_processes(broken, chosen)
     assert "resuming in epoch" in finish(main)

@@ -3,7 +3,6 @@
 import csv
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from lecdsr.train.fit import fit
 from lecdsr.train.memory_estimate import estimate_memory
 from lecdsr.train.sharded import shard_tables
 from tests.models.settings import settings_for, shared_settings
+from tests.programs import KILL, program
 from tests.tiny import info
 from tests.train.sharded_run import CASES, CPU, RESUMED, STEPS, Run, checkpoint
 from tests.train.toy import ROOT, addresses, environment, finish, pair_of_processes, write_pair
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two(folder):
     """What two processes found."""
-    common, command = addresses(), [sys.executable, "-m", "tests.train.sharded_run", str(folder)]
+    common, command = addresses(), [program("python"), "-m", "tests.train.sharded_run", str(folder)]
     started = [
         subprocess.Popen(
             command,
@@ -89,7 +89,7 @@ def test_a_killed_process_ends_the_other_and_both_resume(tmp_path, monkeypatch):
     chosen = json.dumps({"model": "sasrec", "settings": settings, "shared": shared})
     main, other = pair_of_processes(tmp_path, chosen)
     assert any("epoch 2:" in line for line in main.stdout)  # the checkpoint of epoch 1 is written
-    other.kill()
+    other.send_signal(KILL)
     other.communicate()
     printed, _ = main.communicate(timeout=120)
     assert main.returncode != 0

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, PROFILES, USERS, WINDOWS
 from lecdsr.data.profiles import Profiles
 from lecdsr.embed.base import to_table
+from tests.programs import KILL, program
 from tests.tiny import interactions, items_table, profiles, sequences, windows_table
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def launch(folder: Path, chosen: str, *before: str, **changed: str) -> subproces
     script = folder / "script.py"
     if not script.exists():  # another process may be reading it
         script.write_text(SCRIPT)
-    command = [sys.executable, *before, "script.py", chosen]
+    command = [program("python"), *before, "script.py", chosen]
     return subprocess.Popen(
         command, cwd=folder, env=environment(**changed), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -110,7 +110,7 @@ def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> Non
     assert process.stdout is not None
     assert any(said in line for line in process.stdout), f"never said {said!r}"
     time.sleep(after_s)
-    process.kill()
+    process.send_signal(KILL)
     process.wait()
 
 
