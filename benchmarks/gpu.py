@@ -276,7 +276,7 @@ def run(check: Callable[[], str], left_s: float) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Run all checks; the exit code is the number that failed."""
+    """Run all checks, or those whose numbers are arguments; the exit code is the number that failed."""
     if ON_GPU and not torch.cuda.is_available():
         print("no GPU: nothing to check (GPU_CHECK_DEVICE=cpu tries the script itself)")
         return 0
@@ -284,8 +284,10 @@ def main() -> int:
     name = torch.cuda.get_device_name() if ON_GPU and torch.cuda.is_available() else str(DEVICE)
     lines = [f"{name}, Python {sys.version.split()[0]}, torch {torch.__version__}"]
     print(lines[0])
-    failed = 0
+    failed, chosen = 0, [int(number) for number in sys.argv[1:]]
     for number, check in enumerate(CHECKS, start=1):
+        if chosen and number not in chosen:
+            continue
         started = time.monotonic()
         result, said = run(check, LIMIT_S - (started - begin))
         failed += result == "FAIL"
