@@ -1,4 +1,4 @@
-"""What fitting the weights of the terms of a score brings: `tandem` with fitted and fixed weights, and `content`.
+"""What fitting the weights of the terms of a score adds: `tandem` with fitted and fixed weights, and `content`.
 
 One training a seed; only the ranking differs. On validation the weights are cross-fitted: each half of the users is
 ranked with weights fitted on the other half. On test they are fitted on all of validation, as by default.
