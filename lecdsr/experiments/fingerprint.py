@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lecdsr.core.files import require, sha256_file
@@ -49,8 +50,17 @@ def hash_of_data(artefacts: Artefacts) -> str:
     Raises:
         UserError: a table is missing.
     """
-    exact = [sha256_file(require(path)) for path in exact_tables(artefacts)]
+    exact = [_content(require(path)) for path in exact_tables(artefacts)]
     return fingerprint(exact + [_origin(path) for path in vector_tables(artefacts)])
+
+
+def _content(path: Path) -> str:
+    """Hash the rows of a table, since the bytes of a Parquet file depend on the version of pyarrow that wrote it."""
+    table, sink = pq.read_table(path).replace_schema_metadata(None), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        for batch in table.combine_chunks().to_batches():
+            stream.write_batch(batch)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _origin(path: Path) -> str:

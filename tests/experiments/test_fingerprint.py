@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lecdsr.core.files import write_table
@@ -115,12 +117,30 @@ def write_vectors(path, value=0.5, made_of="texts", width=2):
     write_table(path, table, table.schema)
 
 
+def write_rows(path, value, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"name": [value, None], "ids": [[1], [2, 3]]}), path, **options)
+
+
+def test_how_a_table_is_written_decides_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artefacts = Artefacts("toy")
+    for path in vector_tables(artefacts):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_vectors(path)
+    hashes = set()
+    for options in ({}, {"compression": "zstd", "row_group_size": 1, "store_schema": False}):
+        for path in exact_tables(artefacts):
+            write_rows(path, "a", **options)
+        hashes.add(hash_of_data(artefacts))
+    assert len(hashes) == 1
+
+
 def test_the_last_bits_of_vectors_decide_nothing_unless_nobody_knows_what_they_are_made_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     artefacts = Artefacts("toy")
     for path in tables(artefacts):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("a table")
+        write_rows(path, "a table")
     for path in vector_tables(artefacts):
         write_vectors(path)
     here = hash_of_data(artefacts)
@@ -140,14 +160,13 @@ def test_data(tmp_path, monkeypatch):
     artefacts = Artefacts("toy")
     exact = exact_tables(artefacts)
     for path in exact:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(path.name)
+        write_rows(path, path.name)
     for path in vector_tables(artefacts):
         write_vectors(path)
     hashes = {hash_of_data(artefacts)}
     assert hash_of_data(artefacts) in hashes
     for path in exact:
-        path.write_text("other")
+        write_rows(path, "other")
         hashes.add(hash_of_data(artefacts))
     for path in vector_tables(artefacts):
         write_vectors(path, made_of="other texts")
