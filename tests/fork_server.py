@@ -41,7 +41,7 @@ def serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as listening:
         packages: tuple[str, ...] = PACKAGES
         while True:
-            ready, _, _ = select.select([listening, sys.stdin], [], [], 0.5)
+            ready, _, _ = select.select([listening, sys.stdin], [], [], 0.1)
             _reap()
             if sys.stdin in ready:
                 os._exit(0)

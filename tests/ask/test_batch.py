@@ -1,7 +1,5 @@
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -20,6 +18,7 @@ from tests.ask.batch_server import BatchServer
 from tests.ask.loopback import Loopback, chat, question_table
 from tests.ask.test_processes import ASK, ROOT, wait_for
 from tests.errors import refused
+from tests.programs import KILL, program
 
 PROMPTS = [f"p{number}" for number in range(10)]
 
@@ -115,10 +114,10 @@ def question_rows():
 def test_killed_after_any_step_it_goes_on_and_pays_once(api, tmp_path, step):
     api.polls = 10**9
     write_table(tmp_path / "questions.parquet", question_table(PROMPTS), QUESTIONS)
-    command = [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]
+    command = [program("python"), "-c", ASK, str(tmp_path / "questions.parquet")]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **api.environment()})
     wait_for(lambda: step in api.log)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(KILL)
     process.wait()
     api.polls = 1
     with Store(tmp_path / "store") as store:
@@ -178,13 +177,13 @@ def test_a_run_submits_its_own_job_and_collects_one_that_another_is_submitting(a
 @pytest.mark.slow
 def test_two_runs_at_once_submit_once(api, tmp_path):
     write_table(tmp_path / "questions.parquet", question_table(PROMPTS), QUESTIONS)
-    command = [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]
+    command = [program("python"), "-c", ASK, str(tmp_path / "questions.parquet")]
     runs = [subprocess.Popen(command, cwd=ROOT, env={**os.environ, **api.environment()}) for _ in range(2)]
     wait_for(lambda: bool(api.batches))
     time.sleep(1)
     assert len(api.batches) == 1
     for one in runs:
-        one.kill()
+        one.send_signal(KILL)
         one.wait()
 
 

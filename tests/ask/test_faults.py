@@ -1,4 +1,4 @@
-"""Five thousand questions to a server with all faults at once, compared with the server's own log."""
+"""A thousand questions to a server with all faults at once, compared with the server's own log."""
 
 import random
 from collections import Counter
@@ -12,7 +12,7 @@ from lecdsr.ask.store import Store
 from tests.ask.loopback import Reply, chat, error, question_table
 from tests.errors import refused
 
-QUESTIONS = 5000
+QUESTIONS = 1000
 #: Shares of all replies, drawn by the number of the request.
 FAULTS = {"429": 0.20, "5xx": 0.05, "cut": 0.02, "hang": 0.01, "malformed": 0.01, "truncated": 0.005, "empty": 0.005}
 

@@ -18,6 +18,7 @@ from lecdsr.ask.store import Store
 from lecdsr.core.files import write_table
 from lecdsr.core.schemas import QUESTIONS
 from tests.ask.loopback import KEY, Reply, chat, question_table
+from tests.programs import KILL, program
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 4
@@ -160,7 +161,7 @@ def test_the_watch_ends_with_its_block(monkeypatch):
 def test_twenty_kills_in_a_row_lose_nothing_that_was_stored(server, tmp_path):
     table = question_table([f"p{number}" for number in range(1500)])
     write_table(tmp_path / "questions.parquet", table, QUESTIONS)
-    command = [sys.executable, "-c", ASK, str(tmp_path / "questions.parquet")]
+    command = [program("python"), "-c", ASK, str(tmp_path / "questions.parquet")]
     server.behave = lambda prompt, number: Reply(wait=0.03, body=chat(f"about {prompt}").body)
     draw, survived, at_kills = random.Random(3), set(), 0
     for _ in range(20):
@@ -169,7 +170,7 @@ def test_twenty_kills_in_a_row_lose_nothing_that_was_stored(server, tmp_path):
         # At a random moment after it has begun to ask; starting alone takes a second.
         wait_for(lambda before=before: len(server.requests) > before)
         time.sleep(draw.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(KILL)
         process.wait()
         at_kills += AT_RISK
         now = set(kept(tmp_path, table))

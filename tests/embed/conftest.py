@@ -1,6 +1,21 @@
 import pytest
 
+from lecdsr.embed.local_encoder import BUNDLED, LocalEncoder
 from tests.ask.loopback import KEY, Loopback
+
+
+@pytest.fixture(scope="session")
+def int8_encoder():
+    """Make encoders in int8 that share one model, because its weights take seconds to quantise."""
+    shared = LocalEncoder(BUNDLED, 8, "int8")
+    assert shared.model
+
+    def make(batch_size=8):
+        encoder = LocalEncoder(BUNDLED, batch_size, "int8")
+        encoder._exact, encoder._model = shared._exact, shared._model
+        return encoder
+
+    return make
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ needs_extra = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return LocalEncoder(BUNDLED, 8, "int8")
+@pytest.fixture
+def encoder(int8_encoder):
+    return int8_encoder()
 
 
 @pytest.fixture

@@ -32,8 +32,10 @@ needs_openvino = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra
 
 @pytest.mark.slow
 @needs_openvino
-def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path):
-    exact, fast = encode(TEXTS, tmp_path), encode(TEXTS, tmp_path, precision="int8")
+def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path, int8_encoder):
+    exact = encode(TEXTS, tmp_path)
+    with VectorStore(tmp_path / "v.sqlite") as store:
+        fast = int8_encoder(16).encode(TEXTS, store)
     cosine = (exact * fast).sum(axis=1)
     assert cosine.mean() > 0.99
     assert np.abs(exact - fast).max() > 0
@@ -42,13 +44,12 @@ def test_int8_is_close_to_float32_and_kept_apart_from_it(tmp_path):
 
 @pytest.mark.slow
 @needs_openvino
-def test_int8_vectors_belong_to_their_texts_in_any_order(tmp_path):
+def test_int8_vectors_belong_to_their_texts_in_any_order(tmp_path, int8_encoder):
     # Batches end in any order and are filled by length; rows are those of the texts all the same.
     texts = [*TEXTS, "tea", "a much longer text about tea, iron, games and all that a customer may like " * 3]
-    for folder in ("one", "other"):
-        (tmp_path / folder).mkdir()
-    rows = encode(texts, tmp_path / "one", precision="int8")
-    back = encode(texts[::-1], tmp_path / "other", precision="int8")[::-1]
+    with VectorStore(tmp_path / "one.sqlite") as one, VectorStore(tmp_path / "other.sqlite") as other:
+        rows = int8_encoder(16).encode(texts, one)
+        back = int8_encoder(16).encode(texts[::-1], other)[::-1]
     assert (rows * back).sum(axis=1).min() > 0.995
 
 

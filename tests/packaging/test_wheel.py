@@ -54,12 +54,13 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
 def test_the_interface_outside_a_clone(wheel, tmp_path):
     environment, empty = tmp_path / "environment", tmp_path / "empty"
     empty.mkdir()
-    run(sys.executable, "-m", "venv", str(environment), folder=tmp_path)
+    run(sys.executable, "-m", "venv", "--without-pip", str(environment), folder=tmp_path)
     python = str(environment / "bin" / "python")
     # The other packages are those of this environment: what is new is lecdsr alone.
     own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=empty).strip())
     (own / "shared.pth").write_text(sysconfig.get_path("purelib"))
-    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel), folder=empty)
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel), folder=empty)
     place = run(python, "-c", "import lecdsr; print(lecdsr.__file__)", folder=empty).strip()
     assert Path(place).is_relative_to(own)
     printed = run(python, str(ROOT / "examples" / "interface.py"), folder=empty)

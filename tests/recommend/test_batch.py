@@ -151,7 +151,7 @@ def test_tables_of_all_items_are_built_once(monkeypatch):
     one = recommender_of("tandem", "default")
     calls = []
     original = type(one.network).table
-    monkeypatch.setattr(type(one.network), "table", lambda self: calls.append(1) or original(self))
+    monkeypatch.setattr(type(one.network), "table", lambda self, *rest: calls.append(1) or original(self, *rest))
     batch = batch_of(one, k=2, users_per_block=1, items_per_block=2)
     built = len(calls)
     rows_of(batch, [0, 1, 2, 3])
