@@ -30,7 +30,7 @@ from lecdsr.config.load import load_pair
 from lecdsr.core.console import say, warn
 from lecdsr.core.files import write_json, write_text
 from lecdsr.core.paths import Artefacts, enter_repository
-from lecdsr.report.peers import peers_file, tables
+from lecdsr.report.peers import cost_runs, peers_file, tables
 
 ROOT = Path(__file__).parents[2]
 #: What the peers need beside PyTorch.
@@ -173,7 +173,7 @@ def main() -> None:
     write_text(folder / "peers.md", text + "\n")
     print(text)
     if arguments.record:
-        settings = {record["side"]: record["setting"] for record in records if record["role"] == TIME}
+        settings = {side: record["setting"] for side, record in cost_runs(records).items()}
         write_json(peers_file(Artefacts(arguments.pair)), {"runs": for_git(records, settings)})
 
 

@@ -58,11 +58,11 @@ def for_git(records: Iterable[Record], settings: Mapping[str, Mapping[str, Any]]
     """Reduce the records to what the tables need.
 
     Settings that were not chosen lose their test metrics, because only the chosen one is tested; logs stay with the
-    runs that measure time.
+    runs that measure time or are tested.
     """
     kept = []
     for record in records:
         tested = record["metrics"] is not None and settings.get(record["side"]) == record["setting"]
         test = {"test": record["metrics"]["test"]} if tested else None
-        kept.append({**record, "metrics": test, "log": record["log"] if record["role"] == TIME else []})
+        kept.append({**record, "metrics": test, "log": record["log"] if tested or record["role"] == TIME else []})
     return kept

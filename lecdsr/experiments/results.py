@@ -20,6 +20,7 @@ from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, controls_file, re
 from lecdsr.models.registry import model_names
 from lecdsr.report.claim_charts import charts
 from lecdsr.report.draw import to_svg_file
+from lecdsr.report.peers import peers_section
 from lecdsr.report.recorded import PairFacts, Recorded, is_older, pair_twins
 from lecdsr.report.results_page import page
 from lecdsr.sequences.settings import Settings as Sequences
@@ -47,8 +48,14 @@ def write_results(pairs: Sequence[str]) -> None:
         write_text(IMAGES / name, to_svg_file(plot))
     others = sorted({path.stem for path in PAIRS.glob("*.yaml")} - set(pairs))
     images = {f"{IMAGES.name}/{name}": plot for name, plot in drawn.items()}
-    write_text(PAGE, page(found, others=others, images=images))
+    write_text(PAGE, page(found, others=others, images=images, sections=_peers(pairs)))
     say(f"page: {PAGE}")
+
+
+def _peers(pairs: Sequence[str]) -> list[str]:
+    """Write the section on models that others wrote, for each pair with records of them."""
+    found = ((pair, peers_section(Artefacts(pair), load_pair(pair).domains)) for pair in dict.fromkeys(pairs))
+    return [section.replace("### Peers", f"## Peers on {pair}", 1) for pair, section in found if section]
 
 
 def recorded(artefacts: Artefacts) -> Recorded:

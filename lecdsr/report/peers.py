@@ -50,7 +50,8 @@ def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
         records: of all runs.
         domains: names of the pair's domains.
     """
-    chosen = {record["side"]: record["setting"] for record in records if record["role"] == TIME}
+    timed = cost_runs(records)
+    chosen = {side: record["setting"] for side, record in timed.items()}
     sides = {side: _tested(records, side, setting) for side, setting in chosen.items()}
     sides = {side: rows for side, rows in sides.items() if rows}
     if not sides:
@@ -58,8 +59,14 @@ def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
     parts = [_conditions(records)]
     for code, name in zip(DOMAINS, domains, strict=True):
         parts += [f"{escape(name)}, test targets:", _quality(sides, code)]
-    parts += ["Cost:", _cost(records, sides), "Settings tried, NDCG@10 on validation with the first seed:"]
+    parts += ["Cost:", _cost(timed, sides), "Settings tried, NDCG@10 on validation with the first seed:"]
     return "\n\n".join([*parts, _tried(records, chosen)])
+
+
+def cost_runs(records: Sequence[Record]) -> dict[str, Record]:
+    """Return the run that stands for the cost of each side: the one alone, or else the best of those tried."""
+    tried = sorted((one for one in records if one["role"] == GRID), key=lambda one: float(one["valid_ndcg@10"]))
+    return {one["side"]: one for one in [*tried, *(one for one in records if one["role"] == TIME)]}
 
 
 def _tested(records: Sequence[Record], side: str, setting: Any) -> list[Record]:
@@ -75,7 +82,8 @@ def _conditions(records: Sequence[Record]) -> str:
     return (
         "Models that others wrote, trained on the same training part, stopped by the same validation score and "
         "ranked by the same code as ours. Seconds are of the training without validations, measured while no other "
-        "run of the comparison was active; seconds to best are the best epoch times the seconds of an epoch. "
+        "run of the comparison was active, unless a run is marked; seconds to best are the best epoch times the "
+        "seconds of an epoch. "
         f"{escape(', '.join(libraries))}, PyTorch {escape(last['torch'])}, {escape(last['precision'])}, on "
         f"{escape(device)} with {last['threads']} thread{'s' if last['threads'] > 1 else ''} of "
         f"{last['cores']} cores."
@@ -94,8 +102,7 @@ def _quality(sides: dict[str, list[Record]], domain: str) -> str:
     return table(head, body)
 
 
-def _cost(records: Sequence[Record], sides: dict[str, list[Record]]) -> str:
-    timed = {record["side"]: record for record in records if record["role"] == TIME}
+def _cost(timed: dict[str, Record], sides: dict[str, list[Record]]) -> str:
     head = ["method", "parameters", "seconds per epoch", "best epoch", "seconds to best", "RAM, GB", "GPU memory, GB"]
     body: list[list[object]] = []
     for side, rows in sides.items():
@@ -105,7 +112,9 @@ def _cost(records: Sequence[Record], sides: dict[str, list[Record]]) -> str:
         best = Markdown(f"{shown(epochs, '{:.0f}')}{', stopped by the time limit' if late else ''}")
         memory = [_mean([timed[side][name]], "{:.2f}") if timed[side][name] else None for name in ("ram_gb", "gpu_gb")]
         seconds = _mean([each * epoch for epoch in epochs], "{:,.0f}" if each > 1 else "{:,.1f}")
-        body.append([side, rows[0]["parameters"], _mean([each], "{:,.2f}"), best, seconds, *memory])
+        beside = "" if timed[side]["role"] == TIME else ", beside other runs"
+        epoch = Markdown(f"{_mean([each], '{:,.2f}')}{beside}")
+        body.append([side, rows[0]["parameters"], epoch, best, seconds, *memory])
     return table([Markdown(name) for name in head], body)
 
 

@@ -184,4 +184,4 @@ def test_only_the_chosen_setting_is_recorded_with_its_test_metrics():
     ]
     kept = for_git(records, {"a": {}})
     assert [record["metrics"] for record in kept] == [{"test": 2}, None, None]
-    assert [record["log"] for record in kept] == [[], [], [1]]
+    assert [record["log"] for record in kept] == [[1], [], [1]]

@@ -52,5 +52,11 @@ def test_the_section_needs_records(tmp_path, monkeypatch):
     assert peers_section(artefacts, DOMAINS) is None
     write_json(peers_file(artefacts), {"runs": RECORDS})
     assert peers_section(artefacts, DOMAINS).splitlines()[0] == "### Peers"
-    write_json(peers_file(artefacts), {"runs": RECORDS[:2]})
+    write_json(peers_file(artefacts), {"runs": []})
     assert "Food" not in peers_section(artefacts, DOMAINS)
+
+
+def test_a_side_that_never_ran_alone_shows_its_best_setting_beside_other_runs():
+    text = tables([RECORDS[1], RECORDS[0]], DOMAINS)
+    assert "| peer | 1 | 0.2000 | 0.1000 |" in text
+    assert "| peer | 1,200 | 2.50, beside other runs | 4 | 10 |" in text
