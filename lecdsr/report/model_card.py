@@ -93,12 +93,12 @@ def _training(config: Mapping[str, Any]) -> str:
 
 
 def _fitted(config: Mapping[str, Any]) -> str:
-    """Tell that the score is not independent of validation, where weights were fitted to it."""
+    """Tell that weights were fitted to validation after the epoch was chosen."""
     if not config.get("term_weights"):
         return ""
     return (
         " The weights of the terms of the score (`term_weights` in `config.json`) were fitted to the validation "
-        "targets after that epoch, and the figure is the one with them."
+        "targets after that; the figure is the one before."
     )
 
 
