@@ -156,7 +156,7 @@ def test_export(lecdsr, folder):
 
 @pytest.mark.slow
 def test_export_with_a_graph(lecdsr, folder):
-    code, out, err = lecdsr("export", "--model", "tandem", "--onnx", "--out", "graph")
+    code, out, err = lecdsr("export", "--model", "content", "--onnx", "--out", "graph")
     assert (code, err) == (0, "")
     assert "query.onnx" in out
     assert strict((folder / "graph" / "facts.json").read_text())["onnx"]["files"] == ["query.onnx"]
