@@ -241,14 +241,17 @@ def reads_text(one: Recorded, method: str) -> bool:
 
 
 def best_other(one: Recorded, among: Iterable[str]) -> str | None:
-    """Return the best of some methods on validation that is of another model than the best of all; None if none is."""
-    best, wanted = best_method(one), set(among)
-    rivals = [] if best is None else [method for method in other_methods(one, best) if method in wanted]
+    """Return the best of some methods on validation that is of another model than the best of all.
 
-    def score(method: str) -> float:
-        return float(np.mean(values_of(complete_runs(one, method), "valid_ndcg@10")))
-
-    return max(rivals, key=score, default=None)
+    ``None`` if there is none, or if it has fewer seeds than the best of all, so that the two cannot be compared.
+    """
+    best, methods = best_method(one), one.declared.methods
+    if best is None:
+        return None
+    runs = {method: runs_of(one.rows, method, SEED) for method in among if methods[method].model != methods[best].model}
+    scores = {method: float(np.mean(values_of(rows, "valid_ndcg@10"))) for method, rows in runs.items() if rows}
+    found = max(scores, key=lambda method: scores[method], default=None)
+    return found if found in other_methods(one, best) else None
 
 
 def estimates_of(one: Recorded, protocol: str, metric: str, method: str | None = None) -> ByDomain:

@@ -34,7 +34,7 @@ def test_vectors_recommend_what_the_model_does(tmp_path, monkeypatch, model, dom
     assert items["asin"].tolist() == recommender.items["asin"].to_pylist()
     keys = np.stack(items["vector"])
     assert facts["width"] == keys.shape[1]
-    assert facts["biased"] == (model == "lecdsr") == bool(items["bias"].any())
+    assert facts["biased"] == (model in ("lecdsr", "tandem")) == bool(items["bias"].any())
     two = (domains == "own" and model != "popularity") or model == "tandem"  # which reads the list of a domain
     assert facts["rerank_term"] == (model == "tandem")
     assert users["reviewer"].tolist() == [name for name in USER_IDS for _ in range(1 + two)]

@@ -144,6 +144,11 @@ def test_against_the_second_best_by_hand():
     assert against_second_best([recorded(facts=FACTS._replace(split="temporal"))]) is None
 
 
+def test_a_better_rival_with_fewer_seeds_is_not_passed_over():
+    rows = [row for row in ROWS if (row["method"], row["seed"]) != ("sasrec", "2")]
+    assert against_second_best([recorded(rows=rows)]) is None  # and not `content`, which is worse on validation
+
+
 def test_the_temporal_split_has_two_rivals():
     assert under_the_temporal_split([recorded()]) is None
     sentence = under_the_temporal_split([recorded(facts=FACTS._replace(split="temporal"))])

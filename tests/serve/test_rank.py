@@ -101,6 +101,7 @@ def test_the_error_of_a_coarse_product_is_within_its_margin(shape):
 def test_equal_scores_are_in_the_order_of_items(folder):
     export = load_export(folder, coarse=False)
     export.keys.zero_()
+    export.bias.zero_()
     object.__setattr__(export, "rerank", None)
     found = rank(export, None, [Query(0, NONE, NONE, (0, 1), 10, False)])[0]
     assert found[0].items == [0, 1, 2, 3, 4, 5]
