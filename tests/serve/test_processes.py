@@ -90,7 +90,7 @@ def test_sighup_under_load_swaps_exports_and_loses_no_request(tmp_path):
         path.mkdir()
         write_export(path, model)
     current.symlink_to(first / "export")
-    with running(current) as service:
+    with running(current, python=sys.executable) as service:
         load = Load(service.port)
         for turn in range(4):
             (tmp_path / "next").symlink_to([second, first][turn % 2] / "export")
