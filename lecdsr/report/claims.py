@@ -32,6 +32,7 @@ from lecdsr.report.recorded import (
     other_methods,
     published_baselines,
     runs_of,
+    validation_score,
     values_of,
 )
 
@@ -248,8 +249,8 @@ def best_other(one: Recorded, among: Iterable[str]) -> str | None:
     best, methods = best_method(one), one.declared.methods
     if best is None:
         return None
-    runs = {method: runs_of(one.rows, method, SEED) for method in among if methods[method].model != methods[best].model}
-    scores = {method: float(np.mean(values_of(rows, "valid_ndcg@10"))) for method, rows in runs.items() if rows}
+    rivals = [method for method in among if methods[method].model != methods[best].model]
+    scores = {method: validation_score(rows) for method in rivals if (rows := _seed_runs(one, method))}
     found = max(scores, key=lambda method: scores[method], default=None)
     return found if found in other_methods(one, best) else None
 

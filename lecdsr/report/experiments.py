@@ -14,6 +14,7 @@ from lecdsr.experiments.plan import CONTROL, SEED
 from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, Row, read_rows
 from lecdsr.report.draw import Plot, Value, grouped_points, level_bars
 from lecdsr.report.figures import SLICED
+from lecdsr.report.recorded import validation_score
 
 MAIN = "ndcg@10"
 #: Maximum number of methods in a slice figure; more could not be distinguished.
@@ -52,9 +53,7 @@ def methods(recorded: Recorded) -> list[Method]:
     """List the methods by validation score, best first, each followed by its controls."""
     seeds = [row for row in recorded.runs if row["role"] == SEED]
     methods = list(dict.fromkeys(row["method"] for row in seeds))
-    scores = {
-        method: np.mean([float(row["valid_ndcg@10"]) for row in seeds if row["method"] == method]) for method in methods
-    }
+    scores = {method: validation_score([row for row in seeds if row["method"] == method]) for method in methods}
     found = []
     for method in sorted(methods, key=lambda method: -scores[method]):
         controls = [row["control"] for row in recorded.runs if (row["role"], row["method"]) == (CONTROL, method)]

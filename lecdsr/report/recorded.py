@@ -67,11 +67,16 @@ class Recorded(NamedTuple):
 def best_method(recorded: Recorded) -> str | None:
     """Return the method with the best mean validation score among those with complete runs; None without records."""
     scores = {
-        method: float(np.mean([float(row["valid_ndcg@10"]) for row in rows]))
+        method: validation_score(rows)
         for method in recorded.declared.methods
         if (rows := complete_runs(recorded, method))
     }
     return max(scores, key=lambda method: scores[method], default=None)
+
+
+def validation_score(rows: Sequence[Row]) -> float:
+    """Return the mean validation score of runs, by which methods are chosen."""
+    return float(np.mean(values_of(rows, "valid_ndcg@10")))
 
 
 def other_methods(recorded: Recorded, best: str) -> list[str]:
