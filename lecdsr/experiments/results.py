@@ -54,8 +54,10 @@ def write_results(pairs: Sequence[str]) -> None:
 
 def _peers(pairs: Sequence[str]) -> list[str]:
     """Write the section on models that others wrote, for each pair with records of them."""
-    found = ((pair, peers_section(Artefacts(pair), load_pair(pair).domains)) for pair in dict.fromkeys(pairs))
-    return [section.replace("### Peers", f"## Peers on {pair}", 1) for pair, section in found if section]
+    found = (
+        peers_section(Artefacts(pair), load_pair(pair).domains, f"## Peers on {pair}") for pair in dict.fromkeys(pairs)
+    )
+    return [section for section in found if section]
 
 
 def recorded(artefacts: Artefacts) -> Recorded:

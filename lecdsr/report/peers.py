@@ -29,18 +29,19 @@ def peers_file(artefacts: Artefacts) -> Path:
     return artefacts.metrics / "peers.json"
 
 
-def peers_section(artefacts: Artefacts, domains: Sequence[str]) -> str | None:
-    """Write the section on peers of the results page, from its heading of level 3 on; ``None`` without records.
+def peers_section(artefacts: Artefacts, domains: Sequence[str], heading: str = "### Peers") -> str | None:
+    """Write the section on peers of the results page, from its heading on; ``None`` without records.
 
     Args:
         artefacts: paths of the pair.
         domains: names of the pair's domains.
+        heading: heading as Markdown.
 
     Raises:
         UserError: the file of the records cannot be read.
     """
     path = peers_file(artefacts)
-    return f"### Peers\n\n{tables(read_json(path)['runs'], domains)}" if path.exists() else None
+    return f"{heading}\n\n{tables(read_json(path)['runs'], domains)}" if path.exists() else None
 
 
 def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
