@@ -1,6 +1,7 @@
 """`lecdsr tune` and `lecdsr results` on the command line: killed, resumed, and read without a cache."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -95,6 +96,13 @@ def test_killed_and_taken_up_again(declared):
     whole = page.read_text()
     assert whole.count("not run") == 1  # where the page says what that means
     assert all(f"| {method} |" in whole for method in METHODS)
+    scores = {
+        method: [float(row["valid_ndcg@10"]) for row in rows if (row["method"], row["role"]) == (method, "seed")]
+        for method in METHODS
+    }
+    a, b = sorted(METHODS, key=lambda method: sum(scores[method]) / len(scores[method]), reverse=True)
+    tested = json.loads((declared.folder / "metrics/demo/experiments-tests.json").read_text())
+    assert [(one["a"]["name"], one["b"]["name"]) for one in tested["comparisons"]] == [(a, b)]
     declared.run("dvc", "exp", "remove", "-q", "-A")
     page.unlink()
     declared.run(*RESULTS)

@@ -118,26 +118,25 @@ def test_the_weights_are_part_of_the_result_and_of_its_score(data):
     assert torch.equal(fitted.network.item_embeddings.weight, fixed.network.item_embeddings.weight)
 
 
-def test_test_targets_change_no_weight(data):
-    sequences = data.sequences
-    test = np.flatnonzero(sequences.split == TEST)
-    items, rows = sequences.items.copy(), sequences.end[test] - 1
-    items[rows] = np.where(items[rows] < 12, (items[rows] + 1) % 12, items[rows])
+def with_other_targets(sequences, split, step):
+    """The same sequences, each target of a split replaced by another item."""
+    chosen = np.flatnonzero(sequences.split == split)
+    items, rows = sequences.items.copy(), sequences.end[chosen] - 1
+    items[rows] = np.where(items[rows] < 12, (items[rows] + step) % 12, items[rows])
     target = sequences.target.copy()
-    target[test] = items[rows]
-    changed = replace(sequences, items=items, target=target)
-    assert not np.array_equal(items, sequences.items)
+    target[chosen] = items[rows]
+    return replace(sequences, items=items, target=target)
+
+
+def test_test_targets_change_no_weight(data):
+    changed = with_other_targets(data.sequences, TEST, 1)
+    assert not np.array_equal(changed.items, data.sequences.items)
     first, again = fitted_on(data), fitted_on(PairData(data.info, changed))
     for name, value in first.result.weights.items():
         assert torch.equal(value, again.result.weights[name]), name
 
 
 def test_validation_targets_do(data):
-    sequences = data.sequences
-    valid = np.flatnonzero(sequences.split == VALID)
-    items, rows = sequences.items.copy(), sequences.end[valid] - 1
-    items[rows] = np.where(items[rows] < 12, (items[rows] + 5) % 12, items[rows])
-    target = sequences.target.copy()
-    target[valid] = items[rows]
-    first, again = fitted_on(data), fitted_on(PairData(data.info, replace(sequences, items=items, target=target)))
+    changed = with_other_targets(data.sequences, VALID, 5)
+    first, again = fitted_on(data), fitted_on(PairData(data.info, changed))
     assert not torch.equal(first.network.weights.factors, again.network.weights.factors)
