@@ -21,6 +21,7 @@ from lecdsr.report.recorded import (
     compared_runs,
     matches_runs,
     other_methods,
+    paired_runs,
 )
 
 OPTIONS = Options(TEST)
@@ -53,14 +54,17 @@ def _with_tests(one: Recorded) -> Recorded:
         return one
     if one.tests is not None and stored == here and "estimates" in one.tests:
         return one
-    tests = {"best": best, "experiments": here, **_compared(here, best, artefacts)}
+    tests = {"best": best, "experiments": here, **_compared(one, here, best, artefacts)}
     write_json(artefacts.experiment_tests, tests)
     return one._replace(tests=tests)
 
 
-def _compared(names: Mapping[str, list[str]], best: str, artefacts: Artefacts) -> dict[str, Any]:
+def _compared(one: Recorded, names: Mapping[str, list[str]], best: str, artefacts: Artefacts) -> dict[str, Any]:
     sides = {method: _side(method, some, artefacts) for method, some in names.items()}
-    comparisons = [Comparison(sides[best], side) for method, side in sides.items() if method != best]
+    ours = {method: [row["experiment"] for row in paired_runs(one, best, method)[0]] for method in names}
+    comparisons = [
+        Comparison(_side(best, ours[method], artefacts), side) for method, side in sides.items() if method != best
+    ]
     return {
         **to_json(comparisons, compare(comparisons, OPTIONS), OPTIONS),
         "estimates": {method: [found._asdict() for found in estimate(side, OPTIONS)] for method, side in sides.items()},

@@ -30,6 +30,7 @@ from lecdsr.report.recorded import (
     current_tests,
     is_older,
     other_methods,
+    paired_runs,
     published_baselines,
     runs_of,
     validation_score,
@@ -67,7 +68,8 @@ def against_published(pairs: Sequence[Recorded]) -> str | None:
             f"({_relative(row, given[key])})"
             for key, row in found.items()
         ]
-        basis = _basis(one, complete_runs(one, best), found)
+        runs = complete_runs(one, best)
+        basis = _basis(one, [len(runs)], found, runs)
         start = f"among {one.facts.negatives} negatives `{best}` reaches HR@10"
         clauses.append((start, f"of {' and '.join(parts)} {basis}"))
     return _sentence(clauses)
@@ -144,7 +146,7 @@ def cost(pairs: Sequence[Recorded]) -> str | None:
         if best is not None and second is not None and best in trained:
             sides = [_cost(method, complete_runs(one, method)) for method in (best, second)]
             rows = [row for method in (best, second) for row in complete_runs(one, method)]
-            basis = _basis(one, complete_runs(one, best), {}, rows)
+            basis = _basis(one, [len(complete_runs(one, best))], {}, rows)
             return _sentence([("one training takes", f"{' and '.join(sides)} {basis}")])
     return None
 
@@ -158,9 +160,9 @@ def protocols(pairs: Sequence[Recorded]) -> str | None:
         if found and tests is not None and best is not None:
             parts = [f"{_share(row)} in {_domain(one, key)}" for key, row in found.items()]
             start = "full and sampled ranking order the methods alike by NDCG@10"
-            rows = [row for method in tests["experiments"] for row in complete_runs(one, method)]
-            basis = _basis(one, complete_runs(one, best), found, rows)
-            clauses.append((start, f"in {' and '.join(parts)} {basis}"))
+            rows = [row for names in tests["experiments"].values() for row in one.rows if row["experiment"] in names]
+            numbers = [len(names) for method, names in tests["experiments"].items() if _is_trained(one, method)]
+            clauses.append((start, f"in {' and '.join(parts)} {_basis(one, numbers, found, rows)}"))
     return _sentence(clauses)
 
 
@@ -222,6 +224,10 @@ def _lacks(rows: Sequence[Row], seeds: int) -> bool:
     return not rows or (any_parameters(rows) and len(rows) < seeds)
 
 
+def _is_trained(one: Recorded, method: str) -> bool:
+    return any_parameters(_seed_runs(one, method))
+
+
 def _tied(one: Recorded) -> str | None:
     """State the share of test targets on the day of the item before, from the recorded slices."""
     sizes = {
@@ -244,7 +250,7 @@ def reads_text(one: Recorded, method: str) -> bool:
 def best_other(one: Recorded, among: Iterable[str]) -> str | None:
     """Return the best of some methods on validation that is of another model than the best of all.
 
-    ``None`` if there is none, or if it has fewer seeds than the best of all, so that the two cannot be compared.
+    ``None`` if there is none, or if it shares no seed with the best of all, so that the two cannot be compared.
     """
     best, methods = best_method(one), one.declared.methods
     if best is None:
@@ -281,9 +287,9 @@ def _against(one: Recorded, rival: str | None, words: str) -> Clause | None:
     if best is None or rival is None or not found:
         return None
     parts = [f"{_effect(row, row['p_holm'])} in {_domain(one, key)}" for key, row in found.items()]
-    rows = [*complete_runs(one, best), *complete_runs(one, rival)]
+    ours, theirs = paired_runs(one, best, rival)
     start = f"NDCG@10 of `{best}` minus that of `{rival}`, {words}, is"
-    return start, f"{' and '.join(parts)} {_basis(one, complete_runs(one, best), found, rows)}"
+    return start, f"{' and '.join(parts)} {_basis(one, [len(ours)], found, [*ours, *theirs])}"
 
 
 def _controls(pairs: Sequence[Recorded], settings: Mapping[str, Setting]) -> str | None:
@@ -307,7 +313,7 @@ def _control(one: Recorded, name: str, words: str) -> Clause | None:
     names = {*comparison["a"]["seeds"], *comparison["b"]["seeds"]}
     rows = [row for each in (one, one.twin) if each is not None for row in each.rows if row["experiment"] in names]
     start = f"{words}, NDCG@10 of `{comparison['b']['name']}` changes"
-    return start, f"by {' and '.join(parts)} {_basis(one, comparison['a']['seeds'], found, rows)}"
+    return start, f"by {' and '.join(parts)} {_basis(one, [len(comparison['a']['seeds'])], found, rows)}"
 
 
 def _sentence(clauses: Iterable[Clause | None]) -> str | None:
@@ -373,18 +379,18 @@ def _domain(one: Recorded, key: str) -> str:
     return escape(one.facts.domains[DOMAINS.index(key)])
 
 
-def _basis(one: Recorded, runs: Sequence[object], found: ByDomain, rows: Iterable[Row] | None = None) -> str:
+def _basis(one: Recorded, seeds: Sequence[int], found: ByDomain, rows: Iterable[Row]) -> str:
     """State pair, split, and numbers of seeds and users; mark figures of older code.
 
     Args:
         one: records of the pair.
-        runs: one for each seed.
+        seeds: numbers of seeds of the methods.
         found: estimates or comparisons, which hold the numbers of users.
-        rows: rows that the figures are from; those of the best method if None.
+        rows: rows that the figures are from.
     """
-    best = best_method(one)
-    used = rows if rows is not None else [] if best is None else complete_runs(one, best)
+    least, most = min(seeds), max(seeds)
+    number = f"{most}" if least == most else f"{least} to {most}"
     users = " and ".join(f"{row['users']:,}" for row in found.values())
-    parts = [f"`{one.facts.pair}`", f"split `{one.facts.split}`", f"{len(runs)} seed{'' if len(runs) == 1 else 's'}"]
+    parts = [f"`{one.facts.pair}`", f"split `{one.facts.split}`", f"{number} seed{'' if most == 1 else 's'}"]
     parts += [f"{users} users"] if users else []
-    return f"[{', '.join(parts)}]{OLDER if any(is_older(row, one) for row in used) else ''}"
+    return f"[{', '.join(parts)}]{OLDER if any(is_older(row, one) for row in rows) else ''}"

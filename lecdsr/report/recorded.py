@@ -80,22 +80,34 @@ def validation_score(rows: Sequence[Row]) -> float:
 
 
 def other_methods(recorded: Recorded, best: str) -> list[str]:
-    """List the methods with complete runs that use another model than the best method."""
+    """List the methods of another model than the best method that have runs to compare with it."""
     methods = recorded.declared.methods
     others = [method for method in methods if methods[method].model != methods[best].model]
-    return [method for method in others if complete_runs(recorded, method)]
+    return [method for method in others if paired_runs(recorded, best, method)[1]]
 
 
-def most_seeds(recorded: Recorded) -> int:
-    """Return the largest number of seeds of a trainable method; methods with fewer are shown but not compared."""
-    runs = [runs_of(recorded.rows, method, SEED) for method in recorded.declared.methods]
-    return max((len(rows) for rows in runs if any_parameters(rows)), default=1)
+def paired_runs(recorded: Recorded, best: str, method: str) -> tuple[list[Row], list[Row]]:
+    """Return the runs of the best method and of another one under the seeds that both have.
+
+    All runs count if one of the two has no trainable parameters, since it then gives the same result under every seed.
+    """
+    first, second = (runs_of(recorded.rows, name, SEED) for name in (best, method))
+    if not (any_parameters(first) and any_parameters(second)):
+        return first, second
+    both = {row["seed"] for row in first} & {row["seed"] for row in second}
+    return [row for row in first if row["seed"] in both], [row for row in second if row["seed"] in both]
 
 
 def complete_runs(recorded: Recorded, method: str) -> list[Row]:
     """Return the runs of a method's chosen setting; none if it is trainable and another method has more seeds."""
     rows = runs_of(recorded.rows, method, SEED)
-    return rows if not any_parameters(rows) or len(rows) == most_seeds(recorded) else []
+    return rows if not any_parameters(rows) or len(rows) == _most_seeds(recorded) else []
+
+
+def _most_seeds(recorded: Recorded) -> int:
+    """Return the largest number of seeds of a trainable method."""
+    runs = [runs_of(recorded.rows, method, SEED) for method in recorded.declared.methods]
+    return max((len(rows) for rows in runs if any_parameters(rows)), default=1)
 
 
 def any_parameters(rows: Sequence[Row]) -> bool:
@@ -104,9 +116,10 @@ def any_parameters(rows: Sequence[Row]) -> bool:
 
 
 def compared_runs(recorded: Recorded, best: str) -> dict[str, list[str]]:
-    """Return the experiments to compare by method: the best method, and the methods of other models."""
-    methods = (best, *other_methods(recorded, best))
-    return {method: [row["experiment"] for row in complete_runs(recorded, method)] for method in methods}
+    """Return the experiments to compare by method: all of the best method, and those of other models paired with it."""
+    runs = {best: complete_runs(recorded, best)}
+    runs |= {method: paired_runs(recorded, best, method)[1] for method in other_methods(recorded, best)}
+    return {method: [row["experiment"] for row in rows] for method, rows in runs.items()}
 
 
 def matches_runs(tests: dict[str, Any], best: str, names: dict[str, list[str]]) -> bool:

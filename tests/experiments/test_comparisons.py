@@ -60,6 +60,17 @@ def test_without_ranks_nothing_is_compared_and_it_is_told(folder, capsys):
     assert "lacks ranks of hgn" in shown
 
 
+def test_a_method_with_fewer_seeds_is_compared_under_those(folder):
+    all_of("sasrec", "hgn")
+    table = ranks([(user, 0, 5, 0, 1.0) for user in range(10)])
+    write_table(rank_file(Artefacts(PAIR), "sasrec3"), table, RANKS)  # better than the other seeds
+    rows = [one for one in ROWS if (one["method"], one["seed"]) != ("hgn", "3")]
+    (comparison,) = with_comparisons(recorded(rows=rows)).tests["comparisons"]
+    assert (comparison["a"]["seeds"], comparison["b"]["seeds"]) == (["sasrec1", "sasrec2"], ["hgn1", "hgn2"])
+    mean = {(line["protocol"], line["metric"]): line["a"]["mean"] for line in comparison["rows"]}
+    assert mean["full", "ndcg@10"] == pytest.approx((0.6309297536 + 0.5) / 2)
+
+
 def test_what_is_stored_stands_until_more_can_be_compared(folder, capsys):
     all_of("sasrec", "hgn")
     before = with_comparisons(recorded()).tests

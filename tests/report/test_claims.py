@@ -144,9 +144,18 @@ def test_against_the_second_best_by_hand():
     assert against_second_best([recorded(facts=FACTS._replace(split="temporal"))]) is None
 
 
-def test_a_better_rival_with_fewer_seeds_is_not_passed_over():
+def test_a_rival_with_fewer_seeds_is_compared_under_those_that_both_have():
     rows = [row for row in ROWS if (row["method"], row["seed"]) != ("sasrec", "2")]
-    assert against_second_best([recorded(rows=rows)]) is None  # and not `content`, which is worse on validation
+    sentence = against_second_best([recorded(rows=rows)])
+    assert "`sasrec`" in sentence
+    assert figures(sentence)[-3:] == ["1", "10", "10"]
+    another = [row | {"seed": "3"} if row["method"] == "sasrec" else row for row in rows]
+    assert against_second_best([recorded(rows=another)]) is None  # and not `content`, which is worse on validation
+
+
+def test_the_range_of_seeds_is_told():
+    rows = [row for row in ROWS if (row["method"], row["seed"]) != ("sasrec", "2")]
+    assert figures(protocols([recorded(rows=rows)]))[-3:] == ["1", "2", "10"]
 
 
 def test_the_temporal_split_has_two_rivals():
