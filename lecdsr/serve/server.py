@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -80,15 +81,10 @@ async def _run(
     server: Any, listening: socket.socket, app: App, folder: Path, index: IndexKind, has_token: bool
 ) -> None:
     """Run the server; on SIGHUP load the export once more beside it."""
-    loop, loading = asyncio.get_running_loop(), threading.Lock()
-
-    def reload() -> None:
-        if loading.acquire(blocking=False):
-            threading.Thread(target=_replace, args=(app, folder, index, loop, loading), daemon=True).start()
-        else:
-            warn("an export is being loaded already; send SIGHUP again when it is")
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop = asyncio.get_running_loop()
+    asked: SimpleQueue[None] = SimpleQueue()
+    threading.Thread(target=replace_when_asked, args=(app, folder, index, loop, asked), daemon=True).start()
+    loop.add_signal_handler(signal.SIGHUP, asked.put, None)
     host, port = listening.getsockname()[:2]
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not (server.started or serving.done()):
@@ -97,9 +93,18 @@ async def _run(
     await serving
 
 
-def _replace(
-    app: App, folder: Path, index: IndexKind, loop: asyncio.AbstractEventLoop, loading: threading.Lock
+def replace_when_asked(
+    app: App, folder: Path, index: IndexKind, loop: asyncio.AbstractEventLoop, asked: SimpleQueue[None]
 ) -> None:
+    """Replace the export whenever it is asked for, without end; one load answers all who asked before it began."""
+    while True:
+        asked.get()
+        while not asked.empty():
+            asked.get()
+        _replace(app, folder, index, loop)
+
+
+def _replace(app: App, folder: Path, index: IndexKind, loop: asyncio.AbstractEventLoop) -> None:
     """Load an export and serve it; if it is refused, keep the one that is served."""
     try:
         service = load_service(folder, index)
@@ -116,7 +121,6 @@ def _replace(
     finally:
         gc.collect()
         release_freed_memory()
-        loading.release()
 
 
 def load_service(folder: Path, index: IndexKind) -> Service:

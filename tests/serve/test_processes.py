@@ -12,11 +12,17 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 import pytest
 
-from lecdsr.serve import limits
+from lecdsr.core.errors import UserError
+from lecdsr.serve import limits, server
+from lecdsr.serve.app import App
+from lecdsr.serve.limits import Limits
+from lecdsr.serve.load import load_export
 from lecdsr.serve.server import read_token
+from lecdsr.serve.worker import Service
 from tests.errors import refused
 from tests.serve.exported import TOKEN, command, environment, running, write_export
 
@@ -116,6 +122,32 @@ def test_sighup_under_load_swaps_exports_and_loses_no_request(tmp_path):
         text = connection.getresponse().read().decode()
         assert 'lecdsr_loads_total{result="taken"} 4' in text
         assert 'lecdsr_loads_total{result="refused"} 1' in text
+
+
+def test_a_signal_during_a_load_loads_once_more(folder, monkeypatch):
+    """What was exported after a load had begun is served too; signals that wait together need one load."""
+    asked, begun, go, loads = SimpleQueue(), SimpleQueue(), SimpleQueue(), []
+
+    def load_service(*_):
+        begun.put(None)
+        loads.append(go.get(timeout=30))
+        raise UserError("refused", do="nothing")
+
+    app = App(Service(load_export(folder), None), Limits())
+    monkeypatch.setattr(server, "load_service", load_service)
+    ask = (app, folder, "exact", None, asked)
+    threading.Thread(target=server.replace_when_asked, args=ask, daemon=True).start()
+    asked.put(None)
+    begun.get(timeout=30)
+    asked.put(None)
+    asked.put(None)
+    go.put("before")
+    begun.get(timeout=30)
+    go.put("after")
+    with pytest.raises(Empty):
+        begun.get(timeout=0.3)
+    assert loads == ["before", "after"]
+    assert app.metrics.loads["refused"] == 2
 
 
 def test_a_body_of_100_mb_is_refused_and_takes_no_memory(folder):
