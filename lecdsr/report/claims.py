@@ -18,6 +18,7 @@ from lecdsr.experiments.config import Setting
 from lecdsr.experiments.plan import CONTROL, SEED
 from lecdsr.experiments.records import Row
 from lecdsr.models.registry import find_model
+from lecdsr.report.peers import tested_runs
 from lecdsr.report.recorded import (
     NO_DESCRIPTIONS,
     NO_PROFILE,
@@ -84,6 +85,25 @@ def against_second_best(pairs: Sequence[Recorded]) -> str | None:
     return _sentence(clauses)
 
 
+def against_peers(pairs: Sequence[Recorded]) -> str | None:
+    """Compare the best method with the best model that others wrote, whose mean counts as exact."""
+    clauses = []
+    for one in pairs:
+        peers, best, found = tested_runs(one.peers), best_method(one), estimates_of(one, "full", "ndcg@10")
+        if not peers or best is None or not found:
+            continue
+        peer = max(peers, key=lambda side: float(np.mean([row["valid_ndcg@10"] for row in peers[side]])))
+        parts = []
+        for key, row in found.items():
+            mean = float(np.mean([run["metrics"]["test"][key]["full"]["ndcg@10"] for run in peers[peer]]))
+            parts.append(f"{_change(row, mean, f'`{peer}`')} in {_domain(one, key)}")
+        runs = complete_runs(one, best)
+        basis = _basis(one, [len(runs), len(peers[peer])], found, runs)
+        start = f"NDCG@10 of `{best}`, against the best on validation of the models that others wrote, is"
+        clauses.append((start, f"{' and '.join(parts)} {basis}"))
+    return _sentence(clauses)
+
+
 def under_the_temporal_split(pairs: Sequence[Recorded]) -> str | None:
     """Compare the best method of temporal pairs with untrained text similarity and with the best model without text."""
     clauses = []
@@ -92,6 +112,7 @@ def under_the_temporal_split(pairs: Sequence[Recorded]) -> str | None:
             untrained = [name for name, method in one.declared.methods.items() if method.model == "content"]
             ids_only = [name for name in one.declared.methods if not reads_text(one, name)]
             clauses.append(_against(one, best_other(one, untrained), "which is not trained"))
+            clauses.append(_against(one, best_other(one, untrained), "which is not trained", "sampled"))
             clauses.append(_against(one, best_other(one, ids_only), "the best on validation that reads no text"))
     return _sentence(clauses)
 
@@ -168,8 +189,8 @@ def protocols(pairs: Sequence[Recorded]) -> str | None:
 
 #: Claims in the order of the page.
 CLAIMS: tuple[Callable[[Sequence[Recorded]], str | None], ...] = (
-    against_published, against_second_best, under_the_temporal_split, text, descriptions, profiles, substitutes,
-    second_domain, cost, protocols,
+    against_published, against_second_best, against_peers, under_the_temporal_split, text, descriptions, profiles,
+    substitutes, second_domain, cost, protocols,
 )  # fmt: skip
 
 
@@ -281,14 +302,15 @@ def tested_against(one: Recorded, method: str) -> dict[str, Any] | None:
     return next((each for each in found if each["b"]["name"] == method), None)
 
 
-def _against(one: Recorded, rival: str | None, words: str) -> Clause | None:
-    """State how far the best method is from another one."""
-    best, found = best_method(one), {} if rival is None else comparison_of(tested_against(one, rival))
+def _against(one: Recorded, rival: str | None, words: str, protocol: str = "full") -> Clause | None:
+    """State how far the best method is from another one, by NDCG@10."""
+    best, found = best_method(one), {} if rival is None else comparison_of(tested_against(one, rival), protocol)
     if best is None or rival is None or not found:
         return None
     parts = [f"{_effect(row, row['p_holm'])} in {_domain(one, key)}" for key, row in found.items()]
     ours, theirs = paired_runs(one, best, rival)
-    start = f"NDCG@10 of `{best}` minus that of `{rival}`, {words}, is"
+    among = f" among {one.facts.negatives} negatives" if protocol == "sampled" else ""
+    start = f"NDCG@10{among} of `{best}` minus that of `{rival}`, {words}, is"
     return start, f"{' and '.join(parts)} {_basis(one, [len(ours)], found, [*ours, *theirs])}"
 
 
@@ -339,12 +361,16 @@ def _effect(row: dict[str, Any], p: float | None = None) -> str:
 
 def _relative(row: dict[str, Any], published: Row) -> str:
     """Format how far an estimate is above or below a published mean, in per cent, with its interval."""
-    given = float(published["mean"])
+    return _change(row, float(published["mean"]), f"{escape(published['method'])} as published")
+
+
+def _change(row: dict[str, Any], given: float, of: str) -> str:
+    """Format how far an estimate is above or below a figure, in per cent, with its interval."""
     side = "above" if row["mean"] >= given else "below"
-    change = f"{100 * abs(row['mean'] / given - 1):.1f} % {side} the {given:.4f} of {escape(published['method'])}"
+    change = f"{100 * abs(row['mean'] / given - 1):.1f} % {side} the {given:.4f} of {of}"
     ends = [row[end] for end in ("low", "high") if row[end] is not None]
     interval = _interval(*(f"{100 * (end / given - 1):+.1f} %" for end in ends)) if ends else "no interval"
-    return f"{change} as published, {interval}"
+    return f"{change}, {interval}"
 
 
 def _share(row: dict[str, Any]) -> str:

@@ -51,10 +51,8 @@ def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
         records: of all runs.
         domains: names of the pair's domains.
     """
-    timed = cost_runs(records)
+    timed, sides = cost_runs(records), tested_runs(records)
     chosen = {side: record["setting"] for side, record in timed.items()}
-    sides = {side: _tested(records, side, setting) for side, setting in chosen.items()}
-    sides = {side: rows for side, rows in sides.items() if rows}
     if not sides:
         return "No run is recorded."
     parts = [_conditions(records)]
@@ -70,10 +68,13 @@ def cost_runs(records: Sequence[Record]) -> dict[str, Record]:
     return {one["side"]: one for one in [*tried, *(one for one in records if one["role"] == TIME)]}
 
 
-def _tested(records: Sequence[Record], side: str, setting: Any) -> list[Record]:
-    """Return the runs of a side's chosen setting that were evaluated, one for each seed."""
-    own = [record for record in records if record["side"] == side and record["setting"] == setting]
-    return [record for record in own if record["metrics"] is not None]
+def tested_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return the runs of each side's chosen setting that were evaluated, one for each seed; no side without any."""
+    found = {}
+    for side, chosen in cost_runs(records).items():
+        own = [one for one in records if one["side"] == side and one["setting"] == chosen["setting"]]
+        found[side] = [one for one in own if one["metrics"] is not None]
+    return {side: rows for side, rows in found.items() if rows}
 
 
 def _conditions(records: Sequence[Record]) -> str:

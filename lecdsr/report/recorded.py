@@ -51,7 +51,8 @@ class Recorded(NamedTuple):
 
     ``tests`` compares the best method with the others, ``controls`` every control with its method; None if they are
     not computed. ``code`` is the fingerprint of the present code of each model; without it no run is called older.
-    ``twin`` is the same pair without descriptions by a language model: its runs are controls of this pair.
+    ``twin`` is the same pair without descriptions by a language model: its runs are controls of this pair. ``peers``
+    are runs of models that others wrote (``lecdsr.report.peers``).
     """
 
     facts: PairFacts
@@ -62,6 +63,7 @@ class Recorded(NamedTuple):
     controls: dict[str, Any] | None = None
     code: Mapping[str, str] | None = None
     twin: Recorded | None = None
+    peers: Sequence[dict[str, Any]] = ()
 
 
 def best_method(recorded: Recorded) -> str | None:

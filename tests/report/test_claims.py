@@ -6,6 +6,7 @@ import pytest
 
 from lecdsr.experiments.config import Experiments
 from lecdsr.report.claims import (
+    against_peers,
     against_published,
     against_second_best,
     cost,
@@ -22,6 +23,7 @@ from lecdsr.report.claims import (
 )
 from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs, pair_twins
 from lecdsr.report.results_page import page
+from tests.report.test_peers import record
 from tests.report.test_results_page import row
 
 FACTS = PairFacts(
@@ -69,15 +71,17 @@ ROWS = [
 
 
 def compared(a, b, difference, mean=0.2, users=10, p=0.001):
-    """A stored comparison, the same in both domains but for the sign of the difference."""
+    """A stored comparison, the same in both domains but for the sign of the difference, halved among negatives."""
     rows = [
         {
-            "domain": domain, "slice": "all", "protocol": "full", "metric": "ndcg@10", "users": users, "targets": users,
-            "a": {"mean": mean + sign * difference, "deviation": None}, "b": {"mean": mean, "deviation": None},
-            "difference": sign * difference, "interval": [sign * difference - 0.01, sign * difference + 0.01],
+            "domain": domain, "slice": "all", "protocol": protocol, "metric": "ndcg@10", "users": users,
+            "targets": users, "a": {"mean": mean + sign * difference, "deviation": None},
+            "b": {"mean": mean, "deviation": None}, "difference": sign * difference,
+            "interval": [sign * difference - 0.01, sign * difference + 0.01],
             "effect_size": 0.1, "p": p, "p_holm": p, "detectable": 0.01, "better": None,
         }
-        for domain, sign in (("x", 1), ("y", -1))
+        for protocol, half in (("full", 1), ("sampled", 0.5))
+        for domain, sign in (("x", half), ("y", -half))
     ]  # fmt: skip
     names = {"a": {"name": a[0], "seeds": list(a[1])}, "b": {"name": b[0], "seeds": list(b[1])}}
     return {**names, "conclusion": "one is better.", "rows": rows}
@@ -162,7 +166,26 @@ def test_the_temporal_split_has_two_rivals():
     assert under_the_temporal_split([recorded()]) is None
     sentence = under_the_temporal_split([recorded(facts=FACTS._replace(split="temporal"))])
     assert sentence.index("`content`") < sentence.index("`sasrec`")
-    assert figures(sentence)[:2] == ["+0.0500", "+25"]
+    full, sampled, ids = sentence.split(";")
+    assert figures(full)[:2] == ["+0.0500", "+25"]
+    assert figures(sampled)[:3] == ["999", "+0.0250", "+12"]
+    assert figures(ids)[:2] == ["+0.1000", "+50"]
+
+
+def test_against_peers_by_hand():
+    """0.3 is 50 % above 0.2, the mean of the two seeds of the better peer; 0.2 to 0.4 are 0 and +100 %."""
+    estimates = [
+        {"domain": key, "protocol": "full", "metric": "ndcg@10", "users": 10, "mean": 0.3, "low": 0.2, "high": 0.4}
+        for key in ("x", "y")
+    ]
+    peers = [record("peer", "grid", 1, 0.1, valid=0.5), record("peer", "seed", 2, 0.3, valid=0.5)]
+    peers += [record("other", "grid", 1, 0.9, valid=0.4)]
+    one = recorded(peers=peers)
+    assert against_peers([one]) is None  # no estimate of NDCG@10
+    one = one._replace(tests={**one.tests, "estimates": {"tandem": estimates}})
+    each = ["50.0", "0.2000", "+0.0", "+100.0"]
+    assert figures(against_peers([one])) == [*each, *each, "2", "10", "10"]
+    assert against_peers([one._replace(peers=[])]) is None
 
 
 @pytest.mark.parametrize(("claim", "seeds"), [(text, "1"), (second_domain, "1")])
