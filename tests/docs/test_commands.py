@@ -1,6 +1,8 @@
 """Every command in the README and the documentation is run, or commands.yaml says why not."""
 
 import ast
+import json
+import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +10,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from lecdsr.config.load import load_block, load_pair
+from lecdsr.download.settings import Settings as Download
+from lecdsr.download.synthetic import generate
 from tests.docs.blocks import commands, pages
 from tests.repository import Copy, copy_repository
 
@@ -63,6 +68,21 @@ def test_the_test_that_covers_it_is_there(named):
     file, test = named.split("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_items_in_commands_are_items_of_the_demo(tmp_path):
+    """The service takes an ASIN or a whole title, and anything else ends the first try of a reader."""
+    pair = load_pair("demo")
+    generate(tmp_path, pair.domains, load_block("download", Download, "demo").synthetic)
+    bought = {
+        line.split(",")[0] for name in pair.domains for line in (tmp_path / f"{name}.csv").read_text().split("\n")
+    }
+    shown = [command for command in SHOWN if "demo" in command or "localhost:8094" in command]
+    named = {asin for command in shown for asin in re.findall(r"\bB0[0-9A-Z]{8}\b", command)}
+    bodies = [json.loads(words[-1]) for command in shown if "-d" in (words := shlex.split(command))]
+    named |= {item for body in bodies for item in body.get("history", [])}
+    assert named
+    assert named <= bought
 
 
 def overrides(command: str) -> list[tuple[str, list[str], object]]:

@@ -209,7 +209,7 @@ def serve(
     Examples:
 
     * `lecdsr export --pair demo --out data/demo/export`, then `lecdsr serve data/demo/export`
-    * `curl -s localhost:8094/recommend -H 'Content-Type: application/json' -d '{"history": ["olive oil"], "k": 5}'`
+    * `curl -s localhost:8094/recommend -H 'Content-Type: application/json' -d '{"history": ["B04DEFOJ1M"], "k": 5}'`
     * `LECDSR_SERVE_TOKEN=$(openssl rand -hex 32) lecdsr serve /srv/export --host 0.0.0.0`
     """
     from lecdsr.serve.limits import Limits, check_installed
