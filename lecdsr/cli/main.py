@@ -42,6 +42,7 @@ The pipeline is run by DVC; these commands show and use its results.
 Run any command with `--help` for its options. The page Parameters of the documentation lists every setting.
 """,
 )
+
 # Commands that work outside a repository.
 ANYWHERE = ("data", "serve", "serve-llm")
 

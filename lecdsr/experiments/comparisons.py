@@ -13,7 +13,7 @@ from lecdsr.core.schemas import RANKS, TEST
 from lecdsr.evaluate.agreement import agreement
 from lecdsr.evaluate.compare import Comparison, Options, Side, compare, estimate
 from lecdsr.evaluate.compare_tables import to_json
-from lecdsr.experiments.records import controls_file, rank_file
+from lecdsr.experiments.records import Row, controls_file, rank_file
 from lecdsr.report.recorded import (
     Recorded,
     best_method,
@@ -61,9 +61,10 @@ def _with_tests(one: Recorded) -> Recorded:
 
 def _compared(one: Recorded, names: Mapping[str, list[str]], best: str, artefacts: Artefacts) -> dict[str, Any]:
     sides = {method: _side(method, some, artefacts) for method, some in names.items()}
-    ours = {method: [row["experiment"] for row in paired_runs(one, best, method)[0]] for method in names}
     comparisons = [
-        Comparison(_side(best, ours[method], artefacts), side) for method, side in sides.items() if method != best
+        Comparison(_part(sides[best], paired_runs(one, best, method)[0]), side)
+        for method, side in sides.items()
+        if method != best
     ]
     return {
         **to_json(comparisons, compare(comparisons, OPTIONS), OPTIONS),
@@ -91,6 +92,13 @@ def _with_controls(one: Recorded) -> Recorded:
 
 def _side(name: str, runs: Sequence[str], *places: Artefacts) -> Side:
     return Side(name, list(runs), [read_table(_ranks(run, places), RANKS) for run in runs])
+
+
+def _part(side: Side, runs: Iterable[Row]) -> Side:
+    """Return a side with some of its runs."""
+    kept = {row["experiment"] for row in runs}
+    places = [place for place, run in enumerate(side.sources) if run in kept]
+    return Side(side.name, [side.sources[place] for place in places], [side.ranks[place] for place in places])
 
 
 def _have_ranks(runs: Iterable[str], *places: Artefacts) -> bool:

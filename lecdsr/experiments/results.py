@@ -20,7 +20,7 @@ from lecdsr.experiments.records import COLUMNS, SLICE_COLUMNS, controls_file, re
 from lecdsr.models.registry import model_names
 from lecdsr.report.claim_charts import charts
 from lecdsr.report.draw import to_svg_file
-from lecdsr.report.peers import peers_file, peers_section
+from lecdsr.report.peers import peers_section, read_peers
 from lecdsr.report.recorded import PairFacts, Recorded, is_older, pair_twins
 from lecdsr.report.results_page import page
 from lecdsr.sequences.settings import Settings as Sequences
@@ -75,7 +75,7 @@ def recorded(artefacts: Artefacts) -> Recorded:
         _stored(artefacts.experiment_tests),
         _stored(controls_file(artefacts)),
         {model: hash_of_code(model) for model in sorted({row["model"] for row in rows} & set(model_names()))},
-        peers=(_stored(peers_file(artefacts)) or {"runs": []})["runs"],
+        peers=read_peers(artefacts) or (),
     )
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from lecdsr.core.markdown import escape
 from lecdsr.core.schemas import DOMAINS
+from lecdsr.evaluate.compare import PROTOCOLS
 from lecdsr.evaluate.significance import LEVEL
 from lecdsr.experiments.config import Setting
 from lecdsr.experiments.plan import CONTROL, SEED
@@ -92,7 +93,7 @@ def against_peers(pairs: Sequence[Recorded]) -> str | None:
         peers, best, found = tested_runs(one.peers), best_method(one), estimates_of(one, "full", "ndcg@10")
         if not peers or best is None or not found:
             continue
-        peer = max(peers, key=lambda side: float(np.mean([row["valid_ndcg@10"] for row in peers[side]])))
+        peer = max(peers, key=lambda side: validation_score(peers[side]))
         parts = []
         for key, row in found.items():
             mean = float(np.mean([run["metrics"]["test"][key]["full"]["ndcg@10"] for run in peers[peer]]))
@@ -109,11 +110,11 @@ def under_the_temporal_split(pairs: Sequence[Recorded]) -> str | None:
     clauses = []
     for one in pairs:
         if one.facts.split == TEMPORAL:
-            untrained = [name for name, method in one.declared.methods.items() if method.model == "content"]
-            ids_only = [name for name in one.declared.methods if not reads_text(one, name)]
-            clauses.append(_against(one, best_other(one, untrained), "which is not trained"))
-            clauses.append(_against(one, best_other(one, untrained), "which is not trained", "sampled"))
-            clauses.append(_against(one, best_other(one, ids_only), "the best on validation that reads no text"))
+            methods = one.declared.methods
+            untrained = best_other(one, [name for name, method in methods.items() if method.model == "content"])
+            ids_only = best_other(one, [name for name in methods if not reads_text(one, name)])
+            clauses += [_against(one, untrained, "which is not trained", way) for way in PROTOCOLS]
+            clauses.append(_against(one, ids_only, "the best on validation that reads no text"))
     return _sentence(clauses)
 
 

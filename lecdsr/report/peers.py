@@ -29,6 +29,16 @@ def peers_file(artefacts: Artefacts) -> Path:
     return artefacts.metrics / "peers.json"
 
 
+def read_peers(artefacts: Artefacts) -> list[Record] | None:
+    """Read the recorded runs of a pair; ``None`` if there is no file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = peers_file(artefacts)
+    return list(read_json(path)["runs"]) if path.exists() else None
+
+
 def peers_section(artefacts: Artefacts, domains: Sequence[str], heading: str = "### Peers") -> str | None:
     """Write the section on peers of the results page, from its heading on; ``None`` without records.
 
@@ -40,8 +50,8 @@ def peers_section(artefacts: Artefacts, domains: Sequence[str], heading: str = "
     Raises:
         UserError: the file of the records cannot be read.
     """
-    path = peers_file(artefacts)
-    return f"{heading}\n\n{tables(read_json(path)['runs'], domains)}" if path.exists() else None
+    records = read_peers(artefacts)
+    return None if records is None else f"{heading}\n\n{tables(records, domains)}"
 
 
 def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
