@@ -11,10 +11,11 @@ import pytest
 from tests.programs import KILL, program
 
 pytestmark = pytest.mark.slow
+# It says its number where an interrupt is already caught.
 WAITING = """
 import os, time
-print(os.getpid(), flush=True)
 try:
+    print(os.getpid(), flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     raise SystemExit(5)
