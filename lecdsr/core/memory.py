@@ -6,6 +6,10 @@ import ctypes
 import os
 import resource
 import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
 # Parameters of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+#: Seconds between two looks at the memory of a process whose heap keeps freed memory.
+LOOK_EVERY_S = 1.0
 
 
 def peak_memory() -> int:
@@ -53,6 +59,9 @@ def keep_freed_memory() -> None:
     A training step allocates and frees a hundred arrays of 30 MB. By default glibc returns each of them to the kernel,
     which zeroes every page again when it is next used: more work than the arithmetic that fills the arrays
     (``benchmarks/training.py``). Use it in processes that allocate the same sizes repeatedly and end soon after.
+
+    A freed place often does not fit the next aligned array of the same size, so the heap would grow with every step.
+    A thread releases freed memory whenever the process has grown by a quarter since the last time.
     """
     mallopt = _glibc("mallopt")
     if mallopt is None:
@@ -61,6 +70,45 @@ def keep_freed_memory() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, -1)
+    _start_releasing()
+
+
+@cache
+def _start_releasing() -> None:
+    """Start the thread, once in a process."""
+    threading.Thread(target=_release_after_growth, name="release-freed-memory", daemon=True).start()
+
+
+def _release_after_growth() -> None:
+    growth = Growth()
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        if growth.is_due(resident_memory()):
+            release_freed_memory()
+            growth = Growth()
+
+
+@dataclass
+class Growth:
+    """Growth of a process since its freed memory was released.
+
+    Args:
+        settling: looks during which the memory returns to what the work needs; the largest of them is the reference.
+        allowed: growth over the reference.
+        reference: bytes.
+    """
+
+    settling: int = 3
+    allowed: float = 1.25
+    reference: int = 0
+
+    def is_due(self, resident: int) -> bool:
+        """Return whether freed memory should be released, as ``resident`` bytes are seen in this look."""
+        if self.settling:
+            self.settling -= 1
+            self.reference = max(self.reference, resident)
+            return False
+        return resident > self.allowed * self.reference
 
 
 def release_freed_memory() -> None:

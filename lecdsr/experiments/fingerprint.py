@@ -16,10 +16,15 @@ from lecdsr.core.paths import Artefacts
 from lecdsr.embed.base import MADE_OF
 
 STAGES = (Path("stages/train.py"), Path("stages/evaluate.py"))
-#: Modules that change neither a trained model nor a rank: the model card, the metrics of lists, and the version.
+#: Modules that change neither a trained model nor a rank: the model card, the metrics of lists, the memory that is
+#: estimated, measured and released, and the version.
 NO_RESULT = frozenset(
-    Path(f"lecdsr/{name}.py") for name in ("__init__", "report/model_card", "evaluate/beyond", "evaluate/lists")
-)
+    Path(f"lecdsr/{name}.py")
+    for name in (
+        "__init__", "report/model_card", "evaluate/beyond", "evaluate/lists",
+        "core/memory", "train/memory_estimate", "train/live_memory",
+    )
+)  # fmt: skip
 DIGITS = 12
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,12 +27,14 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known: tensors whose storages are not counted.
 
     Attributes:
-        peak: largest number of bytes that lived at the same time, without blocks of the softmax over all items.
+        moments: bytes that lived after each allocation, without blocks of the softmax over all items.
+        inside: bytes that operations on a GPU needed beyond their largest.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._now = 0
+        self.moments: list[int] = []
+        self.inside = self._now = 0
         self._blocks: set[tuple[int, int, int]] = set()
         self._seen = {local_rows(tensor).untyped_storage()._cdata for tensor in known}
 
@@ -42,6 +45,11 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in _tensors(out):
             self._follow(tensor)
         return out
+
+    @property
+    def peak(self) -> int:
+        """Largest number of bytes that lived at the same time."""
+        return max(self.moments, default=0) + self.inside
 
     def block(self, device: torch.device, scale: float) -> int:
         """Return the bytes of the largest block of the softmax in a batch that is ``scale`` times as large.
@@ -64,7 +72,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         self._seen.add(key)
         self._now += size
-        self.peak = max(self.peak, self._now)
+        self.moments.append(self._now)
         weakref.finalize(storage, self._free, key, size)
 
     def _free(self, key: int, size: int) -> None:
@@ -115,5 +123,25 @@ def peak_of(work: Callable[[], object], known: Iterable[Tensor], device: torch.d
         work()
     if counted:
         allocated = torch.cuda.max_memory_allocated(device) - before
-        found.peak = max(found.peak, allocated - found.block(device, 1.0))
+        found.inside = max(0, allocated - found.block(device, 1.0) - found.peak)
     return found
+
+
+def extended_peak(measured: Mapping[int, LiveMemory], count: int) -> float:
+    """Return the peak in bytes of work on ``count`` samples, from the same work on fewer.
+
+    What lives at a moment grows linearly with the samples, so every moment is extended, and then the largest counts:
+    in small batches the tables and gradients of one moment hide the activations of another.
+
+    Args:
+        measured: what lived, by number of samples; one or two numbers.
+        count: number of samples.
+    """
+    (small, few), (large, many) = min(measured.items()), max(measured.items())
+    if len(few.moments) == len(many.moments):
+        before, after = (np.asarray([*one.moments, 0], float) for one in (few, many))
+    else:
+        before, after = (np.asarray([one.peak - one.inside], float) for one in (few, many))
+    grown = (count - large) / max(1, large - small)
+    inside = many.inside + grown * max(0, many.inside - few.inside)
+    return float((after + grown * np.maximum(0, after - before)).max()) + inside

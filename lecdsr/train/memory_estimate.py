@@ -19,7 +19,7 @@ from lecdsr.data.sequences import Sequences
 from lecdsr.evaluate.ranks import rank_targets, ranking_threads
 from lecdsr.models.base import Recommender
 from lecdsr.models.saved import build
-from lecdsr.train.live_memory import LiveMemory, peak_of
+from lecdsr.train.live_memory import LiveMemory, extended_peak, peak_of
 from lecdsr.train.settings import SharedSettings
 from lecdsr.train.sharded import has_shards, local_rows, weights_to_shard
 from lecdsr.train.step import Steps
@@ -166,21 +166,20 @@ def estimate_validation(steps: Steps, info: DatasetInfo, valid: Sequences) -> in
     windows = valid.take(of_larger) if len(of_larger) else valid
     size = min(validation_batch(info), len(windows))
     small, large = (min(count, size) for count in _MEASURED_SAMPLES)
-    peaks = {count: _measure_ranking(steps, info, windows.take(np.arange(count))) for count in {small, large}}
-    slope = (peaks[large] - peaks[small]) / (large - small) if large > small else 0.0
+    measured = {count: _measure_ranking(steps, info, windows.take(np.arange(count))) for count in {small, large}}
     threads = ranking_threads(info, validation_batch(info), steps.device)
     growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
-    return int(growth * (peaks[large] + max(0.0, slope) * (threads * size - large)))
+    return int(growth * extended_peak(measured, threads * size))
 
 
-def _measure_ranking(steps: Steps, info: DatasetInfo, windows: Sequences) -> int:
+def _measure_ranking(steps: Steps, info: DatasetInfo, windows: Sequences) -> LiveMemory:
     model, length = steps.model, steps.settings.history_length
 
     def work() -> None:
         rank_targets(model, windows, info, length, len(windows), steps.device)
 
     with _unchanged(model), silent(True):
-        return peak_of(work, (*model.parameters(), *model.buffers()), steps.device).peak
+        return peak_of(work, (*model.parameters(), *model.buffers()), steps.device)
 
 
 def estimate_activations(steps: Steps) -> int:
@@ -197,11 +196,10 @@ def _estimate_phase(steps: Steps, low_rate: bool) -> int:
     size = -(-min(steps.batch_size, len(steps.samples)) // steps.context.size)
     small, large = (min(count, size) for count in _MEASURED_SAMPLES)
     steps.model.low_rate = low_rate
-    peaks = {count: _measure_step(steps, count) for count in {small, large}}
+    measured = {count: _measure_step(steps, count) for count in {small, large}}
     steps.model.low_rate = False
-    slope = (peaks[large].peak - peaks[small].peak) / (large - small) if large > small else 0.0
     gradients = sum(local_rows(weight).nbytes for weight in steps.model.parameters())
-    peak = peaks[large].peak + max(0.0, slope) * (size - large) + peaks[large].block(steps.device, size / large)
+    peak = extended_peak(measured, size) + measured[large].block(steps.device, size / large)
     growth = 1.0 if steps.device.type == "cuda" else HEAP_GROWTH
     return int(growth * max(0.0, peak - gradients))
 

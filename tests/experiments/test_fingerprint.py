@@ -73,6 +73,9 @@ NAMES = {
     "lecdsr/report/model_card.py": (False, False),
     "lecdsr/evaluate/beyond.py": (False, False),
     "lecdsr/evaluate/lists.py": (False, False),
+    "lecdsr/core/memory.py": (False, False),
+    "lecdsr/train/memory_estimate.py": (False, False),
+    "lecdsr/train/live_memory.py": (False, False),
 }
 
 

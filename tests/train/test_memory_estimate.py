@@ -9,7 +9,7 @@ import torch
 from lecdsr.core.schemas import VALID
 from lecdsr.models.saved import build
 from lecdsr.train import memory_estimate
-from lecdsr.train.live_memory import peak_of
+from lecdsr.train.live_memory import LiveMemory, extended_peak, peak_of
 from lecdsr.train.memory_estimate import (
     HEAP_GROWTH,
     MemoryEstimate,
@@ -94,6 +94,35 @@ def test_tables_of_all_items_do_not_grow_with_the_batch():
     assert sizes[0] > table  # ids plus projected texts
     scores = 2 * 64 * 5 * 4_000 * 4  # of a block with all targets of the larger batch, and their gradients
     assert sizes[1] < sizes[0] + HEAP_GROWTH * scores + 64 * table / 8
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "count", "peak"),
+    [
+        ([10, 30, 100], [40, 50, 103], 320, 400),  # the first moment: 40, and 30 more for every 24 samples
+        ([10, 100], [40, 60, 103], 320, 103 + 3 * 12),  # other moments: the peaks are extended, as is all that is known
+        ([50], [40], 320, 40),  # what shrinks is not extended below
+        ([], [], 320, 0),
+    ],
+)
+def test_every_moment_grows_with_the_samples(few, many, count, peak):
+    measured = {8: LiveMemory(()), 32: LiveMemory(())}
+    measured[8].moments, measured[32].moments = few, many
+    assert extended_peak(measured, count) == peak
+
+
+def test_a_large_batch_needs_what_two_small_ones_foretell():
+    """Gradients of the tables hide the activations of the small batches, but not those of the large one."""
+    walks = [[user * 3 % 3_990 + item for item in range(9)] for user in range(600)]
+    data = info(4_000, 4_000, 600, width=8)
+    settings = SETTINGS["lecdsr"].model_copy(update={"batch_size": 512, "history_length": 8})
+    network = build("lecdsr", settings, data, 1)
+    steps = Steps(network, sequences(walks, 4_000), data, settings, shared_settings(), CPU)
+    small, large = (memory_estimate._measure_step(steps, count) for count in (8, 512))
+    gradients = sum(weight.nbytes for weight in network.parameters())
+    assert small.peak < 1.2 * gradients < large.peak
+    needed = large.peak + large.block(CPU, 1) - gradients
+    assert 0.9 * needed < estimate_activations(steps) / HEAP_GROWTH < 1.2 * needed
 
 
 def test_a_table_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
