@@ -61,7 +61,7 @@ def keep_freed_memory() -> None:
     (``benchmarks/training.py``). Use it in processes that allocate the same sizes repeatedly and end soon after.
 
     A freed place often does not fit the next aligned array of the same size, so the heap would grow with every step.
-    A thread releases freed memory whenever the process has grown by a quarter since the last time.
+    A thread releases freed memory whenever the process has grown by 15 % since the last time.
     """
     mallopt = _glibc("mallopt")
     if mallopt is None:
@@ -99,7 +99,7 @@ class Growth:
     """
 
     settling: int = 3
-    allowed: float = 1.25
+    allowed: float = 1.15
     reference: int = 0
 
     def is_due(self, resident: int) -> bool:

@@ -43,37 +43,40 @@ def test_a_library_without_the_function_is_no_error(monkeypatch):
     memory.release_freed_memory()
 
 
-def test_growth_counts_from_what_the_work_needs():
-    growth = memory.Growth()
-    looks = [(60, False), (100, False), (90, False), (125, False), (80, False), (126, True)]
-    assert [growth.is_due(resident) for resident, _ in looks] == [due for _, due in looks]
+def test_freed_memory_is_released_after_growth_over_what_the_work_needs(monkeypatch):
+    looks = iter([60, 100, 90, 114, 80, 116, 70, 90, 80, 103, 104])
+    log = []
+
+    def look():
+        log.append(next(looks))
+        return log[-1]
+
+    monkeypatch.setattr(memory.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(memory, "resident_memory", look)
+    monkeypatch.setattr(memory, "release_freed_memory", lambda: log.append("released"))
+    with pytest.raises(StopIteration):
+        memory._release_after_growth()
+    assert log == [60, 100, 90, 114, 80, 116, "released", 70, 90, 80, 103, 104, "released"]
 
 
-GROWN = """
-import time
+HEAP = """
+import threading
 from lecdsr.core import memory
-from tests.repository import ROOT
-memory.LOOK_EVERY_S = 0.5
-START
-time.sleep(2.5)  # as long as the memory is given to settle
-before = memory.resident_memory()
-held = [bytearray(100_000) for _ in range(before // 50_000)]
+memory.keep_freed_memory()
+memory.keep_freed_memory()
+held = [bytearray(b"x" * 100_000) for _ in range(1000)]
 high = memory.resident_memory()
 held = held[-1:]  # at the end of the heap, so that it cannot shrink by itself
-until = time.monotonic() + WAIT
-while memory.resident_memory() > (before + high) / 2 and time.monotonic() < until:
-    time.sleep(0.05)
-print(before, high, memory.resident_memory())
+kept = memory.resident_memory()
+memory.release_freed_memory()
+print(high - kept, high - memory.resident_memory(), [thread.name for thread in threading.enumerate()])
 """
-PLAIN = "memory._start_releasing = lambda: None; memory.keep_freed_memory()"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone keeps freed memory")
-@pytest.mark.parametrize(("start", "wait", "falls"), [("memory.keep_freed_memory()", 60, True), (PLAIN, 1, False)])
-def test_a_heap_that_grew_is_released(start, wait, falls):
-    code = GROWN.replace("START", start).replace("WAIT", str(wait))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    before, high, after = map(int, done.stdout.split())
-    assert high > 2 * before
-    assert (after < (before + high) / 2) == falls
+def test_a_heap_keeps_freed_memory_until_it_is_released():
+    done = subprocess.run([sys.executable, "-c", HEAP], capture_output=True, text=True, check=True, cwd=ROOT)
+    kept, released, threads = done.stdout.split(maxsplit=2)
+    assert int(kept) < 10_000_000 < 80_000_000 < int(released)
+    assert threads.count("release-freed-memory") == 1
