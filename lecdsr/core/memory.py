@@ -7,7 +7,6 @@ import os
 import resource
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -80,9 +79,8 @@ def _start_releasing() -> None:
 
 
 def _release_after_growth() -> None:
-    growth = Growth()
-    while True:
-        time.sleep(LOOK_EVERY_S)
+    growth, never = Growth(), threading.Event()
+    while not never.wait(LOOK_EVERY_S):
         if growth.is_due(resident_memory()):
             release_freed_memory()
             growth = Growth()

@@ -51,7 +51,7 @@ def test_freed_memory_is_released_after_growth_over_what_the_work_needs(monkeypa
         log.append(next(looks))
         return log[-1]
 
-    monkeypatch.setattr(memory.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(memory, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(memory, "resident_memory", look)
     monkeypatch.setattr(memory, "release_freed_memory", lambda: log.append("released"))
     with pytest.raises(StopIteration):

@@ -46,7 +46,7 @@ def tab(new_tab, service):
     one.close()
 
 
-def until(tab, expression, seconds=20):
+def until(tab, expression, seconds=60):
     """Wait until an expression is true."""
     deadline = time.monotonic() + seconds
     while not tab.evaluate(f"Boolean({expression})"):
@@ -63,14 +63,23 @@ def press(tab, key, times=1):
 
 
 def click(tab, selector):
-    """Click as a mouse does, where the element is."""
-    box = f"document.querySelector({json.dumps(selector)})"
-    tab.evaluate(f"{box}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-    x, y = tab.evaluate(
-        f"(() => {{ const b = {box}.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }})()"
-    )
-    for kind in ("mousePressed", "mouseReleased"):
-        tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    """Click as a mouse does, where the element is; once more if it has moved away, as when a line appears above it."""
+    quoted = json.dumps(selector)
+    box = f"document.querySelector({quoted})"
+    hit = f"event => {{ window.hit = event.target.closest({quoted}) !== null }}"
+    for _ in range(10):
+        tab.evaluate(
+            f"window.hit = false; document.addEventListener('mousedown', {hit}, {{capture: true, once: true}})"
+        )
+        tab.evaluate(f"{box}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        x, y = tab.evaluate(
+            f"(() => {{ const b = {box}.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }})()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        if tab.evaluate("window.hit"):
+            return
+    raise AssertionError(f"{selector} is never where it was")
 
 
 def look_for(tab, text):
