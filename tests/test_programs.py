@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.programs import KILL, program
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 # It says its number where an interrupt is already caught.
@@ -80,7 +80,4 @@ def test_signals(tmp_path, sent, code):
     started.send_signal(sent)
     assert started.stdout.read() == ""  # until the fork, too, has closed it
     assert started.wait() == code
-    until = time.monotonic() + 60
-    while Path(f"/proc/{fork}").exists():  # the server reaps it
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: not Path(f"/proc/{fork}").exists(), 60)  # the server reaps it

@@ -7,7 +7,6 @@ import os
 import resource
 import sys
 import threading
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ _MEMINFO = Path("/proc/meminfo")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 #: Seconds between two looks at the memory of a process whose heap keeps freed memory.
 LOOK_EVERY_S = 1.0
+#: Looks after a release in which the memory returns to what the work needs, and growth over that until the next one.
+SETTLING, ALLOWED_GROWTH = 3, 1.15
 
 
 def peak_memory() -> int:
@@ -79,34 +80,17 @@ def _start_releasing() -> None:
 
 
 def _release_after_growth() -> None:
-    growth, never = Growth(), threading.Event()
-    while not never.wait(LOOK_EVERY_S):
-        if growth.is_due(resident_memory()):
-            release_freed_memory()
-            growth = Growth()
+    while True:
+        needed = max([_look() for _ in range(SETTLING)])
+        while _look() <= ALLOWED_GROWTH * needed:
+            pass
+        release_freed_memory()
 
 
-@dataclass
-class Growth:
-    """Growth of a process since its freed memory was released.
-
-    Args:
-        settling: looks during which the memory returns to what the work needs; the largest of them is the reference.
-        allowed: growth over the reference.
-        reference: bytes.
-    """
-
-    settling: int = 3
-    allowed: float = 1.15
-    reference: int = 0
-
-    def is_due(self, resident: int) -> bool:
-        """Return whether freed memory should be released, as ``resident`` bytes are seen in this look."""
-        if self.settling:
-            self.settling -= 1
-            self.reference = max(self.reference, resident)
-            return False
-        return resident > self.allowed * self.reference
+def _look() -> int:
+    """Wait, and return the memory that this process occupies then."""
+    threading.Event().wait(LOOK_EVERY_S)
+    return resident_memory()
 
 
 def release_freed_memory() -> None:

@@ -28,7 +28,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         moments: bytes that lived after each allocation, without blocks of the softmax over all items.
-        inside: bytes that operations on a GPU needed beyond their largest.
+        inside: bytes that operations on a GPU needed beyond the largest moment.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:

@@ -19,6 +19,7 @@ from lecdsr.core.files import write_table
 from lecdsr.core.schemas import QUESTIONS
 from tests.ask.loopback import KEY, Reply, chat, question_table
 from tests.programs import KILL, program
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 4
@@ -57,13 +58,6 @@ def start(command, server, tmp_path):
 def heed_interrupts():
     """Undo that a shell starts background jobs with interrupts ignored, which their children inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def wait_for(condition, seconds=120.0):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
 
 
 def kept(tmp_path, questions):

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lecdsr.embed.store import VectorStore
 from tests.ask.loopback import KEY
 from tests.embed.served import reply_to, unit
 from tests.programs import KILL, program
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow  # every test kills processes
 
@@ -61,11 +61,12 @@ def killed_after(count, code, path, **environment):
     with log.open("wb") as file:
         command = [program("python"), "-c", code, str(path), str(path.parent / "texts")]
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=file, stderr=file)
-    until = time.monotonic() + 120
-    while len(rows_of(path)) < count:
+
+    def stored():
         assert process.poll() is None, log.read_text()
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
+        return len(rows_of(path)) >= count
+
+    wait_for(stored)
     process.send_signal(KILL)
     process.wait()
     assert KEY.encode() not in log.read_bytes()

@@ -73,7 +73,7 @@ def test_it_answers_as_the_openai_api_does_and_ends_when_told_to():
         with urllib.request.urlopen(request, timeout=120) as reply:
             told = json.load(reply)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(10) == 0
     assert told["model"] == server.SMALL_MODEL
     assert told["choices"][0]["finish_reason"] in ("stop", "length")
     assert told["choices"][0]["message"]["content"].strip()

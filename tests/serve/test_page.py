@@ -1,13 +1,13 @@
 """The page in a real browser: typing, clicking, the keyboard alone, hostile titles, and no request elsewhere."""
 
 import json
-import time
 
 import pytest
 
 from tests.report import chromium
 from tests.report.test_browser import CONTRAST, NARROW, OVERFLOW, WIDE
 from tests.serve.exported import TOKEN, running
+from tests.waiting import wait_for
 
 BROWSER = chromium.find()
 pytestmark = [
@@ -46,12 +46,9 @@ def tab(new_tab, service):
     one.close()
 
 
-def until(tab, expression, seconds=60):
+def until(tab, expression):
     """Wait until an expression is true."""
-    deadline = time.monotonic() + seconds
-    while not tab.evaluate(f"Boolean({expression})"):
-        assert time.monotonic() < deadline, expression
-        time.sleep(0.05)
+    wait_for(lambda: tab.evaluate(f"Boolean({expression})"), 20, expression)
 
 
 def press(tab, key, times=1):
