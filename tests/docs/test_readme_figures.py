@@ -1,0 +1,63 @@
+"""The figures of the README are those of the recorded runs."""
+
+import csv
+import re
+from pathlib import Path
+from statistics import mean, stdev
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = {
+    "Food HR@10": "test.x.sampled.hr@10",
+    "Food NDCG@10": "test.x.sampled.ndcg@10",
+    "Kitchen HR@10": "test.y.sampled.hr@10",
+    "Kitchen NDCG@10": "test.y.sampled.ndcg@10",
+}
+METHOD = re.compile(r"`([\w-]+)`")
+
+
+def cells(line):
+    return [cell.strip(" *") for cell in line.strip().strip("|").split("|")]
+
+
+def results_table():
+    """Rows of the table whose header names the metrics, as dictionaries by column."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if set(COLUMNS) <= set(cells(line)))
+    header = cells(lines[start])
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(dict(zip(header, cells(line), strict=True)))
+    return rows
+
+
+def recorded():
+    """Test metrics of the runs of each method, a list of one row per seed."""
+    with open(ROOT / "metrics" / "food_kitchen" / "experiments.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["role"] == "seed"]
+    return {method: [row for row in rows if row["method"] == method] for method in {row["method"] for row in rows}}
+
+
+def shown(values, digits):
+    """Mean, and standard deviation where there are several seeds, as the README writes them."""
+    words = f"{mean(values):.{digits}f}"
+    return words if len(values) == 1 else f"{words} ± {stdev(values):.{digits}f}"
+
+
+def test_every_figure_is_that_of_the_recorded_runs():
+    runs, compared = recorded(), 0
+    for row in results_table():
+        found = METHOD.search(row[""])
+        if not found:
+            continue  # the row of others, whose source it names
+        seeds = runs[found[1]]
+        assert row["seeds"] == str(len(seeds)), found[1]
+        for title, column in COLUMNS.items():
+            assert row[title] == shown([float(seed[column]) for seed in seeds], 3), (found[1], title)
+        compared += 1
+    assert compared > 2
+
+
+def test_the_default_model_is_in_the_table():
+    assert any("`tandem`" in row[""] for row in results_table())
