@@ -10,6 +10,7 @@ from lecdsr.ask.settings import Settings as Ask
 from lecdsr.candidates.settings import Settings as Candidates
 from lecdsr.config.load import PAIRS, load_block, load_pair
 from lecdsr.core.console import say, warn
+from lecdsr.core.errors import UserError
 from lecdsr.core.files import read_json, write_text
 from lecdsr.core.paths import Artefacts
 from lecdsr.embed.settings import Settings as Embed
@@ -35,9 +36,11 @@ def write_results(pairs: Sequence[str]) -> None:
     """Compare methods that are not compared yet, draw the charts, and write the results page.
 
     Raises:
-        UserError: a pair or its experiments cannot be read.
+        UserError: a pair or its experiments cannot be read, or a pair has none.
     """
     read = [recorded(Artefacts(pair)) for pair in dict.fromkeys(pairs)]
+    for one in read:
+        _require_runs(one)
     found = [with_comparisons(one) for one in pair_twins(read)]
     for one in read:
         _warn_of_older(one)
@@ -77,6 +80,17 @@ def recorded(artefacts: Artefacts) -> Recorded:
         {model: hash_of_code(model) for model in sorted({row["model"] for row in rows} & set(model_names()))},
         peers=read_peers(artefacts) or (),
     )
+
+
+def _require_runs(one: Recorded) -> None:
+    if not one.rows:
+        pair = one.facts.pair
+        raise UserError(
+            f"no experiment of the pair {pair!r} is recorded",
+            where=str(Artefacts(pair).experiments),
+            do=f"run `lecdsr tune --pair {pair}`, or name pairs that have records",
+            code="no-runs",
+        )
 
 
 def _facts(pair: str) -> PairFacts:

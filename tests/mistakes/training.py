@@ -50,3 +50,9 @@ def comparison_without_a_name():
 def grid_of_another_size_than_the_budget():
     Path("experiments.yaml").write_text(METHODS.replace("budget: 2", "budget: 3"), encoding="utf-8")
     load_experiments("toy", Path("experiments.yaml"))
+
+
+@case
+def results_of_a_pair_without_runs():
+    Path("experiments.yaml").write_text(METHODS, encoding="utf-8")
+    lecdsr_command("results", "--pair", "toy")
