@@ -258,6 +258,13 @@ class Dataset:
             ValueError: a file is missing or broken.
         """
         folder = Path(folder)
+        if not (folder / "dataset.json").exists():
+            raise InputError(
+                "no data set is saved here",
+                where=str(folder),
+                do="name a folder that Dataset.save wrote",
+                code="no-data",
+            )
         described = read_json(folder / "dataset.json")
         tables = {kind: read_table(folder / f"{kind}.parquet", schema) for kind, schema in _SCHEMAS.items()}
         for kind, schema in _OPTIONAL.items():

@@ -279,6 +279,13 @@ def load(folder: Path | str, data: Dataset | None = None) -> Model:
         ValueError: a file is missing or broken, or the model does not belong to this data.
     """
     folder = Path(folder)
+    if not any((folder / name).exists() for name in (saved.CONFIG, saved.WEIGHTS)):
+        raise InputError(
+            "no model is saved here",
+            where=str(folder),
+            do="name a folder that Model.save wrote, or data/PAIR/models/MODEL of the pipeline",
+            code="no-model",
+        )
     config, settings = saved.read_config(folder)
     if data is None:
         if not (folder / "data" / "dataset.json").exists():

@@ -36,3 +36,13 @@ def model_that_is_not_fitted():
 @case
 def unknown_setting_of_an_estimator():
     lecdsr.models.SASRec(widht=64)
+
+
+@case
+def folder_without_a_model():
+    lecdsr.load("models/tandme")
+
+
+@case
+def folder_without_a_data_set():
+    lecdsr.Dataset.load("data/toy")
