@@ -24,7 +24,7 @@ def show_metrics(artefacts: Artefacts, split: str) -> None:
         raise UserError(
             f"the pair {artefacts.pair!r} has no evaluated model",
             where=str(artefacts.metrics),
-            do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
+            do=f"run `dvc repro` with {artefacts.pair!r} among the `active` pairs of params.yaml",
             code="not-built",
         )
     console.print(metrics_table(f"{split.capitalize()} metrics on {artefacts.pair}", found, split))

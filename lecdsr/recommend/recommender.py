@@ -444,7 +444,7 @@ def _trained(artefacts: Artefacts) -> list[Path]:
         raise UserError(
             f"no model is trained on the pair {artefacts.pair!r}",
             where=str(artefacts.root / "models"),
-            do=f"add {artefacts.pair!r} to `active` in params.yaml and run `dvc repro`",
+            do=f"run `dvc repro` with {artefacts.pair!r} among the `active` pairs of params.yaml",
             code="not-trained",
         )
     return configs
