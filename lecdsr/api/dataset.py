@@ -263,7 +263,7 @@ class Dataset:
                 "no data set is saved here",
                 where=str(folder),
                 do="name a folder that Dataset.save wrote",
-                code="no-data",
+                code="missing-file",
             )
         described = read_json(folder / "dataset.json")
         tables = {kind: read_table(folder / f"{kind}.parquet", schema) for kind, schema in _SCHEMAS.items()}

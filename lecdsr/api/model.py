@@ -284,7 +284,7 @@ def load(folder: Path | str, data: Dataset | None = None) -> Model:
             "no model is saved here",
             where=str(folder),
             do="name a folder that Model.save wrote, or data/PAIR/models/MODEL of the pipeline",
-            code="no-model",
+            code="missing-file",
         )
     config, settings = saved.read_config(folder)
     if data is None:

@@ -282,7 +282,7 @@ def test_not_fitted(use, data, tmp_path):
         (lambda: lecdsr.Model("tandme"), "unknown-model", ["'tandem'"]),
         (lambda: lecdsr.models.Popularity().fit(dataset(), epoch=3), "unknown-key", ["'epoch'", "'epochs'"]),
         (lambda: lecdsr.models.Popularity().fit(dataset(), epochs=0), "wrong-value", ["'epochs'"]),
-        (lambda: lecdsr.load("nowhere"), "no-model", []),
+        (lambda: lecdsr.load("nowhere"), "missing-file", []),
     ],
 )
 def test_wrong_settings(make, code, words):

@@ -1,9 +1,13 @@
 """The figures of the README are those of the recorded runs."""
 
-import csv
 import re
 from pathlib import Path
 from statistics import mean, stdev
+
+from lecdsr.experiments.plan import SEED
+from lecdsr.experiments.records import COLUMNS as RECORDED
+from lecdsr.experiments.records import read_rows
+from lecdsr.report.recorded import runs_of, values_of
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = {
@@ -32,29 +36,22 @@ def results_table():
     return rows
 
 
-def recorded():
-    """Test metrics of the runs of each method, a list of one row per seed."""
-    with open(ROOT / "metrics" / "food_kitchen" / "experiments.csv", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["role"] == "seed"]
-    return {method: [row for row in rows if row["method"] == method] for method in {row["method"] for row in rows}}
-
-
-def shown(values, digits):
+def shown(values):
     """Mean, and standard deviation where there are several seeds, as the README writes them."""
-    words = f"{mean(values):.{digits}f}"
-    return words if len(values) == 1 else f"{words} ± {stdev(values):.{digits}f}"
+    words = f"{mean(values):.3f}"
+    return words if len(values) == 1 else f"{words} ± {stdev(values):.3f}"
 
 
 def test_every_figure_is_that_of_the_recorded_runs():
-    runs, compared = recorded(), 0
+    rows, compared = read_rows(ROOT / "metrics" / "food_kitchen" / "experiments.csv", RECORDED), 0
     for row in results_table():
         found = METHOD.search(row[""])
         if not found:
             continue  # the row of others, whose source it names
-        seeds = runs[found[1]]
+        seeds = runs_of(rows, found[1], SEED)
         assert row["seeds"] == str(len(seeds)), found[1]
         for title, column in COLUMNS.items():
-            assert row[title] == shown([float(seed[column]) for seed in seeds], 3), (found[1], title)
+            assert row[title] == shown(values_of(seeds, column)), (found[1], title)
         compared += 1
     assert compared > 2
 
