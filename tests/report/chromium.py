@@ -6,10 +6,11 @@ import itertools
 import json
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager
 
 import aiohttp
+
+from tests.waiting import wait_for
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 60
@@ -70,11 +71,12 @@ class Tab:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         before = self.loaded
         self.call("Page.navigate", url=url)
-        deadline = time.monotonic() + SECONDS
-        while self.loaded == before:
-            assert time.monotonic() < deadline, f"{url} does not load"
-            self.evaluate("0")
+        wait_for(lambda: self._loaded_since(before), SECONDS, f"{url} does not load")
         return self
+
+    def _loaded_since(self, before):
+        self.evaluate("0")  # messages are received while an answer is awaited
+        return self.loaded > before
 
     def close(self):
         self.runner.run(self.socket.close())
@@ -125,11 +127,13 @@ def chromium(path, folder):
 
 
 def _port(process, folder):
-    file, deadline = folder / "DevToolsActivePort", time.monotonic() + SECONDS
-    while not (file.exists() and file.read_text().count("\n")):
+    file = folder / "DevToolsActivePort"
+
+    def answers():
         assert process.poll() is None, (folder / "stderr").read_text()
-        assert time.monotonic() < deadline, "Chromium does not answer"
-        time.sleep(0.05)
+        return file.exists() and "\n" in file.read_text()
+
+    wait_for(answers, SECONDS, "Chromium does not answer")
     return int(file.read_text().splitlines()[0])
 
 

@@ -14,6 +14,7 @@ from lecdsr.serve.load import load_export
 from lecdsr.serve.worker import Service
 from tests.serve.asking import KETTLE, TEA, WHISK, ask, refusal
 from tests.serve.exported import HERE, client_of, write_export
+from tests.waiting import wait_for
 
 
 def test_too_many_at_once(folder, monkeypatch):
@@ -27,9 +28,7 @@ def test_too_many_at_once(folder, monkeypatch):
         threads = [threading.Thread(target=lambda: found.append(client.post("/explain", json=body))) for _ in range(2)]
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 30
-        while client.app_behind._answering.taken < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: client.app_behind._answering.taken == 2, 30)
         reply = ask(client, user="ANNA")
         refusal(reply, 503, "busy")
         assert reply.headers["retry-after"] == "1"
