@@ -124,15 +124,13 @@ def text(pairs: Sequence[Recorded]) -> str | None:
 
 
 def descriptions(pairs: Sequence[Recorded]) -> str | None:
-    """State what the best method loses without descriptions, and without descriptions and profiles."""
-    ends = {
-        NO_DESCRIPTIONS: "without the descriptions of a language model",
-        TITLES: "without its descriptions and profiles",
-    }
-    clauses = []
-    for end, words in ends.items():
-        for one in pairs:
-            clauses.append(_control(one, f"{best_method(one)}{end}", words))
+    """State what the best method loses without descriptions, and with profiles left out too; then the other methods."""
+    without, bare = "without the descriptions of a language model", "without its descriptions and profiles"
+    clauses = [_control(one, f"{best_method(one)}{NO_DESCRIPTIONS}", without) for one in pairs]
+    clauses += [_control(one, f"{best_method(one)}{TITLES}", bare) for one in pairs]
+    for one in pairs:
+        others = [method for method in one.declared.methods if method != best_method(one)]
+        clauses += [_control(one, f"{method}{NO_DESCRIPTIONS}", without) for method in others]
     return _sentence(clauses)
 
 

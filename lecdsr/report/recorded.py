@@ -139,14 +139,15 @@ def rankings(one: Recorded) -> list[tuple[str, str, str]]:
 def compared_controls(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """Return what to compare for each control: its method, its runs ``a``, and the method's runs ``b``, seed by seed.
 
-    Runs of the best method in the twin are controls too.
+    Runs of the same methods in the twin are controls too.
     """
     found = {}
     for name, control in recorded.declared.controls.items():
         found[name] = _pairing(recorded, control.method, runs_of(recorded.rows, control.method, CONTROL, name))
     best, twin = best_method(recorded), recorded.twin
-    if twin is not None and best is not None:
-        found[f"{best}{NO_DESCRIPTIONS}"] = _pairing(recorded, best, runs_of(twin.rows, best, SEED))
+    if twin is not None:
+        for method in recorded.declared.methods:
+            found[f"{method}{NO_DESCRIPTIONS}"] = _pairing(recorded, method, runs_of(twin.rows, method, SEED))
         for name, control in twin.declared.controls.items():
             if control.method == best and control.set == NO_PROFILE:
                 found[f"{best}{TITLES}"] = _pairing(recorded, best, runs_of(twin.rows, best, CONTROL, name))

@@ -218,7 +218,8 @@ def test_a_twin_without_descriptions_is_a_control():
         FACTS._replace(pair="titles", item_text=("title",)),
         DECLARED,
         [{**run("tandem", seed, 0.4), "experiment": f"titles{seed}"} for seed in (1, 2)]
-        + [{**run("tandem", 1, 0.4, control="unknown"), "experiment": "titles only"}],
+        + [{**run("tandem", 1, 0.4, control="unknown"), "experiment": "titles only"}]
+        + [{**run("sasrec", 2, 0.2), "experiment": "sasrec on titles"}],
         [],
         None,
     )
@@ -227,14 +228,20 @@ def test_a_twin_without_descriptions_is_a_control():
         "method": "tandem", "a": ["titles1", "titles2"], "b": ["tandem1", "tandem2"]
     }  # fmt: skip
     assert found["tandem: titles only"] == {"method": "tandem", "a": ["titles only"], "b": ["tandem1"]}
+    assert found["sasrec: no descriptions"] == {"method": "sasrec", "a": ["sasrec on titles"], "b": ["sasrec2"]}
     controls = {
         "experiments": found,
         "tests": 4,
-        "comparisons": [compared((name, each["a"]), ("tandem", each["b"]), -0.04) for name, each in found.items()],
+        "comparisons": [
+            compared((name, each["a"]), (each["method"], each["b"]), -0.02 if each["method"] == "sasrec" else -0.04)
+            for name, each in found.items()
+        ],
     }
     (one,) = pair_twins([recorded(controls=controls), twin])
-    assert figures(descriptions([one]))[0] == "-0.0400"
-    assert descriptions([one]).count("`food_kitchen`") == 2
+    said = descriptions([one])
+    assert figures(said)[0] == "-0.0400"
+    assert [said.count(name) for name in ("`food_kitchen`", "`tandem`", "`sasrec`")] == [3, 2, 1]
+    assert "-0.0200" in said.split("`sasrec`")[1]
     assert descriptions([one._replace(twin=None)]) is None
     assert "\n### titles\n" in page([one])
     assert pair_twins([twin]) == [twin]
