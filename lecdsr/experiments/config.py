@@ -24,11 +24,13 @@ Setting = dict[str, Any]
 class Method(Block):
     """A method: a model, its fixed settings, and the grid of settings to try.
 
-    A ``published`` one has the settings of its authors, a single point whatever the budget.
+    A ``published`` one has the settings of its authors, a single point whatever the budget. ``time`` is how long one
+    run takes and on what, in words; the results page has it where runs are missing.
     """
 
     model: str
     published: bool = False
+    time: str = ""
     set: Setting = Field(default_factory=dict)
     grid: list[Setting] = Field(min_length=1)
 

@@ -219,7 +219,7 @@ def not_shown(pairs: Sequence[Recorded], others: Sequence[str] = ()) -> str:
 
 
 def _not_run(one: Recorded) -> list[str]:
-    """List methods without runs, methods with fewer seeds than declared, and count controls with fewer."""
+    """List methods without runs and with fewer seeds than declared, with the time of a run; count such controls."""
     seeds = len(one.declared.seeds)
     count = {method: len(rows) for method in one.declared.methods if _lacks(rows := _seed_runs(one, method), seeds)}
     controls = [
@@ -227,12 +227,22 @@ def _not_run(one: Recorded) -> list[str]:
     ]
     few = [number for number in controls if number < seeds]
     parts = (
-        ("no run of", [f"`{method}`" for method, number in count.items() if not number]),
-        (f"fewer than {seeds} seeds of", [f"`{method}` ({number})" for method, number in count.items() if number]),
+        ("no run of", [_missing(one, method) for method, number in count.items() if not number]),
+        (
+            f"fewer than {seeds} seeds of",
+            [_missing(one, method, str(number)) for method, number in count.items() if number],
+        ),
         (f"fewer than {seeds} seeds of", [f"{len(few)} of {len(controls)} controls"] if few else []),
     )
     told = [f"{words} {', '.join(names)}" for words, names in parts if names]
     return [f"on `{one.facts.pair}` {', '.join(told)}"] if told else []
+
+
+def _missing(one: Recorded, method: str, seeds: str = "") -> str:
+    """Name a method, and in brackets the number of its seeds and the declared time of a run."""
+    time = one.declared.methods[method].time
+    notes = [note for note in (seeds, time and f"one takes {escape(time)}") if note]
+    return f"`{method}` ({', '.join(notes)})" if notes else f"`{method}`"
 
 
 def _seed_runs(one: Recorded, method: str) -> list[Row]:

@@ -37,7 +37,12 @@ DECLARED = Experiments.model_validate(
             "tandem": {"model": "tandem", "grid": [{"width": 8}]},
             "content": {"model": "content", "grid": [{"decay": 0.5}]},
             "sasrec": {"model": "sasrec", "grid": [{"width": 8}]},
-            "sasrec-text": {"model": "sasrec", "set": {"start": "text"}, "grid": [{"width": 8}]},
+            "sasrec-text": {
+                "model": "sasrec",
+                "set": {"start": "text"},
+                "grid": [{"width": 8}],
+                "time": "3 hours of a core",
+            },
         },
         "controls": {
             "bare": {"method": "tandem", "set": {"item_text": "none"}},
@@ -275,8 +280,12 @@ def test_what_is_not_shown():
         {"domain": "x", "slice": name, "targets": targets} for name, targets in (("tied", "30"), ("untied", "90"))
     ]
     said = not_shown([recorded(slices=slices)], ["toy_game"])
-    # 30 of 120 targets; no run of sasrec-text; two controls with one of two seeds and two with none; 2026 is the date.
-    assert figures(said) == ["2", "4", "4", "25", "2026"]
+    # 30 of 120 targets; no run of sasrec-text, which takes 3 hours; two controls with one of two seeds and two with
+    # none; 2026 is the date.
+    assert figures(said) == ["3", "2", "4", "4", "25", "2026"]
+    assert "`sasrec-text` (one takes 3 hours of a core)" in said
+    one_seed = [*ROWS, run("sasrec-text", 1, 0.01, model="sasrec")]
+    assert "`sasrec-text` (1, one takes 3 hours of a core)" in not_shown([recorded(rows=one_seed)])
     assert all(name in said for name in ("`sasrec-text`", "toy_game", "mini", "a model"))
 
 
