@@ -17,11 +17,11 @@ from lecdsr.report.claims import comparison_of, estimates_of
 from lecdsr.report.draw import Plot, Value, level_points, rank_lines, single_points
 from lecdsr.report.recorded import (
     Recorded,
-    any_parameters,
-    complete_runs,
     current_controls,
+    machine_of,
     published_baselines,
     runs_of,
+    timed_runs,
     values_of,
 )
 
@@ -81,18 +81,20 @@ def _controls(pairs: Sequence[Recorded]) -> list[Plot | None]:
 
 
 def _cost(pairs: Sequence[Recorded]) -> Plot | None:
-    """Draw seconds of training against NDCG@10, of the first pair with trained methods."""
+    """Draw seconds of training against NDCG@10, of the first pair with several trained methods on one machine."""
     for one in pairs:
         found: dict[str, tuple[float, Value]] = {}
-        for method in one.declared.methods:
-            rows = complete_runs(one, method)
-            if any_parameters(rows):
-                means = [values_of(rows, f"test.{key}.full.ndcg@10") for key in DOMAINS]
-                each = [float(np.mean(seed)) for seed in zip(*filter(None, means), strict=True)]
-                if each:
-                    found[method] = (float(np.mean(values_of(rows, "seconds"))), _over_seeds(each))
+        for method, rows in timed_runs(one, one.declared.methods).items():
+            means = [values_of(rows, f"test.{key}.full.ndcg@10") for key in DOMAINS]
+            each = [float(np.mean(seed)) for seed in zip(*filter(None, means), strict=True)]
+            if each:
+                found[method] = (float(np.mean(values_of(rows, "seconds"))), _over_seeds(each))
+                machine = machine_of(rows[0])
         if len(found) > 1:
-            caption = f"NDCG@10 in full ranking, mean of both domains, against seconds of training ({one.facts.pair})"
+            caption = (
+                "NDCG@10 in full ranking, mean of both domains, against seconds of training "
+                f"({one.facts.pair}, {machine})"
+            )
             told = "; ".join(f"{name} {place:.0f} s, {value.mean:.4f}" for name, (place, value) in found.items())
             alt = f"Points: {caption}, with 95 % intervals over seeds. {told}."
             draw = partial(

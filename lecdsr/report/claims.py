@@ -31,10 +31,12 @@ from lecdsr.report.recorded import (
     current_controls,
     current_tests,
     is_older,
+    machine_of,
     other_methods,
     paired_runs,
     published_baselines,
     runs_of,
+    timed_runs,
     validation_score,
     values_of,
 )
@@ -158,15 +160,20 @@ def second_domain(pairs: Sequence[Recorded]) -> str | None:
 
 
 def cost(pairs: Sequence[Recorded]) -> str | None:
-    """State time of training and number of parameters of the best and the second best method of the first pair."""
+    """State seconds and parameters of the best and the second best trained method, both timed on one machine.
+
+    They are of the first pair that has such runs.
+    """
     for one in pairs:
         best = best_method(one)
-        trained = [name for name in one.declared.methods if any_parameters(complete_runs(one, name))]
-        second = best_other(one, trained)
-        if best is not None and second is not None and best in trained:
-            sides = [_cost(method, complete_runs(one, method)) for method in (best, second)]
-            rows = [row for method in (best, second) for row in complete_runs(one, method)]
-            basis = _basis(one, [len(complete_runs(one, best))], {}, rows)
+        second = best_other(one, [name for name in one.declared.methods if _is_trained(one, name)])
+        if best is None or second is None:
+            continue
+        timed = timed_runs(one, (best, second))
+        if len(timed) == 2:
+            sides = [_cost(method, timed[method]) for method in (best, second)]
+            rows = [*timed[best], *timed[second]]
+            basis = _basis(one, [len(timed[best]), len(timed[second])], {}, rows)
             return _sentence([("one training takes", f"{' and '.join(sides)} {basis}")])
     return None
 
@@ -404,8 +411,9 @@ def _cost(method: str, rows: Sequence[Row]) -> str:
     if len(values) > 1:
         half = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
         parts.append(_interval(f"{max(0.0, np.mean(values) - half):,.0f}", f"{np.mean(values) + half:,.0f}"))
-    machine = escape(rows[0]["processor"] or rows[0]["device"])
-    parts.append(f"{machine}, {rows[0]['threads']} thread{'' if rows[0]['threads'] == '1' else 's'}")
+    parts.append(
+        f"{escape(machine_of(rows[0]))}, {rows[0]['threads']} thread{'' if rows[0]['threads'] == '1' else 's'}"
+    )
     parts.append(f"{int(rows[0]['parameters']):,} parameters")
     return f"{np.mean(values):,.0f} seconds for `{method}` ({', '.join(parts)})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,6 +111,25 @@ def _most_seeds(recorded: Recorded) -> int:
     """Return the largest number of seeds of a trainable method."""
     runs = [runs_of(recorded.rows, method, SEED) for method in recorded.declared.methods]
     return max((len(rows) for rows in runs if any_parameters(rows)), default=1)
+
+
+def timed_runs(recorded: Recorded, methods: Iterable[str]) -> dict[str, list[Row]]:
+    """Return the runs of trainable methods on one machine, by method, since times of different ones do not compare.
+
+    It is the machine with runs of most of the methods; of several, the one with most runs.
+    """
+    found = {method: runs_of(recorded.rows, method, SEED) for method in methods}
+    found = {method: rows for method, rows in found.items() if any_parameters(rows)}
+    runs = Counter(machine_of(row) for rows in found.values() for row in rows)
+    methods_of = Counter(machine for rows in found.values() for machine in {machine_of(row) for row in rows})
+    chosen = max(runs, key=lambda machine: (methods_of[machine], runs[machine]), default=None)
+    same = {method: [row for row in rows if machine_of(row) == chosen] for method, rows in found.items()}
+    return {method: rows for method, rows in same.items() if rows}
+
+
+def machine_of(row: Row) -> str:
+    """Name of the processor or GPU that made a run."""
+    return row["processor"] or row["device"]
 
 
 def any_parameters(rows: Sequence[Row]) -> bool:

@@ -21,7 +21,7 @@ from lecdsr.report.claims import (
     text,
     under_the_temporal_split,
 )
-from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs, pair_twins
+from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs, pair_twins, timed_runs
 from lecdsr.report.results_page import page
 from tests.report.test_peers import record
 from tests.report.test_results_page import row
@@ -258,6 +258,23 @@ def test_cost_by_hand():
     """Mean 110, deviation √200 over √2 seeds is 10, times t = 12.706: ± 127, of which no time is below 0."""
     assert figures(cost([recorded()])) == ["110", "0", "237", "1", "2,000", "60", "0", "187", "1", "1,200", "2"]
     assert cost([recorded(rows=[one for one in ROWS if one["model"] != "sasrec"])]) is None
+
+
+def test_times_of_different_machines_are_not_compared():
+    """With seed 2 of sasrec elsewhere, its time is that of seed 1; with both seeds elsewhere there is none."""
+    some = [one | {"processor": "fast"} if one["experiment"] == "sasrec2" else one for one in ROWS]
+    assert figures(cost([recorded(rows=some)])) == ["110", "0", "237", "1", "2,000", "50", "1", "1,200", "1", "2"]
+    apart = [one | {"processor": "fast"} if one["method"] == "sasrec" else one for one in ROWS]
+    assert cost([recorded(rows=apart)]) is None
+    # Most methods count more than most runs: content has no parameters, and tandem alone has two runs on one machine.
+    places = {"tandem1": "a", "tandem2": "a", "tandem3": "b", "sasrec1": "b"}
+    rows = [run("tandem", seed, 0.5, seconds=seed, parameters=9) for seed in (1, 2, 3)] + [run("sasrec", 1, 0.4)]
+    rows = [one | {"processor": places[one["experiment"]]} for one in rows]
+    found = timed_runs(recorded(rows=rows), ["tandem", "sasrec", "content"])
+    assert {method: [one["seed"] for one in some] for method, some in found.items()} == {
+        "tandem": ["3"],
+        "sasrec": ["1"],
+    }
 
 
 def test_agreement_of_protocols_by_hand():
