@@ -222,34 +222,43 @@ def not_shown(pairs: Sequence[Recorded], others: Sequence[str] = ()) -> str:
         )
     if any(is_older(row, one) for one in pairs for row in one.rows):
         parts.append("figures of the present code in place of those marked †")
-    return f"Not shown: {'; '.join(parts)}." if parts else "Every declared run is recorded."
+    if not parts:
+        return "Every declared run is recorded."
+    return " ".join([f"Not shown: {'; '.join(parts)}.", *_times_of_missing(pairs)])
 
 
 def _not_run(one: Recorded) -> list[str]:
-    """List methods without runs and with fewer seeds than declared, with the time of a run; count such controls."""
-    seeds = len(one.declared.seeds)
-    count = {method: len(rows) for method in one.declared.methods if _lacks(rows := _seed_runs(one, method), seeds)}
+    """List methods without runs, methods with fewer seeds than declared, and count controls with fewer."""
+    seeds, count = len(one.declared.seeds), _incomplete(one)
     controls = [
         len(runs_of(one.rows, control.method, CONTROL, name)) for name, control in one.declared.controls.items()
     ]
     few = [number for number in controls if number < seeds]
     parts = (
-        ("no run of", [_missing(one, method) for method, number in count.items() if not number]),
-        (
-            f"fewer than {seeds} seeds of",
-            [_missing(one, method, str(number)) for method, number in count.items() if number],
-        ),
+        ("no run of", [f"`{method}`" for method, number in count.items() if not number]),
+        (f"fewer than {seeds} seeds of", [f"`{method}` ({number})" for method, number in count.items() if number]),
         (f"fewer than {seeds} seeds of", [f"{len(few)} of {len(controls)} controls"] if few else []),
     )
     told = [f"{words} {', '.join(names)}" for words, names in parts if names]
     return [f"on `{one.facts.pair}` {', '.join(told)}"] if told else []
 
 
-def _missing(one: Recorded, method: str, seeds: str = "") -> str:
-    """Name a method, and in brackets the number of its seeds and the declared time of a run."""
-    time = one.declared.methods[method].time
-    notes = [note for note in (seeds, time and f"one takes {escape(time)}") if note]
-    return f"`{method}` ({', '.join(notes)})" if notes else f"`{method}`"
+def _incomplete(one: Recorded) -> dict[str, int]:
+    """Count the seeds of the methods of which runs are missing."""
+    seeds = len(one.declared.seeds)
+    runs = {method: _seed_runs(one, method) for method in one.declared.methods}
+    return {method: len(rows) for method, rows in runs.items() if _lacks(rows, seeds)}
+
+
+def _times_of_missing(pairs: Sequence[Recorded]) -> list[str]:
+    """Write the sentence on how long a missing run takes, by method; none if no time is declared."""
+    methods: dict[str, dict[str, None]] = {}
+    for one in pairs:
+        for method in _incomplete(one):
+            if time := one.declared.methods[method].time:
+                methods.setdefault(time, {})[f"`{method}`"] = None
+    told = [f"{escape(time)} ({', '.join(names)})" for time, names in methods.items()]
+    return [f"One of the missing runs takes {'; '.join(told)}."] if told else []
 
 
 def _seed_runs(one: Recorded, method: str) -> list[Row]:
