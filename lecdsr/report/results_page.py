@@ -15,8 +15,9 @@ from lecdsr.core.schemas import DOMAINS
 from lecdsr.evaluate.slices import ALL
 from lecdsr.experiments.plan import CONTROL, GRID, SEED
 from lecdsr.experiments.records import Row, compact
-from lecdsr.report.claims import OLDER, not_shown, opening
+from lecdsr.report.claims import OLDER, opening
 from lecdsr.report.draw import Plot
+from lecdsr.report.not_shown import not_shown
 from lecdsr.report.rank_order import RankOrder, rank_order
 from lecdsr.report.recorded import (
     Recorded,

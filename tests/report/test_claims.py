@@ -11,7 +11,6 @@ from lecdsr.report.claims import (
     against_second_best,
     cost,
     descriptions,
-    not_shown,
     opening,
     profiles,
     protocols,
@@ -21,6 +20,7 @@ from lecdsr.report.claims import (
     text,
     under_the_temporal_split,
 )
+from lecdsr.report.not_shown import not_shown
 from lecdsr.report.recorded import PairFacts, Recorded, compared_controls, compared_runs, pair_twins, timed_runs
 from lecdsr.report.results_page import page
 from tests.report.test_peers import record
