@@ -84,13 +84,14 @@ def _cost(pairs: Sequence[Recorded]) -> Plot | None:
     """Draw seconds of training against NDCG@10, of the first pair with several trained methods on one machine."""
     for one in pairs:
         found: dict[str, tuple[float, Value]] = {}
-        for method, rows in timed_runs(one, one.declared.methods).items():
+        timed = timed_runs(one, one.declared.methods)
+        for method, rows in timed.items():
             means = [values_of(rows, f"test.{key}.full.ndcg@10") for key in DOMAINS]
             each = [float(np.mean(seed)) for seed in zip(*filter(None, means), strict=True)]
             if each:
                 found[method] = (float(np.mean(values_of(rows, "seconds"))), _over_seeds(each))
-                machine = machine_of(rows[0])
         if len(found) > 1:
+            machine = machine_of(next(iter(timed.values()))[0])
             caption = (
                 "NDCG@10 in full ranking, mean of both domains, against seconds of training "
                 f"({one.facts.pair}, {machine})"
