@@ -94,6 +94,7 @@ def _section(one: Recorded) -> dict[str, Any]:
         "best": best,
         "published": sorted({row["source"] for row in published_baselines(one.facts)}),
         "methods": [{"title": _title(name, way), "table": _methods(one, code, way)} for code, name, way in places],
+        "times": _times(one),
         "tests": None if best is None else _tests(one, best),
         "controls": _controls(one) if one.declared.controls else None,
         "control_tests": _control_tests(one),
@@ -129,19 +130,37 @@ def _title(domain: str, protocol: str) -> str:
 
 
 def _methods(one: Recorded, domain: str, protocol: str) -> str:
-    head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "seconds", "code"]
+    head = [Markdown("method"), *(Markdown(HEADINGS[metric]) for metric in METRICS), "parameters", "code"]
     body: list[list[object]] = []
     if protocol == "sampled":
         for method, rows in _grouped(published_baselines(one.facts), "method"):
             found = {row["metric"]: row for row in rows if row["domain"] == domain}
             cells = [_published_cell(found.get(metric)) for metric in METRICS]
-            body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None, None])
+            body.append([Markdown(f"{escape(method)} (published)"), *cells, None, None])
     for method in one.declared.methods:
         rows = runs_of(one.rows, method, SEED)
         cells = [mean(rows, f"test.{domain}.{protocol}.{metric}") for metric in METRICS]
         size = int(rows[0]["parameters"]) if rows else None
-        body.append([_named(method, rows, one), *cells, size, _mean(rows, "seconds", "{:.0f}"), _code(rows)])
+        body.append([_named(method, rows, one), *cells, size, _code(rows)])
     return table(head, body)
+
+
+def _times(one: Recorded) -> str | None:
+    """Seconds of training of every method on each machine, the machine with most runs first; None without runs."""
+    runs = {method: runs_of(one.rows, method, SEED) for method in one.declared.methods}
+    runs = {method: rows for method, rows in runs.items() if rows}
+    places = Counter(row["processor"] for rows in runs.values() for row in rows)
+    machines = [name for name, _ in places.most_common()]
+    body: list[list[object]] = []
+    for method, rows in runs.items():
+        on = [[row for row in rows if row["processor"] == name] for name in machines]
+        body.append([_named(method, rows, one), *(_seconds(some) for some in on)])
+    return table(["method", *(name or "not recorded" for name in machines)], body) if body else None
+
+
+def _seconds(rows: Sequence[Row]) -> Markdown:
+    """Format the mean ± standard deviation of the seconds and, in brackets, the number of runs."""
+    return Markdown(f"{_mean(rows, 'seconds', '{:,.0f}')} ({len(rows)})" if rows else "–")
 
 
 def _controls(one: Recorded) -> str:
