@@ -26,7 +26,17 @@ def with_descriptions(items: pa.Table, described: Sequence[str]) -> Texts:
 
 
 def with_rules(items: pa.Table, described: Sequence[str]) -> Texts:
-    """Title and a text by rules, as long as the description: its domain, and the titles most similar in rare words."""
+    """Title and text by rules."""
+    return _joined(titles(items, described), rules(items, described))
+
+
+def with_descriptions_and_rules(items: pa.Table, described: Sequence[str]) -> Texts:
+    """Title, description and text by rules."""
+    return _joined(with_descriptions(items, described), rules(items, described))
+
+
+def rules(items: pa.Table, described: Sequence[str]) -> Texts:
+    """Text by rules, as long as the description: the titles of the same domain that are most similar in rare words."""
     names = titles(items, described)
     domain = items["domain"].to_numpy()
     written = [""] * len(names)
@@ -35,7 +45,7 @@ def with_rules(items: pa.Table, described: Sequence[str]) -> Texts:
         for place, near in zip(own, _nearest([names[place] for place in own]), strict=True):
             words = " ".join(names[own[other]] for other in near if own[other] != place).split()
             written[place] = " ".join(words[: len(described[place].split())])
-    return _joined(names, written)
+    return written
 
 
 def with_shuffled(items: pa.Table, described: Sequence[str]) -> Texts:
@@ -63,6 +73,7 @@ ITEM_TEXTS: dict[str, Views] = {
     "titles + descriptions": one(with_descriptions),
     "titles | titles + descriptions": lambda *of: [titles(*of), with_descriptions(*of)],
     "titles + rules": one(with_rules),
+    "titles + descriptions + rules": one(with_descriptions_and_rules),
     "titles + shuffled descriptions": one(with_shuffled),
     "descriptions": one(descriptions),
 }
