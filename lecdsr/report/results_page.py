@@ -147,14 +147,13 @@ def _methods(one: Recorded, domain: str, protocol: str) -> str:
 
 def _times(one: Recorded) -> str | None:
     """Seconds of training of every method on each machine, the machine with most runs first; None without runs."""
-    runs = {method: runs_of(one.rows, method, SEED) for method in one.declared.methods}
-    runs = {method: rows for method, rows in runs.items() if rows}
+    runs = {method: rows for method in one.declared.methods if (rows := runs_of(one.rows, method, SEED))}
     places = Counter(row["processor"] for rows in runs.values() for row in rows)
     machines = [name for name, _ in places.most_common()]
     body: list[list[object]] = []
     for method, rows in runs.items():
-        on = [[row for row in rows if row["processor"] == name] for name in machines]
-        body.append([_named(method, rows, one), *(_seconds(some) for some in on)])
+        on = dict(_grouped(rows, "processor"))
+        body.append([_named(method, rows, one), *(_seconds(on.get(name, [])) for name in machines)])
     return table(["method", *(name or "not recorded" for name in machines)], body) if body else None
 
 
