@@ -280,7 +280,12 @@ def main() -> None:
     methods = methods_of(chosen.model)
     if chosen.against:
         methods = {name: replace(method, against=chosen.against) for name, method in methods.items()}
-    names = [name for name in chosen.methods or methods if name in methods]
+    names = chosen.methods or list(methods)
+    if unknown := [name for name in [*names, *filter(None, [chosen.against])] if name not in methods]:
+        parser.error(f"{chosen.model} has no method {unknown[0]!r}; it has {'; '.join(methods)}")
+    compared = [name for name in names if name != methods[name].against]
+    if not compared and not chosen.sweep:
+        parser.error(f"nothing is compared: name a method beside {names[0]!r} with --methods")
     bench = Bench(folder, chosen.pair, chosen.model, choose_device(chosen.device, "--device"))
 
     def found(name: str) -> Side:
@@ -294,7 +299,6 @@ def main() -> None:
         return
     used = {name: methods[name] for name in [*names, *(methods[name].against for name in names)]}
     bench.prepare(list(used.values()), chosen.seeds, chosen.jobs)
-    compared = [name for name in names if name != methods[name].against]
     options = Options(SPLITS.index(chosen.split), slices=tuple(chosen.slices))
     rows = compare([Comparison(found(name), found(methods[name].against)) for name in compared], options)
     report(rows, compared, f"{chosen.model} on {chosen.pair}, {chosen.split}, {len(chosen.seeds)} seeds")
