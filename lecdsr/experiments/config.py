@@ -46,9 +46,14 @@ class Experiments(Block):
     """Content of the file ``experiments.yaml``, which explains every key."""
 
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    control_seeds: int | None = Field(default=None, ge=1)
     budget: int = Field(ge=1)
     methods: dict[Name, Method] = Field(min_length=1)
     controls: dict[str, Control] = Field(default_factory=dict)
+
+    def seeds_of(self, name: str) -> list[int]:
+        """Return the seeds with which a method or a control is trained."""
+        return self.seeds[: self.control_seeds] if name in self.controls else self.seeds
 
 
 def load_experiments(pair: str, file: Path = FILE) -> Experiments:
@@ -60,6 +65,13 @@ def load_experiments(pair: str, file: Path = FILE) -> Experiments:
     """
     declared = check_values(Experiments, read_yaml(file), str(file))
     _check_unique(declared.seeds, f"{file}: seeds")
+    if declared.control_seeds is not None and declared.control_seeds > len(declared.seeds):
+        raise UserError(
+            f"controls cannot have {declared.control_seeds} of {len(declared.seeds)} seeds",
+            where=f"{file}: control_seeds",
+            do=f"set it to at most {len(declared.seeds)}, or list more under `seeds`",
+            code="wrong-value",
+        )
     for name, method in declared.methods.items():
         where = f"{file}: methods.{name}"
         if method.model not in model_names():

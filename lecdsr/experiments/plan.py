@@ -37,7 +37,7 @@ def grid_runs(declared: Experiments, method: str, naming: RunNaming) -> list[Run
 def seed_and_control_runs(
     declared: Experiments, method: str, setting: Setting, naming: RunNaming, has_parameters: bool = True
 ) -> list[Run]:
-    """Plan the chosen setting under every seed, then its controls, seed by seed.
+    """Plan the chosen setting under every seed, then its controls under theirs, seed by seed.
 
     Args:
         declared: the experiments.
@@ -47,12 +47,15 @@ def seed_and_control_runs(
         has_parameters: whether the method has trainable parameters; without them every seed gives the same result.
     """
     given = declared.methods[method]
-    seeds = declared.seeds if has_parameters else declared.seeds[:1]
-    runs = [_run(given, method, SEED, "", setting, seed, naming) for seed in seeds]
+    wanted = None if has_parameters else 1
+    runs = [_run(given, method, SEED, "", setting, seed, naming) for seed in declared.seeds[:wanted]]
     changed = {name: {**setting, **one.set} for name, one in declared.controls.items() if one.method == method}
-    for seed in seeds:
-        runs += [_run(given, method, CONTROL, name, changed[name], seed, naming) for name in changed]
-    return runs
+    return runs + [
+        _run(given, method, CONTROL, name, changed[name], seed, naming)
+        for seed in declared.seeds[:wanted]
+        for name in changed
+        if seed in declared.seeds_of(name)
+    ]
 
 
 def best_run(runs: Sequence[Run], scores: Mapping[str, float]) -> Run | None:

@@ -66,6 +66,10 @@ MISTAKES = {
     "twice in disguise": ("{dropout: 0.5}", "{dropout: 0.1, width: 8}", "repeated", f"{SASREC}.grid", ['"width": 8']),
     "seeds": ("[3, 1]", "[3, 3]", "repeated", "seeds", ["3"]),
     "no seed": ("[3, 1]", "[]", "wrong-value", "seeds", ["at least 1"]),
+    "more seeds for controls than there are": (
+        "budget: 2", "budget: 2\ncontrol_seeds: 3", "wrong-value", "control_seeds", ["3 of 2"]
+    ),
+    "no seed for controls": ("budget: 2", "budget: 2\ncontrol_seeds: 0", "wrong-value", "control_seeds", ["0"]),
     "key of a method": (
         "model: popularity,", "model: popularity, extra: 1,", "unknown-key", "methods.popularity.extra", ["'extra'"]
     ),
@@ -141,6 +145,11 @@ def test_runs_of_an_arm(declare):
     assert later[0].setting == {**fixed, "dropout": 0.5}
     assert later[2].setting == {**fixed, "dropout": 0.0, "item_text": "random"}
     assert [run.role for run in seed_and_control_runs(declared, "popularity", {}, naming)] == [SEED, SEED]
+
+
+def test_controls_may_have_fewer_seeds_than_their_method(declare):
+    later = seed_and_control_runs(declare(GOOD + "control_seeds: 1\n"), "sasrec-own", {}, naming)
+    assert [(run.control, run.seed) for run in later] == [("", 3), ("", 1), ("random", 3)]
 
 
 def test_controls_of_one_seed_come_before_the_next_seed(declare):

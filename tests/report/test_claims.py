@@ -307,6 +307,12 @@ def test_what_is_not_shown():
     assert all(name in said for name in ("`sasrec-text`", "toy_game", "mini", "a model"))
 
 
+def test_controls_lack_only_the_seeds_that_they_should_have():
+    # Of the four controls two have the one seed, and two have none.
+    declared = DECLARED.model_copy(update={"control_seeds": 1})
+    assert figures(not_shown([recorded(declared=declared)]))[:3] == ["1", "2", "4"]
+
+
 def test_older_code_is_marked():
     code = {"tandem": "c0de", "content": "c0de", "sasrec": "other"}
     one = recorded(code=code)

@@ -190,6 +190,13 @@ def test_a_control_is_held_against_the_same_seeds():
     assert "0.2000 (-0.4000)" in page([recorded(rows=rows)])
 
 
+def test_a_control_with_its_own_number_of_seeds_is_complete():
+    one = recorded(declared=DECLARED.model_copy(update={"control_seeds": 2}))
+    for seeds, shown in (({"1", "2"}, ""), ({"1"}, " (1 of 2 seeds)")):
+        rows = [each for each in ROWS if each["role"] != "control" or each["seed"] in seeds]
+        assert lines(page([one._replace(rows=rows)]), rf"| sasrec\: shuffled{shown} |")
+
+
 def test_places_under_every_measure():
     better = [row("hgn", "seed", 1, 0.1, 0.7), row("sasrec", "seed", 1, 0.1, 0.2)]
     text = page([recorded(), recorded(rows=better, facts=FACTS._replace(pair="toy_game"))])
