@@ -1,4 +1,4 @@
-"""Write the sentences that open the results page: each states a figure, its 95 % interval, seeds and users.
+"""Write the sentences that open the results page: each states a figure, its 95 % interval, pair and seeds.
 
 Every function returns one sentence, or None if the records do not hold what it states.
 """
@@ -47,7 +47,7 @@ TEMPORAL = "temporal"
 #: Settings that say how a model reads text.
 TEXT_SETTINGS = ("item_text", "user_text", "profile_text")
 
-#: What a figure is of, and the figure with its interval, seeds and users.
+#: What a figure is of, and the figure with its interval, pair and seeds.
 Clause = tuple[str, str]
 #: Results of a comparison by domain: rows of the stored JSON.
 ByDomain = dict[str, dict[str, Any]]
@@ -56,6 +56,18 @@ ByDomain = dict[str, dict[str, Any]]
 def opening(pairs: Sequence[Recorded]) -> list[str]:
     """Write the sentences that the records support, in a fixed order, at most one for each claim."""
     return [sentence for claim in CLAIMS if (sentence := claim(pairs)) is not None]
+
+
+def users_with_targets(pairs: Sequence[Recorded]) -> str | None:
+    """State the split of every pair and the users with a test target in its domains; None without estimates."""
+    clauses = []
+    for one in pairs:
+        best = best_method(one)
+        found = {} if best is None else estimates_of(one, "sampled", "hr@10")
+        if found:
+            users = " and ".join(f"{row['users']:,} users in {_domain(one, key)}" for key, row in found.items())
+            clauses.append((f"`{one.facts.pair}`", f"has the split `{one.facts.split}` and test targets of {users}"))
+    return _sentence(clauses)
 
 
 def against_published(pairs: Sequence[Recorded]) -> str | None:
@@ -73,7 +85,7 @@ def against_published(pairs: Sequence[Recorded]) -> str | None:
             for key, row in found.items()
         ]
         runs = complete_runs(one, best)
-        basis = _basis(one, [len(runs)], found, runs)
+        basis = _basis(one, [len(runs)], runs)
         start = f"among {one.facts.negatives} negatives `{best}` reaches HR@10"
         clauses.append((start, f"of {' and '.join(parts)} {basis}"))
     return _sentence(clauses)
@@ -101,7 +113,7 @@ def against_peers(pairs: Sequence[Recorded]) -> str | None:
             mean = float(np.mean([run["metrics"]["test"][key]["full"]["ndcg@10"] for run in peers[peer]]))
             parts.append(f"{_change(row, mean, f'`{peer}`')} in {_domain(one, key)}")
         runs = complete_runs(one, best)
-        basis = _basis(one, [len(runs), len(peers[peer])], found, runs)
+        basis = _basis(one, [len(runs), len(peers[peer])], runs)
         start = f"NDCG@10 of `{best}`, against the best on validation of the models that others wrote, is"
         clauses.append((start, f"{' and '.join(parts)} {basis}"))
     return _sentence(clauses)
@@ -121,8 +133,15 @@ def under_the_temporal_split(pairs: Sequence[Recorded]) -> str | None:
 
 
 def text(pairs: Sequence[Recorded]) -> str | None:
-    """State what the best method loses without any text."""
-    return _controls(pairs, {"without any text, of items and of users": {"item_text": "none"}})
+    """State what the best method loses without any text, and if its vectors are noise or those of other items."""
+    return _controls(
+        pairs,
+        {
+            "without any text, of items and of users": {"item_text": "none"},
+            "with noise in place of text vectors": {"item_text": "random"},
+            "with the text vectors of other items": {"item_text": "shuffled"},
+        },
+    )
 
 
 def descriptions(pairs: Sequence[Recorded]) -> str | None:
@@ -140,17 +159,6 @@ def profiles(pairs: Sequence[Recorded]) -> str | None:
     """State what the best method loses without profiles, and with those of other users."""
     return _controls(
         pairs, {"without profiles": NO_PROFILE, "with the profile of another user": {"profile_text": "shuffled"}}
-    )
-
-
-def substitutes(pairs: Sequence[Recorded]) -> str | None:
-    """State what the best method loses if its text vectors are noise, or those of other items."""
-    return _controls(
-        pairs,
-        {
-            "with noise in place of text vectors": {"item_text": "random"},
-            "with the text vectors of other items": {"item_text": "shuffled"},
-        },
     )
 
 
@@ -173,7 +181,7 @@ def cost(pairs: Sequence[Recorded]) -> str | None:
         if len(timed) == 2:
             sides = [_cost(method, timed[method]) for method in (best, second)]
             rows = [*timed[best], *timed[second]]
-            basis = _basis(one, [len(timed[best]), len(timed[second])], {}, rows)
+            basis = _basis(one, [len(timed[best]), len(timed[second])], rows)
             return _sentence([("one training takes", f"{' and '.join(sides)} {basis}")])
     return None
 
@@ -189,14 +197,14 @@ def protocols(pairs: Sequence[Recorded]) -> str | None:
             start = "full and sampled ranking order the methods alike by NDCG@10"
             rows = [row for names in tests["experiments"].values() for row in one.rows if row["experiment"] in names]
             numbers = [len(names) for method, names in tests["experiments"].items() if _is_trained(one, method)]
-            clauses.append((start, f"in {' and '.join(parts)} {_basis(one, numbers, found, rows)}"))
+            clauses.append((start, f"in {' and '.join(parts)} {_basis(one, numbers, rows)}"))
     return _sentence(clauses)
 
 
 #: Claims in the order of the page.
 CLAIMS: tuple[Callable[[Sequence[Recorded]], str | None], ...] = (
     against_published, against_second_best, against_peers, under_the_temporal_split, text, descriptions, profiles,
-    substitutes, second_domain, cost, protocols,
+    second_domain, cost, protocols,
 )  # fmt: skip
 
 
@@ -258,7 +266,7 @@ def _against(one: Recorded, rival: str | None, words: str, protocol: str = "full
     ours, theirs = paired_runs(one, best, rival)
     among = f" among {one.facts.negatives} negatives" if protocol == "sampled" else ""
     start = f"NDCG@10{among} of `{best}` minus that of `{rival}`, {words}, is"
-    return start, f"{' and '.join(parts)} {_basis(one, [len(ours)], found, [*ours, *theirs])}"
+    return start, f"{' and '.join(parts)} {_basis(one, [len(ours)], [*ours, *theirs])}"
 
 
 def _controls(pairs: Sequence[Recorded], settings: Mapping[str, Setting]) -> str | None:
@@ -282,7 +290,7 @@ def _control(one: Recorded, name: str, words: str) -> Clause | None:
     names = {*comparison["a"]["seeds"], *comparison["b"]["seeds"]}
     rows = [row for each in (one, one.twin) if each is not None for row in each.rows if row["experiment"] in names]
     start = f"{words}, NDCG@10 of `{comparison['b']['name']}` changes"
-    return start, f"by {' and '.join(parts)} {_basis(one, [len(comparison['a']['seeds'])], found, rows)}"
+    return start, f"by {' and '.join(parts)} {_basis(one, [len(comparison['a']['seeds'])], rows)}"
 
 
 def _sentence(clauses: Iterable[Clause | None]) -> str | None:
@@ -353,18 +361,15 @@ def _domain(one: Recorded, key: str) -> str:
     return escape(one.facts.domains[DOMAINS.index(key)])
 
 
-def _basis(one: Recorded, seeds: Sequence[int], found: ByDomain, rows: Iterable[Row]) -> str:
-    """State pair, split, and numbers of seeds and users; mark figures of older code.
+def _basis(one: Recorded, seeds: Sequence[int], rows: Iterable[Row]) -> str:
+    """State the pair and the number of seeds; mark figures of older code.
 
     Args:
         one: records of the pair.
         seeds: numbers of seeds of the methods.
-        found: estimates or comparisons, which hold the numbers of users.
         rows: rows that the figures are from.
     """
     least, most = min(seeds), max(seeds)
     number = f"{most}" if least == most else f"{least} to {most}"
-    users = " and ".join(f"{row['users']:,}" for row in found.values())
-    parts = [f"`{one.facts.pair}`", f"split `{one.facts.split}`", f"{number} seed{'' if most == 1 else 's'}"]
-    parts += [f"{users} users"] if users else []
-    return f"[{', '.join(parts)}]{OLDER if any(is_older(row, one) for row in rows) else ''}"
+    of = f"[`{one.facts.pair}`, {number} seed{'' if most == 1 else 's'}]"
+    return f"{of}{OLDER if any(is_older(row, one) for row in rows) else ''}"

@@ -15,7 +15,7 @@ from lecdsr.core.schemas import DOMAINS
 from lecdsr.evaluate.slices import ALL
 from lecdsr.experiments.plan import CONTROL, GRID, SEED
 from lecdsr.experiments.records import Row, compact
-from lecdsr.report.claims import OLDER, opening
+from lecdsr.report.claims import OLDER, opening, users_with_targets
 from lecdsr.report.draw import Plot
 from lecdsr.report.not_shown import not_shown
 from lecdsr.report.rank_order import RankOrder, rank_order
@@ -69,6 +69,7 @@ def page(
     return environment.get_template("results.md.jinja").render(
         pairs=[_section(one) for one in every],
         sentences=opening(pairs),
+        users=users_with_targets(pairs),
         not_shown=not_shown(pairs, others),
         charts=charts,
         sections=[text.strip() for text in sections],
