@@ -115,7 +115,7 @@ def tune(
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
     Every method tries the same number of settings under one seed, and the best on validation is chosen. The chosen
-    setting and its controls run under every seed. Each run is a DVC experiment (`dvc exp show -A`) in a clone under
+    setting runs under every seed, its controls under `control_seeds` of them. Each run is a DVC experiment (`dvc exp show -A`) in a clone under
     .experiments, so that the working tree stays free. The command can be killed and repeated: finished runs are not
     run again unless their settings, tables or code have changed. A failed run is reported; the others continue.
 
