@@ -115,9 +115,10 @@ def tune(
     """Run the experiments that experiments.yaml declares, and write metrics/PAIR/experiments.csv.
 
     Every method tries the same number of settings under one seed, and the best on validation is chosen. The chosen
-    setting runs under every seed, its controls under `control_seeds` of them. Each run is a DVC experiment (`dvc exp show -A`) in a clone under
-    .experiments, so that the working tree stays free. The command can be killed and repeated: finished runs are not
-    run again unless their settings, tables or code have changed. A failed run is reported; the others continue.
+    setting runs under every seed, its controls under `control_seeds` of them. Each run is a DVC experiment (`dvc
+    exp show -A`) in a clone under .experiments, so that the working tree stays free. The command can be killed and
+    repeated: finished runs are not run again unless their settings, tables or code have changed. A failed run is
+    reported; the others continue.
 
     With --folder, runs need neither DVC nor Git, only the repository and the tables of the pair, so that they can be
     made on another machine and recorded here (docs/evaluation.md).
