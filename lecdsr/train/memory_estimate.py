@@ -103,7 +103,7 @@ def estimate_memory(
     profiles = None if info.profiles is None else info.profiles.shell()
     with torch.device("meta"):
         few = dataclasses.replace(info, item_vectors=items, profiles=profiles)
-        shell = build(model, settings, few, shared.seed)
+        shell = build(model, _unshuffled(settings), few, shared.seed)
     whole = sum(parameter.numel() * 4 for parameter in shell.parameters())
     tables = weights_to_shard(shell) if shared.tables == "sharded" and shell.objective != "counts" else []
     elsewhere = sum(table.numel() * 4 * (processes - 1) // processes for table in tables)
@@ -124,6 +124,13 @@ def estimate_memory(
         validation=2 * scores,  # the scores, and their comparison with the target's
         checkpoint=0 if on_gpu else 4 * whole,  # weights, best copy and two moments as bytes
     )
+
+
+def _unshuffled(settings: Any) -> Any:
+    """Replace shuffled texts by the right ones: they have the same sizes, and the device meta cannot draw an order."""
+    texts = [name for name in type(settings).model_fields if name.endswith("_text")]
+    shuffled = [name for name in texts if getattr(settings, name) == "shuffled"]
+    return settings.model_copy(update=dict.fromkeys(shuffled, "vectors"))
 
 
 def complete_estimate(estimate: MemoryEstimate, steps: Steps, info: DatasetInfo, valid: Sequences) -> MemoryEstimate:

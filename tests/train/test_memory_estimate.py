@@ -1,12 +1,15 @@
 """Memory is estimated before it is allocated, and a training that does not fit is refused."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from lecdsr.core.schemas import VALID
+from lecdsr.experiments.config import FILE, load_experiments
+from lecdsr.models.registry import find_model
 from lecdsr.models.saved import build
 from lecdsr.train import memory_estimate
 from lecdsr.train.live_memory import LiveMemory, extended_peak, peak_of
@@ -26,6 +29,7 @@ from tests.models.settings import lecdsr_settings, sasrec_settings, shared_setti
 from tests.tiny import info, sequences
 
 CPU = torch.device("cpu")
+DECLARED = load_experiments("demo", Path(__file__).parents[2] / FILE)
 HISTORIES = [[0, 6, 1, 7, 2, 8, 3, 9], [10, 5, 4, 9, 3], [1, 2, 3, 4], [6, 0, 7, 10, 5, 2]]
 SETTINGS = {
     "lecdsr": lecdsr_settings(width=8, hidden=12, history_length=5, negatives=3, batch_size=4),
@@ -40,6 +44,20 @@ def test_weights_are_counted_without_taking_their_memory(model):
     network = build(model, SETTINGS[model], data, 1)
     assert found.weights == sum(weight.numel() * weight.element_size() for weight in network.parameters())
     assert (found.best_copy, found.gradients_and_optimiser) == (found.weights, 3 * found.weights)
+
+
+@pytest.mark.parametrize("name", DECLARED.controls)
+def test_every_declared_control_can_be_estimated(name):
+    control = DECLARED.controls[name]
+    model = DECLARED.methods[control.method].model
+    default = find_model(model).settings(width=8)
+    weights = [
+        estimate_memory(model, settings, info(), shared_settings(), CPU).weights
+        for settings in (default, default.model_copy(update=control.set))
+    ]
+    assert min(weights) > 0
+    if "shuffled" in control.set.values():
+        assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("model", SETTINGS)
