@@ -51,9 +51,10 @@ class Experiments(Block):
     methods: dict[Name, Method] = Field(min_length=1)
     controls: dict[str, Control] = Field(default_factory=dict)
 
-    def seeds_of(self, name: str) -> list[int]:
-        """Return the seeds with which a method or a control is trained."""
-        return self.seeds[: self.control_seeds] if name in self.controls else self.seeds
+    @property
+    def seeds_of_controls(self) -> list[int]:
+        """Seeds with which the controls are trained."""
+        return self.seeds[: self.control_seeds]
 
 
 def load_experiments(pair: str, file: Path = FILE) -> Experiments:

@@ -47,15 +47,12 @@ def seed_and_control_runs(
         has_parameters: whether the method has trainable parameters; without them every seed gives the same result.
     """
     given = declared.methods[method]
-    wanted = None if has_parameters else 1
-    runs = [_run(given, method, SEED, "", setting, seed, naming) for seed in declared.seeds[:wanted]]
+    seeds = declared.seeds if has_parameters else declared.seeds[:1]
+    runs = [_run(given, method, SEED, "", setting, seed, naming) for seed in seeds]
     changed = {name: {**setting, **one.set} for name, one in declared.controls.items() if one.method == method}
-    return runs + [
-        _run(given, method, CONTROL, name, changed[name], seed, naming)
-        for seed in declared.seeds[:wanted]
-        for name in changed
-        if seed in declared.seeds_of(name)
-    ]
+    for seed in seeds[: declared.control_seeds]:
+        runs += [_run(given, method, CONTROL, name, changed[name], seed, naming) for name in changed]
+    return runs
 
 
 def best_run(runs: Sequence[Run], scores: Mapping[str, float]) -> Run | None:

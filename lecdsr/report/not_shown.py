@@ -40,16 +40,12 @@ def not_shown(pairs: Sequence[Recorded], others: Sequence[str] = ()) -> str:
 def _not_run(one: Recorded) -> list[str]:
     """List methods without runs, methods with fewer seeds than declared, and count controls with fewer."""
     seeds, count, controls = len(one.declared.seeds), _incomplete(one), one.declared.controls
-    missing = {
-        name: len(one.declared.seeds_of(name))
-        for name, given in controls.items()
-        if len(runs_of(one.rows, given.method, CONTROL, name)) < len(one.declared.seeds_of(name))
-    }
-    few = [f"{len(missing)} of {len(controls)} controls"] if missing else []
+    wanted = len(one.declared.seeds_of_controls)
+    few = [name for name, given in controls.items() if len(runs_of(one.rows, given.method, CONTROL, name)) < wanted]
     parts = (
         ("no run of", [f"`{method}`" for method, number in count.items() if not number]),
         (f"fewer than {seeds} seeds of", [f"`{method}` ({number})" for method, number in count.items() if number]),
-        (f"fewer than {max(missing.values(), default=0)} seeds of", few),
+        (f"fewer than {wanted} seeds of", [f"{len(few)} of {len(controls)} controls"] if few else []),
     )
     told = [f"{words} {', '.join(names)}" for words, names in parts if names]
     return [f"on `{one.facts.pair}` {', '.join(told)}"] if told else []

@@ -327,7 +327,7 @@ def _against(rows: Sequence[Row], chosen: Sequence[Row], column: str) -> Markdow
 
 def _named(name: str, rows: Sequence[Row], one: Recorded) -> Markdown:
     """Format the name of a method, with the number of its seeds if some are missing, and a mark for older code."""
-    seeds = len(one.declared.seeds_of(name))
+    seeds = len(one.declared.seeds_of_controls if name in one.declared.controls else one.declared.seeds)
     missing = any_parameters(rows) and len(rows) < seeds
     older = OLDER if any(is_older(row, one) for row in rows) else ""
     return Markdown(f"{escape(name)}{f' ({len(rows)} of {seeds} seeds)' if missing else ''}{older}")
