@@ -31,6 +31,7 @@ from benchmarks.plain.sequences import prepare
 from lecdsr.config.load import load_block
 from lecdsr.config.pair import Pair
 from lecdsr.core.console import console, say
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import enter_repository
 from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.download.synthetic import Settings as Synthetic
@@ -133,6 +134,7 @@ def same(one: Path, other: Path) -> None:
             raise SystemExit(f"{name} differ between plain pandas and lecdsr")
 
 
+@exit_on_user_error()
 def main() -> None:
     """Parse the sizes, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import ANSWERS, ITEMS
@@ -29,6 +30,7 @@ from lecdsr.embed.store import VectorStore
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8") if find_spec("nncf") else ("float32", "bfloat16")
 
 
+@exit_on_user_error()
 def main() -> None:
     """Print the results as a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -36,6 +36,7 @@ from benchmarks.plain.shape import Case, add_case_arguments, cases
 from lecdsr.candidates.draw import sample_without
 from lecdsr.core.arrays import IntArray, expand
 from lecdsr.core.console import console, say
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import enter_repository
 from lecdsr.core.schemas import TEST
 from lecdsr.data.batch import Gatherer
@@ -145,6 +146,7 @@ def agreement(case: Case) -> tuple[float, float]:
     return float((found == expected).mean()), float(np.abs(found - expected).max())
 
 
+@exit_on_user_error()
 def main() -> None:
     """Parse the sizes, check, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block
 from lecdsr.core.console import console, say, silent
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import VALID
 from lecdsr.data.load import load_pair_data
@@ -91,6 +92,7 @@ def report(sides: dict[str, tuple[list[Point], int]]) -> None:
     console.print(table)
 
 
+@exit_on_user_error()
 def main() -> None:
     """Train both sides and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,6 +15,7 @@ import torch
 
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import summary
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.data.batch import Gatherer, Samples, prefix_samples, recency
 from lecdsr.data.sequences import from_tables
 from lecdsr.sequences.split import leave_one_out
@@ -52,6 +53,7 @@ def rate(work: Callable[[IntArray], object], batches: list[IntArray]) -> float:
     return sum(map(len, batches)) / (time.perf_counter() - start)
 
 
+@exit_on_user_error()
 def main() -> None:
     """Parse the sizes, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

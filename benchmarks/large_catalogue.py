@@ -34,6 +34,7 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from lecdsr.core.console import console, say
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import atomic_path, write_table
 from lecdsr.core.paths import enter_repository
 from lecdsr.core.schemas import PROFILES
@@ -153,6 +154,7 @@ def rates(copy: Path, stage: str, seconds: float, arguments: argparse.Namespace)
     return f"{count / seconds:,.0f} {unit}/s"
 
 
+@exit_on_user_error()
 def main() -> None:
     """Run all stages at each size and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

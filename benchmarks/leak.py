@@ -27,6 +27,7 @@ from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block
 from lecdsr.core.console import console, say, silent
 from lecdsr.core.device import has_bfloat16
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import atomic_path
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import SPLITS
@@ -68,6 +69,7 @@ def train_and_rank(pair: str, model: str, way: str, seed: int) -> dict[str, floa
     return found
 
 
+@exit_on_user_error()
 def main() -> None:
     """Train every way with every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -27,6 +27,7 @@ from lecdsr.ask.openai_provider import OpenAIProvider
 from lecdsr.ask.request import request_body, request_key, sent_part
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.memory import peak_memory
 from lecdsr.core.schemas import QUESTIONS
 
@@ -159,6 +160,7 @@ async def plain(table: pa.Table, url: str) -> str:
     return f"openai:  {count / wall:.0f}/s, {count / wall / CAPACITY:.1%}, {cpu / count * 1e3:.2f} ms a question"
 
 
+@exit_on_user_error()
 def main() -> None:
     """Run both and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -34,6 +34,7 @@ from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block, load_pair
 from lecdsr.core.console import console, say, silent
 from lecdsr.core.device import choose_device, has_bfloat16
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import atomic_path, read_table, write_table
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import ANSWERS, CANDIDATES, ITEMS, RANKS, SPLITS, VALID
@@ -256,6 +257,7 @@ def report(rows: Sequence[Row], names: Sequence[str], title: str) -> None:
     console.print(table)
 
 
+@exit_on_user_error()
 def main() -> None:
     """Train and rank the chosen methods, and compare each with what it adds to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

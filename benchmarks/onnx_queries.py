@@ -24,6 +24,7 @@ from rich.table import Table
 
 from benchmarks.recommend_all import recommender_of
 from lecdsr.core.console import console
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import SECONDS_PER_DAY
 from lecdsr.core.threads import prepare_environment
@@ -108,6 +109,7 @@ def rows_of(name: str, one: PairRecommender, arguments: Any) -> list[tuple[str, 
     return rows
 
 
+@exit_on_user_error()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -22,6 +22,7 @@ from benchmarks.common.profiles import one_profile_each
 from lecdsr.core.arrays import IntArray
 from lecdsr.core.console import console
 from lecdsr.core.device import choose_device
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.memory import keep_freed_memory, peak_memory
 from lecdsr.core.schemas import INTERACTIONS, ITEMS, SECONDS_PER_DAY, USERS
 from lecdsr.core.threads import prepare_environment
@@ -95,6 +96,7 @@ def batch(one: PairRecommender, users: IntArray, device: torch.device) -> tuple[
     return seconds, [row.tolist() for row in items.reshape(len(users), -1)]
 
 
+@exit_on_user_error()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -35,6 +35,7 @@ from rich.table import Table
 
 from benchmarks.recommend_all import recommender_of
 from lecdsr.core.console import console
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.schemas import DOMAINS, SECONDS_PER_DAY
 from lecdsr.core.threads import prepare_environment
 from lecdsr.recommend.export import export
@@ -236,6 +237,7 @@ def compare(folder: Path, arguments: Any) -> None:
     console.print("memory: " + ", ".join(memory))
 
 
+@exit_on_user_error()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

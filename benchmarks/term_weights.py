@@ -25,6 +25,7 @@ from torch import Tensor
 from benchmarks.llm_text import report
 from lecdsr.config.load import load_block
 from lecdsr.core.console import say, silent
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import atomic_path, read_table, write_table
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import CANDIDATES, RANKS, SPLITS, VALID
@@ -155,6 +156,7 @@ def rank_content(run: Run) -> None:
     write_table(run.path("content", "parquet"), rank(run, network, settings, data.sequences), RANKS)
 
 
+@exit_on_user_error()
 def main() -> None:
     """Train and rank, and compare the methods."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

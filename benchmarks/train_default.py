@@ -35,6 +35,7 @@ from benchmarks.common.measure import measure
 from lecdsr.config.load import load_block
 from lecdsr.core.console import console, say, silent
 from lecdsr.core.device import choose_device, has_bfloat16
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import atomic_path
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.schemas import VALID
@@ -181,6 +182,7 @@ def profile_steps(pair: str, plain: bool, device: torch.device, steps: int = 20)
     print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=40))
 
 
+@exit_on_user_error()
 def main() -> None:
     """Train both sides and print what they took and reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

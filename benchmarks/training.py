@@ -37,6 +37,7 @@ from benchmarks.plain.lists import Lists
 from benchmarks.plain.shape import Case, add_case_arguments, cases, shared
 from benchmarks.plain.training import loss_of, train
 from lecdsr.core.console import console, say
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import enter_repository
 from lecdsr.core.schemas import TRAIN
 from lecdsr.data.batch import Gatherer, PrefixBatch, prefix_samples
@@ -153,6 +154,7 @@ def operators(case: Case, steps: int, top: int) -> list[tuple[str, float, int, f
     return [*rows, ("outside of operators", 1 - inside, 0, 0.0)]
 
 
+@exit_on_user_error()
 def main() -> None:
     """Parse the sizes, check, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -26,6 +26,7 @@ from lecdsr.ask.openai_provider import OpenAIProvider, RetryPolicy
 from lecdsr.ask.request import request_body, request_key
 from lecdsr.ask.run import ask
 from lecdsr.ask.store import Store
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import read_table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import QUESTIONS
@@ -75,6 +76,7 @@ def table_of(prompts: Iterable[str], model: str, longest: int) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=QUESTIONS)
 
 
+@exit_on_user_error()
 def main() -> None:
     """Ask for the profiles and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

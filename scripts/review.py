@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lecdsr.core.console import stderr
 from lecdsr.core.errors import UserError
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import write_text
 from lecdsr.core.paths import enter_repository
 from lecdsr.report.pull_request import Curve, comment, page
@@ -26,6 +26,7 @@ SCORE = "valid_ndcg@10"
 METRICS = re.compile(r"metrics/\w+/(stages/)?(?!experiments-)[^/]+\.json")
 
 
+@exit_on_user_error()
 def main() -> None:
     """Read the arguments and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,8 +94,4 @@ def dvc(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+    main()

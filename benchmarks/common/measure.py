@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.memory import peak_memory
 
 
@@ -31,11 +32,13 @@ def measure(work: Callable[..., Any], *arguments: Any) -> Cost:
     try:
         cost = Cost(*receiver.recv())
     except EOFError:
+        process.join()
         raise SystemExit(f"{work.__name__} died, exit code {process.exitcode}") from None
     process.join()
     return cost
 
 
+@exit_on_user_error()
 def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     begin = time.perf_counter()
     result = work(*arguments)
@@ -80,6 +83,7 @@ class Worker:
             raise SystemExit(f"{self.name} died, exit code {self.process.exitcode}") from None
 
 
+@exit_on_user_error()
 def _serve(pipe: Connection, work: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
     values = work(*arguments)
     while pipe.recv():

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from lecdsr.core.console import say
+
 
 class Budget(NamedTuple):
     """Limits of a training.
@@ -66,6 +68,7 @@ class EpochClock:
         before = self.best
         row = {"epoch": len(self.log) + 1, "seconds": round(self._wall, 3), "cpu": round(self._cpu, 3)}
         self.log.append({**row, "ndcg@10": round(score, 6)})
+        say(f"epoch {row['epoch']}: {row['seconds']:.1f} s, NDCG@10 {score:.4f} on validation")
         self.reset()
         self.ended = self._why()
         return before is None or self.log[-1]["ndcg@10"] > before["ndcg@10"]

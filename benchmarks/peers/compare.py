@@ -28,30 +28,62 @@ from benchmarks.peers.plan import TIME, Record, Run, chosen, for_git, grid_runs,
 from benchmarks.peers.sides import OURS, PEERS, grid_of
 from lecdsr.config.load import load_pair
 from lecdsr.core.console import say, warn
+from lecdsr.core.errors import UserError
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import write_json, write_text
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.report.peers import cost_runs, peers_file, tables
 
 ROOT = Path(__file__).parents[2]
-#: What the peers need beside PyTorch.
-PACKAGES = ("rectools[torch]==0.19.0", "pyarrow", "rich", "ruamel.yaml", "safetensors")
+#: What the peers need beside PyTorch. Before Python 3.13 RecTools needs NumPy below 2, and PyArrow above 21 does not.
+PACKAGES = ("rectools[torch]==0.19.0", "pyarrow>=21,<22", "rich", "ruamel.yaml", "safetensors")
+IMPORTS = "import rectools.models, pytorch_lightning, pyarrow, rich, ruamel.yaml, safetensors"
 #: Seconds before the end of the time in which no epoch begins, so that the last runs can rank.
 RESERVE_S = 15
 
 
 def environment(folder: Path) -> Path:
-    """Make an environment with RecTools, of the PyTorch that runs here, and return its Python."""
+    """Make an environment with RecTools, of the PyTorch that runs here, and return its Python.
+
+    Raises:
+        UserError: its packages cannot be installed.
+    """
     import torch
 
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         say(f"making an environment with RecTools in {folder}")
         venv.create(folder, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "-q"]
-        subprocess.run([*install, f"torch=={torch.__version__.split('+')[0]}"], check=True)
-        subprocess.run([*install, *PACKAGES], check=True)
+        for packages in ([f"torch=={torch.__version__.split('+')[0]}"], PACKAGES):
+            command = [str(python), "-m", "pip", "install", "-q", *packages]
+            if subprocess.run(command, check=False).returncode:
+                raise UserError(
+                    f"pip could not install {packages[0]}",
+                    where=str(folder),
+                    do="see what pip printed above",
+                )
+        check_environment(python)
         (folder / "complete").touch()
     return python
+
+
+def check_environment(python: Path) -> None:
+    """Check that an environment can import what the peers need.
+
+    Raises:
+        UserError: a package is missing or does not fit the others.
+    """
+    try:
+        done = subprocess.run([str(python), "-c", IMPORTS], capture_output=True, text=True, check=False)
+        failure = done.stderr.strip().rpartition("\n")[2] if done.returncode else None
+    except OSError as error:
+        failure = str(error)
+    if failure:
+        raise UserError(
+            f"the environment of the peers does not work: {failure}",
+            where=str(python),
+            do=f"install {' '.join(PACKAGES)} there, or leave out --peer-python and have an environment made",
+        )
 
 
 class Runner:
@@ -142,6 +174,7 @@ def compare(arguments: Any, folder: Path, deadline: float | None) -> list[Record
     return runner.records()
 
 
+@exit_on_user_error()
 def main() -> None:
     """Compare, print the tables, and record the runs if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -164,10 +197,14 @@ def main() -> None:
     arguments = parser.parse_args()
     deadline = None if arguments.minutes is None else time.time() + 60 * arguments.minutes
     folder = arguments.folder.absolute()
-    if arguments.peer_python is None and set(arguments.sides) & set(PEERS):
-        arguments.peer_python = environment(folder / "environment")
-    arguments.peer_python = arguments.peer_python and arguments.peer_python.absolute()
+    python = arguments.peer_python and arguments.peer_python.absolute()
     enter_repository()
+    load_pair(arguments.pair)
+    if python:
+        check_environment(python)
+    elif set(arguments.sides) & set(PEERS):
+        python = environment(folder / "environment")
+    arguments.peer_python = python
     records = compare(arguments, folder, deadline)
     text = tables(records, load_pair(arguments.pair).domains)
     write_text(folder / "peers.md", text + "\n")

@@ -20,8 +20,9 @@ from benchmarks.peers.sides import OURS, SIDES
 from benchmarks.peers.task import Task, Trained, load_task_data
 from lecdsr.core.console import say
 from lecdsr.core.device import choose_device
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import write_json, write_table
-from lecdsr.core.memory import peak_memory
+from lecdsr.core.memory import keep_freed_memory, peak_memory
 from lecdsr.core.paths import enter_repository
 from lecdsr.core.schemas import RANKS
 from lecdsr.evaluate.evaluate import metrics_of
@@ -79,6 +80,7 @@ def record(arguments: Any, trained: Trained, clock: EpochClock) -> dict[str, Any
     }
 
 
+@exit_on_user_error()
 def main() -> None:
     """Run once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="writes OUT.json, and the ranks to OUT.parquet")
     arguments = parser.parse_args()
     out = arguments.out.absolute()
+    keep_freed_memory()  # as in our own trainings; a softmax over all items takes and frees a gigabyte in every step
     enter_repository()
     trained, clock = measured(arguments)
     if trained.ranks is not None:

@@ -11,8 +11,8 @@ from lecdsr.cli.answers import app as answers_app
 from lecdsr.cli.commands import experiments, language_models, recommendations
 from lecdsr.cli.commands.options import PairOption, Split
 from lecdsr.cli.data import app as data_app
-from lecdsr.core.console import console, stderr
-from lecdsr.core.errors import UserError
+from lecdsr.core.console import console
+from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.core.threads import prepare_environment
 
@@ -81,16 +81,13 @@ app.add_typer(data_app, name="data")
 app.add_typer(answers_app, name="answers")
 
 
+@exit_on_user_error()
 def run() -> None:
     """Run the command line; report a user mistake as one message, with exit code 1."""
     prepare_environment()
-    try:
-        if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
-            enter_repository()
-        app()
-    except UserError as error:
-        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+    if not {"--help", "-h"} & set(sys.argv[1:]) and sys.argv[1:2] and sys.argv[1] not in ANYWHERE:
+        enter_repository()
+    app()
 
 
 if __name__ == "__main__":
