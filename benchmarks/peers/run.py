@@ -19,7 +19,7 @@ from benchmarks.peers.clock import Budget, EpochClock
 from benchmarks.peers.sides import OURS, SIDES
 from benchmarks.peers.task import Task, Trained, load_task_data
 from lecdsr.core.console import say
-from lecdsr.core.device import choose_device
+from lecdsr.core.device import choose_device, processor_name
 from lecdsr.core.exit import exit_on_user_error
 from lecdsr.core.files import write_json, write_table
 from lecdsr.core.memory import keep_freed_memory, peak_memory
@@ -71,7 +71,7 @@ def record(arguments: Any, trained: Trained, clock: EpochClock) -> dict[str, Any
         "library": trained.library,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if gpu else "cpu",
+        "device": processor_name(clock.device),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "precision": arguments.precision,

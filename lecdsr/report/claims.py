@@ -19,7 +19,7 @@ from lecdsr.experiments.config import Setting
 from lecdsr.experiments.plan import SEED
 from lecdsr.experiments.records import Row
 from lecdsr.models.registry import find_model
-from lecdsr.report.peers import tested_runs
+from lecdsr.report.peers import own_sides, tested_runs
 from lecdsr.report.recorded import (
     NO_DESCRIPTIONS,
     NO_PROFILE,
@@ -104,7 +104,8 @@ def against_peers(pairs: Sequence[Recorded]) -> str | None:
     """Compare the best method with the best model that others wrote, whose mean counts as exact."""
     clauses = []
     for one in pairs:
-        peers, best, found = tested_runs(one.peers), best_method(one), estimates_of(one, "full", "ndcg@10")
+        best, found, own = best_method(one), estimates_of(one, "full", "ndcg@10"), own_sides(one.peers)
+        peers = {side: runs for side, runs in tested_runs(one.peers).items() if side not in own}
         if not peers or best is None or not found:
             continue
         peer = max(peers, key=lambda side: validation_score(peers[side]))

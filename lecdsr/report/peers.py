@@ -14,6 +14,7 @@ from lecdsr.core.markdown import Markdown, escape, table
 from lecdsr.core.paths import Artefacts
 from lecdsr.core.schemas import DOMAINS
 from lecdsr.evaluate.compare import PROTOCOLS
+from lecdsr.models.registry import model_names
 
 Record = dict[str, Any]
 #: Metrics of the table of quality, by protocol.
@@ -78,6 +79,11 @@ def cost_runs(records: Sequence[Record]) -> dict[str, Record]:
     return {one["side"]: one for one in [*tried, *(one for one in records if one["role"] == TIME)]}
 
 
+def own_sides(records: Sequence[Record]) -> set[str]:
+    """Return the sides that are models of this project."""
+    return {record["side"] for record in records} & set(model_names())
+
+
 def tested_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Return the runs of each side's chosen setting that were evaluated, one for each seed; no side without any."""
     found = {}
@@ -90,14 +96,13 @@ def tested_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
 def _conditions(records: Sequence[Record]) -> str:
     last = records[-1]
     libraries = sorted({record["library"] for record in records})
-    device = f"one {last['device']}" if last["gpu_gb"] is not None else "the CPU"
+    beside = ", beside some of ours" if own_sides(records) else ""
     return (
-        "Models that others wrote, trained on the same training part, stopped by the same validation score and "
-        "ranked by the same code as ours. Seconds are of the training without validations, measured while no other "
-        "run of the comparison was active, unless a run is marked; seconds to best are the best epoch times the "
-        "seconds of an epoch. "
+        f"Models that others wrote{beside}, trained on the same training part, validated and ranked by the same code. "
+        "Seconds are of the training without validations, measured while no other run of the comparison was active, "
+        "unless a run is marked; seconds to best are the best epoch times the seconds of an epoch. "
         f"{escape(', '.join(libraries))}, PyTorch {escape(last['torch'])}, {escape(last['precision'])}, on "
-        f"{escape(device)} with {last['threads']} thread{'s' if last['threads'] > 1 else ''} of "
+        f"{escape(last['device'])} with {last['threads']} thread{'s' if last['threads'] > 1 else ''} of "
         f"{last['cores']} cores."
     )
 

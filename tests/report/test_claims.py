@@ -185,6 +185,7 @@ def test_against_peers_by_hand():
     ]
     peers = [record("peer", "grid", 1, 0.1, valid=0.5), record("peer", "seed", 2, 0.3, valid=0.5)]
     peers += [record("other", "grid", 1, 0.9, valid=0.4)]
+    peers += [record("tandem", "grid", 1, 0.9, valid=0.9)]  # our own, trained beside them, is no peer
     one = recorded(peers=peers)
     assert against_peers([one]) is None  # no estimate of NDCG@10
     one = one._replace(tests={**one.tests, "estimates": {"tandem": estimates}})
