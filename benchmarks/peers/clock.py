@@ -81,8 +81,9 @@ class EpochClock:
         if len(self.log) >= budget.epochs:
             return "epochs"
         late = budget.deadline is not None and time.time() > budget.deadline
-        # Two epochs at least, because the first also pays for loading libraries onto the device.
-        long = budget.seconds is not None and trained > budget.seconds and len(self.log) > 1
+        # On a GPU two epochs at least, because the first also pays for loading libraries onto it.
+        least = 2 if self.device.type == "cuda" else 1
+        long = budget.seconds is not None and trained > budget.seconds and len(self.log) >= least
         return "time" if late or long else None
 
     def _read(self) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 Width, blocks, heads and history length are those of our `sasrec`; everything else is RecTools' default: Adam at 0.001,
 batches of 128 users, a softmax over all items of both domains. An item without a training interaction is unknown to
-them and is ranked last. HSTU also reads times, that of the target included: RecTools trains it so, and asks for the
-time of the request when it recommends. No other side reads the target's time.
+them and is ranked last. Unless `relative_time_attention` is off, HSTU also reads times, that of the target included:
+RecTools trains it so, and asks for the time of the request when it recommends. No other side reads the target's time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from benchmarks.peers.vectors import of_known
 
 #: The size of our `sasrec`, under RecTools' names.
 SIZE = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 50}
-#: Settings to choose from, those of `sasrec` in experiments.yaml.
-GRID: list[dict[str, Any]] = [{}, {"dropout_rate": 0.5}, {"n_factors": 128, "dropout_rate": 0.5}]
+#: Settings to choose from: those of `sasrec` in experiments.yaml; HSTU also without times.
+GRIDS: dict[str, list[dict[str, Any]]] = {
+    "rectools-sasrec": [{}, {"dropout_rate": 0.5}, {"n_factors": 128, "dropout_rate": 0.5}],
+    "rectools-hstu": [{}, {"relative_time_attention": False}, {"relative_time_attention": False, "dropout_rate": 0.5}],
+}
 MODELS = {"rectools-sasrec": "SASRecModel", "rectools-hstu": "HSTUModel"}
 
 

@@ -22,5 +22,5 @@ def grid_of(side: str, pair: str, most: int) -> list[dict[str, Any]]:
         from benchmarks.peers.ours import grid
 
         return grid(side, pair)
-    points: list[dict[str, Any]] = importlib.import_module(f"benchmarks.peers.{SIDES[side]}").GRID
+    points: list[dict[str, Any]] = importlib.import_module(f"benchmarks.peers.{SIDES[side]}").GRIDS[side]
     return points[:most]

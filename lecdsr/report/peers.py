@@ -66,7 +66,7 @@ def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
     chosen = {side: record["setting"] for side, record in timed.items()}
     if not sides:
         return "No run is recorded."
-    parts = [_conditions(records)]
+    parts = [_conditions(records, list(timed.values()))]
     for code, name in zip(DOMAINS, domains, strict=True):
         parts += [f"{escape(name)}, test targets:", _quality(sides, code)]
     parts += ["Cost:", _cost(timed, sides), "Settings tried, NDCG@10 on validation with the first seed:"]
@@ -93,17 +93,17 @@ def tested_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
     return {side: rows for side, rows in found.items() if rows}
 
 
-def _conditions(records: Sequence[Record]) -> str:
-    last = records[-1]
+def _conditions(records: Sequence[Record], timed: Sequence[Record]) -> str:
+    one = timed[-1]
     libraries = sorted({record["library"] for record in records})
     beside = ", beside some of ours" if own_sides(records) else ""
+    threads = f"{one['threads']} thread{'s' if one['threads'] > 1 else ''} of {one['cores']} cores"
     return (
-        f"Models that others wrote{beside}, trained on the same training part, validated and ranked by the same code. "
-        "Seconds are of the training without validations, measured while no other run of the comparison was active, "
-        "unless a run is marked; seconds to best are the best epoch times the seconds of an epoch. "
-        f"{escape(', '.join(libraries))}, PyTorch {escape(last['torch'])}, {escape(last['precision'])}, on "
-        f"{escape(last['device'])} with {last['threads']} thread{'s' if last['threads'] > 1 else ''} of "
-        f"{last['cores']} cores."
+        f"Models that others wrote{beside}, trained on the same training part, validated and ranked by the same code: "
+        f"{escape(', '.join(libraries))}. Seconds are of the training without validations, on {escape(one['device'])} "
+        f"({threads}, {escape(one['precision'])}, PyTorch {escape(one['torch'])}), measured while no other run of the "
+        "comparison was active, unless a run is marked; seconds to best are the best epoch times the seconds of an "
+        "epoch. The last table names the machine that trained for the metrics."
     )
 
 
@@ -143,8 +143,8 @@ def _tried(records: Sequence[Record], chosen: dict[str, Any]) -> str:
             text = Markdown(f"`{json.dumps(setting)}`" if setting else "defaults")
             mark = "chosen" if chosen.get(side) == setting else ""
             score = Markdown(f"{record['valid_ndcg@10']:.4f}")
-            body.append([side, text, mark, score, record["best_epoch"], record["epochs"]])
-    return table(["method", "setting", "", Markdown("NDCG@10"), "best epoch", "epochs"], body)
+            body.append([side, text, mark, score, record["best_epoch"], record["epochs"], record["device"]])
+    return table(["method", "setting", "", Markdown("NDCG@10"), "best epoch", "epochs", "machine"], body)
 
 
 def epoch_seconds(record: Record) -> float:

@@ -35,9 +35,18 @@ def test_means_by_hand():
     # 2.5 s an epoch without the first; epochs 4 and 6, so 10 and 15 s: 12.5 ± 3.5.
     assert epoch_seconds(RECORDS[2]) == 2.5
     assert "| peer | 1,200 | 2.50 | 5 ± 1 | 12 ± 4 | 1.50 | 0.25 |" in text
-    assert "| peer | defaults | chosen | 0.3000 | 4 | 3 |" in text
-    assert '| peer | `{"width": 8}` |  | 0.2000 | 4 | 3 |' in text
+    assert "| peer | defaults | chosen | 0.3000 | 4 | 3 | NVIDIA H200 |" in text
+    assert '| peer | `{"width": 8}` |  | 0.2000 | 4 | 3 | NVIDIA H200 |' in text
     assert "nan" not in text
+
+
+def test_quality_and_times_can_be_of_different_machines():
+    times = [{**record("peer", "time", 1, None), "device": "some processor"}]
+    text = tables([*RECORDS[:2], *times], DOMAINS)
+    conditions, *_, settings = text.split("\n\n")
+    assert "some processor" in conditions
+    assert "NVIDIA" not in conditions
+    assert settings.count("NVIDIA H200") == 2
 
 
 def test_runs_that_the_time_limit_stopped_are_marked():
