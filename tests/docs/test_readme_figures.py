@@ -8,7 +8,7 @@ from lecdsr.core.files import read_json
 from lecdsr.experiments.plan import SEED
 from lecdsr.experiments.records import COLUMNS as RECORDED
 from lecdsr.experiments.records import read_rows
-from lecdsr.report.peers import tested_runs
+from lecdsr.report import peers
 from lecdsr.report.recorded import runs_of, values_of
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def shown(values):
 
 def peer_values(peer):
     """Values of all seeds of a model that others wrote, by the titles of the columns."""
-    runs = tested_runs(read_json(METRICS / "peers.json")["runs"])[peer]
+    runs = peers.tested_runs(read_json(METRICS / "peers.json")["runs"])[peer]
     found = {}
     for title, column in COLUMNS.items():
         split, domain, protocol, metric = column.split(".")
