@@ -35,7 +35,7 @@ from lecdsr.core.paths import Artefacts, enter_repository
 from lecdsr.report.peers import cost_runs, peers_file, tables
 
 ROOT = Path(__file__).parents[2]
-#: What the peers need beside PyTorch. Before Python 3.13 RecTools needs NumPy below 2, and PyArrow above 21 does not.
+#: What the peers need beside PyTorch. Before Python 3.13 RecTools needs NumPy below 2, which newer PyArrow refuses.
 PACKAGES = ("rectools[torch]==0.19.0", "pyarrow>=21,<22", "rich", "ruamel.yaml", "safetensors")
 IMPORTS = "import rectools.models, pytorch_lightning, pyarrow, rich, ruamel.yaml, safetensors"
 #: Seconds before the end of the time in which no epoch begins, so that the last runs can rank.
