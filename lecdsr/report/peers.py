@@ -66,7 +66,7 @@ def tables(records: Sequence[Record], domains: Sequence[str]) -> str:
     chosen = {side: record["setting"] for side, record in timed.items()}
     if not sides:
         return "No run is recorded."
-    parts = [_conditions(records, list(timed.values()))]
+    parts = [_conditions(records)]
     for code, name in zip(DOMAINS, domains, strict=True):
         parts += [f"{escape(name)}, test targets:", _quality(sides, code)]
     parts += ["Cost:", _cost(timed, sides), "Settings tried, NDCG@10 on validation with the first seed:"]
@@ -93,8 +93,8 @@ def tested_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
     return {side: rows for side, rows in found.items() if rows}
 
 
-def _conditions(records: Sequence[Record], timed: Sequence[Record]) -> str:
-    one = timed[-1]
+def _conditions(records: Sequence[Record]) -> str:
+    one = next((record for record in records if record["role"] == TIME), records[-1])
     libraries = sorted({record["library"] for record in records})
     beside = ", beside some of ours" if own_sides(records) else ""
     threads = f"{one['threads']} thread{'s' if one['threads'] > 1 else ''} of {one['cores']} cores"
